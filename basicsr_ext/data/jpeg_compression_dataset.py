@@ -1,0 +1,69 @@
+"""Clean images compressed by JPEG."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ext.data.degradation import DegradationDataset, DegradationOptions
+from basicsr_ext.data.levels import Level, LevelOption
+
+
+@dataclass(frozen=True)
+class JPEGCompressionOptions(DegradationOptions):
+    """`quality`: 1 (worst) to 100; a number, [low, high] or {choices: [...]}."""
+
+    quality: LevelOption = 10
+
+    colors: ClassVar[tuple[str, ...]] = ('gray', 'y', 'rgb')
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.level  # noqa: B018  parsed here so that a wrong value is an error at once
+
+    @cached_property
+    def level(self) -> Level:
+        """The parsed `quality`."""
+        return Level.parse(self.quality, 'quality', 1, 100)
+
+
+@DATASET_REGISTRY.register()
+class JPEGCompressionDataset(DegradationDataset):
+    """Clean images against their JPEG compression by OpenCV.
+
+    With `color: y` the clean image is the BT.601 Y of a colour file, as BasicSR computes it, rounded to 8 bits; grey
+    files are read as they are. A training patch is cropped before it is compressed, so that the blocks start at its
+    corner; chroma of `rgb` is subsampled 4:2:0.
+
+    Args:
+        opt: the block of the option file: the keys of `DegradationOptions` and `quality`.
+
+    Example:
+
+    .. code-block:: yaml
+
+        datasets:
+          val:
+            name: classic5
+            type: JPEGCompressionDataset
+            dataroot_gt: datasets/classic5
+            color: y
+            quality: 10         # or [5, 99], or {choices: [10, 20, 30, 40]}
+    """
+
+    Options = JPEGCompressionOptions
+    options: JPEGCompressionOptions
+
+    def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        quality = self.options.level.draw_int(rng)
+        pixels = np.rint(gt * 255).clip(0, 255).astype(np.uint8)
+        is_color = pixels.shape[2] == 3
+        _, encoded = cv2.imencode(
+            '.jpg', pixels[..., ::-1] if is_color else pixels, [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR if is_color else cv2.IMREAD_GRAYSCALE)
+        decoded = decoded[..., ::-1] if is_color else decoded[..., None]
+        return decoded.astype(np.float32) / np.float32(255)

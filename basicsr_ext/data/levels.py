@@ -1,0 +1,57 @@
+"""How strong a degradation is: fixed, from a range, or from a list."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from basicsr_ext.errors import OptionError
+
+LevelOption = int | float | list[float] | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level, as `25`, `[0, 55]` (uniform) or `{choices: [15, 25, 50]}` (each equally likely) in an option file."""
+
+    values: tuple[float, ...]
+    is_range: bool = False
+
+    @classmethod
+    def parse(cls, option: LevelOption, name: str, low: float, high: float) -> 'Level':
+        """Read the option.
+
+        Args:
+            option: the value in the option file.
+            name: of the option, named in errors.
+            low, high: bounds every value has to respect.
+
+        Raises:
+            OptionError: another form, or a value out of bounds.
+        """
+        is_range = isinstance(option, list)
+        if isinstance(option, dict):
+            values = option.get('choices') if set(option) == {'choices'} else None
+        else:
+            values = option if is_range else [option]
+        numbers = isinstance(values, list) and all(
+            isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high for v in values
+        )
+        if not numbers or not values or (is_range and (len(values) != 2 or values[0] > values[1])):
+            raise OptionError(
+                f'{name}: expected a number, [low, high] or {{choices: [...]}} between {low:g} and {high:g}, '
+                f'got {option!r}. Correct the value.'
+            )
+        return cls(tuple(values), is_range)
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """A level; with equal ends or one choice nothing is random."""
+        if self.is_range:
+            return float(rng.uniform(*self.values))
+        return float(self.values[rng.integers(len(self.values))])
+
+    def draw_int(self, rng: np.random.Generator) -> int:
+        """An integer level; both ends of a range are included."""
+        if self.is_range:
+            return int(rng.integers(round(self.values[0]), round(self.values[1]), endpoint=True))
+        return round(self.draw(rng))

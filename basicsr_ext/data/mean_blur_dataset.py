@@ -1,0 +1,98 @@
+"""The r-blur datasets of the influence paper: training images with their detail averaged away."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ext.checking import read_block
+from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Sample
+from basicsr_ext.data.wrapper import WrapperDataset, innermost
+from basicsr_ext.errors import OptionError
+
+
+@dataclass(frozen=True)
+class MeanBlurOptions:
+    """`kernel_size`: r, the side of the mean filter in pixels; `dataset`: the block of the dataset to blur."""
+
+    name: str
+    type: str
+    kernel_size: int
+    dataset: dict[str, Any]
+    phase: str = 'train'
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kernel_size < 1:
+            raise OptionError(f'kernel_size: expected at least 1, got {self.kernel_size}. Correct the value.')
+
+
+@DATASET_REGISTRY.register()
+class MeanBlurDataset(WrapperDataset):
+    """Blur the clean images, and hence the input, by an r x r mean filter (influence paper, Definition 1, Eq. 3).
+
+    The filter averages the rows y - floor(r / 2) ... y - floor(r / 2) + r - 1 and the columns likewise. For an odd r that
+    is the centred window with the paper's shift (r - 1) / 2; for an even r (10, 20), where the shift is no integer, the
+    window reaches one pixel further up and left. At the border the image is mirrored without repeating the edge pixel.
+
+    Over a dataset that degrades clean images itself, the whole clean image is blurred first, then cropped and degraded.
+    Over a stock dataset, whose input is already made, both tensors are blurred: `gt` by r and `lq` by r / scale.
+
+    Args:
+        opt: the block of the option file: `kernel_size` and `dataset`.
+
+    Raises:
+        OptionError: over a stock dataset, an r that the scale does not divide.
+
+    Example:
+
+    .. code-block:: yaml
+
+        datasets:
+          train:
+            name: BSD400-r3
+            type: MeanBlurDataset
+            kernel_size: 3
+            dataset:
+              type: GaussianDenoisingDataset
+              dataroot_gt: datasets/BSD400_gray
+              color: gray
+              sigma: 25
+              gt_size: 128
+    """
+
+    Options = MeanBlurOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        options = read_block(MeanBlurOptions, opt, f'dataset {opt.get("name")}', ignore=LOADER_KEYS)
+        super().__init__(opt)
+        self.kernel_size, self.scale = options.kernel_size, options.scale
+        self.blurs_tensors = not isinstance(innermost(self.dataset), DegradationDataset)
+        if not self.blurs_tensors:
+            self.add_gt_filter(partial(mean_filter, size=self.kernel_size))  # workers may have to pickle it
+        elif self.kernel_size % self.scale:
+            raise OptionError(
+                f'dataset {options.name}.kernel_size: expected a multiple of the scale {self.scale}, because the input '
+                f'of {self.dataset.opt["type"]} is blurred too, got {self.kernel_size}. Wrap BicubicSRDataset instead.'
+            )
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.dataset[index]
+        if self.blurs_tensors:
+            sample['gt'] = _blur_tensor(sample['gt'], self.kernel_size)
+            sample['lq'] = _blur_tensor(sample['lq'], self.kernel_size // self.scale)
+        return sample
+
+
+def mean_filter(image: np.ndarray, size: int) -> np.ndarray:
+    """Mean over a size x size window (see `MeanBlurDataset`) of an H x W x C float32 image."""
+    return cv2.blur(image, (size, size)).reshape(image.shape)
+
+
+def _blur_tensor(image: torch.Tensor, size: int) -> torch.Tensor:
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(mean_filter(pixels, size)).permute(2, 0, 1).contiguous()

@@ -1,0 +1,25 @@
+"""Errors that tell a user what to change; the command line prints them without a traceback."""
+
+
+class BasicsrExtError(Exception):
+    """Base of all errors below."""
+
+
+class OptionError(BasicsrExtError, ValueError):
+    """An option is missing, misspelt, of the wrong type or contradicts another one."""
+
+
+class DataError(BasicsrExtError, ValueError):
+    """A dataset or an image file cannot be used as the options ask."""
+
+
+class CheckpointError(BasicsrExtError, RuntimeError):
+    """A checkpoint cannot be read, does not match the network, or cannot be written."""
+
+
+class DivergenceError(BasicsrExtError, FloatingPointError):
+    """Training produced non-finite gradients several times in a row."""
+
+
+class NameClashError(BasicsrExtError, ValueError):
+    """Two different objects were registered under one name."""

@@ -1,0 +1,39 @@
+"""Writing files so that a reader never finds half of one."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic_open(path: str | os.PathLike[str], mode: str = 'wb') -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path` that replaces `path` when the block ends without an error.
+
+    Args:
+        path: the file to write; its folder is made if it is missing.
+        mode: `'wb'` or `'w'`.
+
+    Raises:
+        OSError: the file cannot be written; what stood at `path` before is untouched.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, mode, encoding=None if 'b' in mode else 'utf-8') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Write `content` atomically as indented JSON."""
+    with atomic_open(path, 'w') as file:
+        json.dump(content, file, indent=2)
+        file.write('\n')

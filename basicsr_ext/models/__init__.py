@@ -1,0 +1,1 @@
+"""Models: what BasicSR calls the networks with their optimisation."""

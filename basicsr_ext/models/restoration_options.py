@@ -1,0 +1,108 @@
+"""What RestorationModel reads from an option file."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from basicsr_ext.errors import OptionError
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options at the top of the file.
+
+    Attributes:
+        use_amp: automatic mixed precision in float16 with loss scaling, or in bfloat16 with `amp_bf16`.
+        amp_bf16: bfloat16 instead of float16; needs `use_amp`.
+        use_channels_last: keep tensors in channels-last layout.
+        use_compile: `torch.compile` the network; a block gives its arguments, such as `{mode: max-autotune}`.
+        find_unused_parameters: as in BasicSR, for DistributedDataParallel.
+    """
+
+    use_amp: bool = False
+    amp_bf16: bool = False
+    use_channels_last: bool = False
+    use_compile: bool | Block = False
+    find_unused_parameters: bool = False
+
+    def __post_init__(self) -> None:
+        if self.amp_bf16 and not self.use_amp:
+            raise OptionError('amp_bf16: expected use_amp: true beside it, got false. Set both or neither.')
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The block `train`.
+
+    Attributes:
+        total_iter: optimiser steps.
+        optim_g: `type`, any optimiser of torch.optim, and its arguments.
+        scheduler: `type`, MultiStepLR, MultiStepRestartLR, CosineAnnealingRestartLR (BasicSR's) or any of
+            torch.optim.lr_scheduler that steps without a metric, and its arguments in iterations; None keeps the rate.
+        warmup_iter: the rate is multiplied by iteration / warmup_iter up to this iteration; -1 for none.
+        ema_decay: of the exponential moving average of the weights; 0 for none.
+        pixel_opt, perceptual_opt: a loss, as in BasicSR.
+        losses: more losses; each a block with `type` and optionally `name`, which is logged as `l_<name>`.
+        accum_iter: batches whose gradients are averaged for one optimiser step.
+        grad_clip: largest norm of the gradient; None for none.
+        nan_limit: training stops after so many non-finite gradients in a row; each one's step is skipped.
+    """
+
+    total_iter: int
+    optim_g: Block
+    scheduler: Block | None = None
+    warmup_iter: int = -1
+    ema_decay: float = 0
+    pixel_opt: Block | None = None
+    perceptual_opt: Block | None = None
+    losses: list[dict] = field(default_factory=list)  # type: ignore[type-arg]
+    accum_iter: int = 1
+    grad_clip: float | None = None
+    nan_limit: int = 5
+
+    def __post_init__(self) -> None:
+        for name, low in (('total_iter', 0), ('accum_iter', 1), ('nan_limit', 1)):
+            if getattr(self, name) < low:
+                raise OptionError(f'{name}: expected at least {low}, got {getattr(self, name)}. Correct the value.')
+        if not 0 <= self.ema_decay < 1:
+            raise OptionError(f'ema_decay: expected at least 0 and below 1, got {self.ema_decay}. Correct the value.')
+        if self.grad_clip is not None and self.grad_clip <= 0:
+            raise OptionError(f'grad_clip: expected a positive norm or ~, got {self.grad_clip}. Correct the value.')
+        if not (self.pixel_opt or self.perceptual_opt or self.losses):
+            raise OptionError('pixel_opt: expected a loss here, in perceptual_opt or in losses, got none. Add one.')
+
+    def named_losses(self) -> list[tuple[str, Block]]:
+        """Every loss with the name it has in the log."""
+        named = [('l_pix', self.pixel_opt), ('l_percep', self.perceptual_opt)]
+        listed = [(f'l_{block.get("name", block.get("type"))}', block) for block in self.losses]
+        return [(name, block) for name, block in named if block] + listed
+
+
+@dataclass(frozen=True)
+class ValOptions:
+    """The block `val`.
+
+    Attributes:
+        val_freq: iterations between validations; not read by `test`.
+        save_img: write the restored images.
+        metrics: name -> `type` and arguments, as in BasicSR.
+        pbar: show a progress bar; None shows it on a terminal.
+        suffix: of the saved images in `test`; None takes the name of the run.
+        tile_size: run the network on tiles of this side in input pixels; None on whole images.
+        tile_overlap: pixels that each tile sees beyond its sides.
+    """
+
+    save_img: bool = False
+    val_freq: int | None = None
+    metrics: Block | None = None
+    pbar: bool | None = None
+    suffix: str | None = None
+    tile_size: int | None = None
+    tile_overlap: int = 32
+
+    def __post_init__(self) -> None:
+        if self.tile_size is not None and self.tile_size < 1:
+            raise OptionError(f'tile_size: expected at least 1 or ~, got {self.tile_size}. Correct the value.')
+        if self.tile_overlap < 0:
+            raise OptionError(f'tile_overlap: expected at least 0, got {self.tile_overlap}. Correct the value.')

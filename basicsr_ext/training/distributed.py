@@ -1,0 +1,76 @@
+"""Start and stop the process group on CPUs and GPUs, from torchrun or SLURM."""
+
+import os
+import subprocess
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed
+from mmengine import dist
+
+T = TypeVar('T')
+
+
+def start(launcher: str, backend: str | None = None, port: int | None = None) -> None:
+    """Join the process group that the launcher describes in the environment.
+
+    Args:
+        launcher: `pytorch` (torchrun) or `slurm` (srun).
+        backend: `nccl` or `gloo`; without a GPU always gloo, None chooses nccl on a GPU.
+        port: master port under SLURM where `MASTER_PORT` is not set; 29500 by default, as in BasicSR.
+    """
+    if launcher == 'slurm':
+        _describe_slurm_job(port)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count())
+        torch.distributed.init_process_group(backend or 'nccl')
+    else:
+        torch.distributed.init_process_group('gloo')
+
+
+def _describe_slurm_job(port: int | None) -> None:
+    nodes = os.environ['SLURM_NODELIST']
+    hosts = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
+    os.environ.setdefault('MASTER_PORT', str(port or 29500))
+    os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', os.environ['SLURM_PROCID'])
+
+
+def stop() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_distributed():
+        torch.distributed.destroy_process_group()
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's rank and the number of processes: (0, 1) without a process group."""
+    return dist.get_dist_info()
+
+
+def from_first(value: T) -> T:
+    """The value that rank 0 holds."""
+    values: list[Any] = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def gather(value: T) -> list[T]:
+    """The values of all ranks, in their order, on every rank."""
+    return dist.all_gather_object(value)
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank."""
+    if rank_and_world()[1] == 1:
+        return flag
+    device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
+    total = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(total)
+    return bool(total.item())
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    dist.barrier()

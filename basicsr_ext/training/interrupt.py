@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM become a request to stop at the next safe moment."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_received: list[int] = []
+
+
+class Interrupted(Exception):
+    """Raised by work that can be done again later, when a stop was requested in the middle of it."""
+
+
+@contextmanager
+def watch() -> Iterator[None]:
+    """Remember the first SIGINT or SIGTERM instead of acting on it; the second one acts as usual."""
+    former = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        _received.append(number)
+        restore()
+
+    _received.clear()
+    for number in SIGNALS:
+        signal.signal(number, remember)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def requested() -> bool:
+    """Whether a stop was requested since `watch` began."""
+    return bool(_received)
+
+
+def exit_code() -> int:
+    """128 + number of the signal by convention; 0 if no stop was requested."""
+    return 128 + _received[0] if _received else 0

@@ -1,0 +1,86 @@
+"""Optimisers and learning-rate schedules by name, and a warm-up that leaves the schedule alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from basicsr.models import lr_scheduler as basicsr_schedulers
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from basicsr_ext.checking import check_call
+from basicsr_ext.errors import OptionError
+from basicsr_ext.options import nearest
+
+BASICSR_SCHEDULERS = {
+    'MultiStepLR': basicsr_schedulers.MultiStepRestartLR,
+    'MultiStepRestartLR': basicsr_schedulers.MultiStepRestartLR,
+    'CosineAnnealingRestartLR': basicsr_schedulers.CosineAnnealingRestartLR,
+}
+# They need a metric or other schedulers, which an option file cannot give.
+UNUSABLE_SCHEDULERS = ('LRScheduler', 'ReduceLROnPlateau', 'SequentialLR', 'ChainedScheduler', 'LambdaLR')
+
+
+def optimizer_class(block: dict[str, Any], where: str) -> type[Optimizer]:
+    """The class in torch.optim that `type` names; the other keys have to be its arguments.
+
+    Raises:
+        OptionError: no such optimiser or argument.
+    """
+    known = {
+        name: item
+        for name, item in vars(torch.optim).items()
+        if isinstance(item, type) and issubclass(item, Optimizer) and item is not Optimizer and name != 'LBFGS'
+    }
+    found = _by_name(known, block, where)
+    check_call(found, block, where, given=1)
+    return found
+
+
+def scheduler_class(block: dict[str, Any], where: str) -> type[LRScheduler]:
+    """The schedule that `type` names, BasicSR's own before those of torch.
+
+    Raises:
+        OptionError: no such schedule or argument.
+    """
+    torch_schedulers = {
+        name: item
+        for name, item in vars(torch.optim.lr_scheduler).items()
+        if isinstance(item, type)
+        and issubclass(item, torch.optim.lr_scheduler.LRScheduler)
+        and name not in UNUSABLE_SCHEDULERS
+        and not name.startswith('_')
+    }
+    found = _by_name({**torch_schedulers, **BASICSR_SCHEDULERS}, block, where)
+    check_call(found, block, where, given=1)
+    return found
+
+
+def _by_name(known: dict[str, Any], block: dict[str, Any], where: str) -> Any:
+    name = block.get('type')
+    if name not in known:
+        raise OptionError(f'{where}.type: expected a known name, got {name!r}. {nearest(str(name), known)}'.rstrip())
+    return known[name]
+
+
+def build(kind: Any, first: Any, block: dict[str, Any]) -> Any:
+    """Call `kind(first, **block)` without the key `type`."""
+    return kind(first, **{key: value for key, value in block.items() if key != 'type'})
+
+
+def set_learning_rate(schedulers: Sequence[LRScheduler], current_iter: int, warmup_iter: int) -> None:
+    """Advance the schedules to an iteration, counted from 1, and apply the warm-up.
+
+    The rate is scheduled(iteration - 1) * min(1, iteration / warmup_iter). The schedule goes on during the warm-up as if
+    there were none: it steps from its own last rate, not from the reduced one, so that milestones inside the warm-up
+    count and the full rate is reached at its end.
+    """
+    factor = current_iter / warmup_iter if current_iter < warmup_iter else 1
+    for scheduler in schedulers:
+        groups = scheduler.optimizer.param_groups
+        for group, rate in zip(groups, scheduler.get_last_lr(), strict=True):
+            group['lr'] = rate
+        if current_iter > 1:
+            scheduler.step()
+        for group in groups:
+            group['lr'] *= factor

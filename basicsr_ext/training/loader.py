@@ -1,0 +1,58 @@
+"""Loaders: training batches by the schedule, validation images one by one."""
+
+from typing import Any
+
+import cv2
+from basicsr.data import build_dataset
+from torch.utils.data import DataLoader, Dataset
+
+from basicsr_ext.data.degradation import Sample
+from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.training.schedule import ScheduledSampler
+
+
+def samples_per_rank(opt: dict[str, Any]) -> int:
+    """Samples that one rank uses in one iteration: batch size times accumulation steps.
+
+    `batch_size_per_gpu` counts the GPUs of this process, which DataParallel can make several, as in BasicSR.
+    """
+    gpus = 1 if opt['dist'] else max(1, opt['num_gpu'])
+    return opt['datasets']['train']['batch_size_per_gpu'] * gpus * opt['train'].get('accum_iter', 1)
+
+
+def build_train_loader(dataset: Dataset[Sample], opt: dict[str, Any], start: int) -> DataLoader[Sample]:
+    """The batches of this rank from iteration `start + 1` to `total_iter`, one batch an iteration.
+
+    The workers live as long as the loader: there is no restart between epochs.
+    """
+    block = opt['datasets']['train']
+    batch_size = samples_per_rank(opt)
+    sampler = ScheduledSampler(
+        size=len(dataset),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        seed=opt['manual_seed'],
+        start=start,
+        stop=int(opt['train']['total_iter']),
+        rank=opt['rank'],
+        world_size=opt['world_size'],
+        enlarge=int(block.get('dataset_enlarge_ratio', 1)),
+    )
+    return DataLoader(
+        scheduled(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=block.get('num_worker_per_gpu', 0),
+        pin_memory=block.get('pin_memory', opt['num_gpu'] != 0),
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)  # workers are processes already; OpenCV's own threads would compete with them
+
+
+def build_validation_sets(opt: dict[str, Any]) -> list[Dataset[Sample]]:
+    """The datasets whose phase is val or test, in the order of their keys."""
+    return [
+        build_dataset(block) for key, block in sorted(opt['datasets'].items()) if block['phase'] in ('val', 'test')
+    ]

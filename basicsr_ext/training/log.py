@@ -1,0 +1,36 @@
+"""The machine-readable log of a training run: one JSON object a line, no line twice after a resume."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from basicsr_ext.files import atomic_open
+
+
+class TrainingLog:
+    """`training_log.jsonl`: learning rates and losses of the logged iterations, and the means of each validation.
+
+    Lines of iterations after `start`, which a resumed run will do again, are removed.
+
+    Args:
+        path: the file; it is made if it is missing.
+        start: iterations already done.
+    """
+
+    def __init__(self, path: Path, start: int) -> None:
+        kept = []
+        if path.is_file():
+            lines = path.read_text(encoding='utf-8').splitlines()
+            kept = [line for line in lines if line.endswith('}') and json.loads(line)['iter'] <= start]
+        with atomic_open(path, 'w') as file:
+            file.writelines(f'{line}\n' for line in kept)
+        self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115  closed by close()
+
+    def write(self, current_iter: int, **values: Any) -> None:
+        """Append a line."""
+        self._file.write(json.dumps({'iter': current_iter, **values}) + '\n')
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

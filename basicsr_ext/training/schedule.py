@@ -1,0 +1,138 @@
+"""Which sample is used when: the scheduled index, the sampler that yields it, and the randomness that hangs on it.
+
+A training sample is a pure function of (options, seed, iteration, position). The sampler writes the last three into the
+index; whoever draws a random number for the sample asks `sample_rng` for a generator seeded by them. Batches are
+therefore the same for any number of workers, and those of a resumed run are those of one that was never interrupted.
+"""
+
+import random
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+
+class ScheduledIndex(int):
+    """An index into a dataset that knows when it will be used; stock datasets see a plain int.
+
+    Attributes:
+        seed: `manual_seed` of the run.
+        iteration: optimiser step that will use the sample, counted from 1.
+        position: place in the batch over all ranks and accumulation steps, counted from 0.
+    """
+
+    seed: int
+    iteration: int
+    position: int
+
+    def __new__(cls, value: int, seed: int, iteration: int, position: int) -> 'ScheduledIndex':
+        index = super().__new__(cls, value)
+        index.seed, index.iteration, index.position = seed, iteration, position
+        return index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (int(self), self.seed, self.iteration, self.position)
+
+    def at(self, value: int) -> 'ScheduledIndex':
+        """The same moment for another item: what a wrapper that selects items passes on."""
+        return type(self)(value, self.seed, self.iteration, self.position)
+
+
+class ScheduledSampler(Sampler[ScheduledIndex]):
+    """The samples of one rank for the iterations `start + 1` to `stop`.
+
+    The stream of samples is a sequence of epochs, each a permutation drawn from (seed, epoch); iteration i takes the
+    next `batch_size * world_size` of it. No sample is dropped: a batch may reach over the end of an epoch, so a dataset
+    smaller than a batch works too. Ranks take consecutive parts of the batch, so that several processes see together
+    exactly what one process sees with the whole batch.
+
+    Args:
+        size: length of the dataset.
+        batch_size: samples a rank uses in one iteration, accumulation steps included.
+        seed: `manual_seed`.
+        start: iterations already done.
+        stop: `total_iter`.
+        rank: this process.
+        world_size: number of processes.
+        enlarge: `dataset_enlarge_ratio`: how often each item stands in an epoch.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        start: int,
+        stop: int,
+        rank: int = 0,
+        world_size: int = 1,
+        enlarge: int = 1,
+    ) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.start, self.stop, self.rank, self.world_size = start, stop, rank, world_size
+        self.epoch_size = size * enlarge
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start) * self.batch_size
+
+    def __iter__(self) -> Iterator[ScheduledIndex]:
+        permuted_epoch, order = -1, np.empty(0, dtype=np.int64)
+        for iteration in range(self.start + 1, self.stop + 1):
+            for place in range(self.batch_size):
+                position = self.rank * self.batch_size + place
+                sample = (iteration - 1) * self.batch_size * self.world_size + position
+                epoch, offset = divmod(sample, self.epoch_size)
+                if epoch != permuted_epoch:
+                    permuted_epoch, order = epoch, self._permutation(epoch)
+                yield ScheduledIndex(int(order[offset]), self.seed, iteration, position)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.epoch_size) % self.size
+
+    def epoch_of(self, iteration: int) -> int:
+        """The epoch, counted from 0, in which an iteration ends."""
+        return max(0, iteration * self.batch_size * self.world_size - 1) // self.epoch_size
+
+
+def sample_rng(index: int, purpose: str) -> np.random.Generator:
+    """The random generator of one sample for one purpose (`'crop'`, `'noise'`, ...).
+
+    Purposes have independent streams, so that adding a wrapper that draws numbers changes nothing else. For a plain int,
+    as BasicSR's own loop gives, the generator is seeded from the global `random`, which BasicSR seeds in each worker.
+    """
+    if isinstance(index, ScheduledIndex):
+        key = (index.seed, index.iteration, index.position, zlib.crc32(purpose.encode()))
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+    return np.random.Generator(np.random.PCG64(random.getrandbits(64)))
+
+
+def name_rng(name: str, purpose: str) -> np.random.Generator:
+    """The generator that belongs to a name: the noise of a validation image is the same in every run."""
+    return np.random.default_rng((zlib.crc32(name.encode()), zlib.crc32(purpose.encode())))
+
+
+@contextmanager
+def seeded_globals(index: int) -> Iterator[None]:
+    """Seed `random`, `numpy.random` and `torch` for one sample, and give back their states afterwards.
+
+    Stock datasets draw from these globals. Their states are restored because with 0 workers the globals are also those
+    of the training process. A plain int, as BasicSR's own loop gives, changes nothing.
+    """
+    if not isinstance(index, ScheduledIndex):
+        yield
+        return
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python_seed, numpy_seed, torch_seed = sample_rng(index, 'globals').integers(0, 2**32, size=3).tolist()
+    random.seed(python_seed)
+    np.random.seed(numpy_seed)
+    torch.default_generator.manual_seed(torch_seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

@@ -1,0 +1,156 @@
+"""The complete state of a training run: everything that makes a resumed run the one that was never interrupted."""
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.utils import get_root_logger
+
+from basicsr_ext.errors import CheckpointError
+from basicsr_ext.training import distributed
+from basicsr_ext.training.checkpoint import atomic_torch_save, read_checkpoint
+
+torch.serialization.add_safe_globals([Counter])  # milestones of BasicSR's MultiStepRestartLR
+
+
+def rng_state() -> dict[str, Any]:
+    """The states of Python's, NumPy's and torch's generators, as tensors and plain values."""
+    numpy_state = np.random.get_state(legacy=False)
+    return {
+        'python': random.getstate(),
+        'numpy': {**numpy_state, 'state': {k: np.asarray(v).tolist() for k, v in numpy_state['state'].items()}},
+        'torch': torch.get_rng_state(),
+        'cuda': torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def restore_rng_state(state: dict[str, Any]) -> None:
+    """Put back what `rng_state` gave."""
+    version, internal, gauss = state['python']
+    random.setstate((version, tuple(internal), gauss))
+    key = np.array(state['numpy']['state']['key'], dtype=np.uint32)
+    np.random.set_state({**state['numpy'], 'state': {**state['numpy']['state'], 'key': key}})
+    torch.set_rng_state(state['torch'])
+    if state['cuda'] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'])
+
+
+def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
+    """Write `<iter>.state`: BasicSR's keys and what it leaves out.
+
+    BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed, the
+    best metrics, the gradient scaler and whether the validation of this iteration is still to be done. To be called on
+    all ranks; the data position follows from the iteration.
+    """
+    generators = distributed.gather(rng_state())
+    if current_iter == -1 or model.opt['rank'] != 0:
+        return
+    scaler = getattr(model, 'scaler', None)
+    state = {
+        'epoch': epoch,
+        'iter': current_iter,
+        'optimizers': [optimizer.state_dict() for optimizer in model.optimizers],
+        'schedulers': [scheduler.state_dict() for scheduler in model.schedulers],
+        'manual_seed': model.opt['manual_seed'],
+        'rng': generators,
+        'best_metric_results': _plain(getattr(model, 'best_metric_results', {})),
+        'best_score': getattr(model, 'best_score', None),
+        'scaler': scaler.state_dict() if scaler is not None else None,
+        'validation_due': getattr(model, 'validation_due', False),
+    }
+    atomic_torch_save(state, os.path.join(model.opt['path']['training_states'], f'{current_iter}.state'))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars, which stock models keep as best values, as Python numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def restore_extras(model: Any, state: dict[str, Any]) -> None:
+    """Put back what stands in a state beside optimisers and schedulers; one that BasicSR wrote holds none of it."""
+    if state.get('best_metric_results'):
+        model.best_metric_results = state['best_metric_results']
+    model.best_score = state.get('best_score')
+    model.validation_due = state.get('validation_due', False)
+    if state.get('scaler') and getattr(model, 'scaler', None) is not None:
+        model.scaler.load_state_dict(state['scaler'])
+    generators = state.get('rng', [])
+    rank = model.opt['rank']
+    if rank < len(generators):
+        restore_rng_state(generators[rank])
+    else:
+        get_root_logger().warning(
+            f'The state of iteration {state["iter"]} holds no generator states of rank {rank}: random numbers that the '
+            'networks draw (dropout) will differ from an uninterrupted run.'
+        )
+
+
+def keep_complete_state(model: Any) -> None:
+    """Make a stock model save and resume the complete state too."""
+    resume = model.resume_training
+
+    def resume_training(state: dict[str, Any]) -> None:
+        resume(state)
+        restore_extras(model, state)
+
+    model.save_training_state = MethodType(save_training_state, model)
+    model.resume_training = resume_training
+
+
+def find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """The state to continue from, or None to start anew.
+
+    With `--auto_resume` that is the newest `.state` under the experiment's folder that can be read and whose networks
+    are there; newer ones that are damaged are named in a warning and passed over. Otherwise it is `path.resume_state`,
+    which has to be readable.
+
+    Raises:
+        CheckpointError: `path.resume_state` cannot be read, or states exist and none can be.
+    """
+    if not opt['auto_resume']:
+        named = opt['path'].get('resume_state')
+        return read_checkpoint(named) if named else None
+    folder = Path(opt['path']['training_states'])
+    found = sorted((p for p in folder.glob('*.state') if p.stem.isdigit()), key=lambda p: int(p.stem), reverse=True)
+    for path in found:
+        try:
+            state: dict[str, Any] = read_checkpoint(path)
+            for network in resume_networks(opt, state['iter']).values():
+                read_checkpoint(network)
+        except CheckpointError as error:
+            get_root_logger().warning(f'Cannot continue from {path}, trying an older state. {error}')
+            continue
+        opt['path']['resume_state'] = str(path)
+        return state
+    if found:
+        raise CheckpointError(
+            f'--auto_resume: expected a readable state in {folder}, got {len(found)} damaged ones. Start anew without '
+            '--auto_resume; the folder is then kept under another name.'
+        )
+    return None
+
+
+def resume_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
+    """Which file each network of the option file continues from: `{'network_g': '.../net_g_<iter>.pth'}`."""
+    ignored = opt['path'].get('ignore_resume_networks') or ()
+    return {
+        network: os.path.join(opt['path']['models'], f'net_{network.removeprefix("network_")}_{iteration}.pth')
+        for network in opt
+        if network.startswith('network_') and network not in ignored
+    }
+
+
+def point_to_resumed_networks(opt: dict[str, Any], iteration: int) -> None:
+    """Make the networks load from the resumed iteration instead of `pretrain_network_*`."""
+    for network, path in resume_networks(opt, iteration).items():
+        opt['path'][f'pretrain_{network}'] = path
+    for key in opt['path']:
+        if key.startswith('param_key'):
+            opt['path'][key] = 'params'

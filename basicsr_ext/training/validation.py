@@ -1,0 +1,151 @@
+"""Validation of any model with SRModel's protocol: all ranks share the images, every image's values are kept."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from basicsr.data import build_dataloader
+from basicsr.metrics import calculate_metric
+from basicsr.models.base_model import BaseModel
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger, imwrite, tensor2img
+from torch.utils.data import Dataset, default_collate
+from tqdm import tqdm
+
+from basicsr_ext.data.degradation import Sample
+from basicsr_ext.files import write_json
+from basicsr_ext.training import distributed, interrupt
+
+Results = dict[str, dict[str, float]]
+
+
+def validate(
+    model: Any, dataset: Dataset[Sample], current_iter: int | str, tb_logger: Any, save_img: bool
+) -> Results:
+    """Restore every image of a dataset, measure it and log the means.
+
+    The images are dealt to the ranks in turn. The values are left in `model.validation_results[dataset name]`, the means
+    in `model.metric_results` and the best ones in `model.best_metric_results`, as SRModel does.
+
+    Args:
+        model: offers `feed_data`, `test`, `get_current_visuals`, `net_g` and `opt`.
+        dataset: gives `lq`, `lq_path` and, for metrics, `gt`.
+        current_iter: iteration, or the name of the run in `test`.
+        tb_logger: TensorBoard writer or None.
+        save_img: write the restored images under `path.visualization`.
+
+    Returns:
+        {image: {metric: value}}.
+
+    Raises:
+        Interrupted: a stop was requested; only in a single process, several finish together.
+    """
+    rank, world_size = model.opt['rank'], model.opt['world_size']
+    name = dataset.opt['name']  # type: ignore[attr-defined]
+    metrics = model.opt['val'].get('metrics') or {}
+    show = model.opt['val'].get('pbar')
+    mine: Results = {}
+    shown = tqdm(
+        range(rank, len(dataset), world_size),  # type: ignore[arg-type]
+        f'Validation {name}',
+        unit='image',
+        leave=False,
+        disable=rank != 0 or not (sys.stderr.isatty() if show is None else show),
+    )
+    with bare_networks(model):
+        for index in shown:
+            if interrupt.requested() and world_size == 1:
+                raise interrupt.Interrupted
+            sample = default_collate([dataset[index]])
+            mine[_image_name(sample, mine)] = _validate_image(model, sample, name, metrics, current_iter, save_img)
+    results: Results = {}
+    for part in distributed.gather(mine):
+        results.update(part)
+    results = dict(sorted(results.items()))
+    if not hasattr(model, 'validation_results'):
+        model.validation_results = {}
+    model.validation_results[name] = results
+    if metrics:
+        _log(model, name, metrics, current_iter, tb_logger)
+    return results
+
+
+def validate_with(
+    model: Any, dataset: Dataset[Sample], opt: dict[str, Any], current_iter: int | str, tb_logger: Any
+) -> Results:
+    """Validate in the way that belongs to the model.
+
+    Stock models that inherit SRModel's validation get the one above. A model with a validation of its own (videos,
+    HiFaceGAN, a user's) runs that; its values are those it leaves in `validation_results`, if any.
+    """
+    save_img, kind = opt['val']['save_img'], type(model)
+    if kind.validation is BaseModel.validation and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation:
+        return validate(model, dataset, current_iter, tb_logger, save_img)
+    name = dataset.opt['name']  # type: ignore[attr-defined]
+    block = next(block for block in opt['datasets'].values() if block['name'] == name)
+    loader = build_dataloader(dataset, block, opt['num_gpu'], opt['dist'], None, opt['manual_seed'])
+    model.validation(loader, current_iter, tb_logger, save_img)
+    results: Results = getattr(model, 'validation_results', {}).get(name, {})
+    return results
+
+
+def _image_name(sample: Sample, taken: Results) -> str:
+    path = Path(sample['lq_path'][0])
+    return path.name if path.stem in taken else path.stem
+
+
+def _validate_image(
+    model: Any, sample: Sample, dataset_name: str, metrics: dict[str, Any], current_iter: int | str, save_img: bool
+) -> dict[str, float]:
+    model.feed_data(sample)
+    model.test()
+    visuals = model.get_current_visuals()
+    images = {'img': tensor2img([visuals['result']])}
+    if 'gt' in visuals:
+        images['img2'] = tensor2img([visuals['gt']])
+    for held in ('lq', 'gt', 'output'):  # a large image should not stay in memory beside the next one
+        model.__dict__.pop(held, None)
+    if save_img:
+        imwrite(images['img'], str(_image_path(model.opt, Path(sample['lq_path'][0]).stem, dataset_name, current_iter)))
+    return {metric: float(calculate_metric(images, block)) for metric, block in metrics.items()}
+
+
+def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter: int | str) -> Path:
+    folder = Path(opt['path']['visualization'])
+    if opt['is_train']:
+        return folder / image / f'{image}_{current_iter}.png'
+    return folder / dataset_name / f'{image}_{opt["val"].get("suffix") or opt["name"]}.png'
+
+
+def _log(model: Any, name: str, metrics: dict[str, Any], current_iter: int | str, tb_logger: Any) -> None:
+    model.metric_results = means(model.validation_results[name])
+    model._initialize_best_metric_results(name)
+    for metric, value in model.metric_results.items():
+        model._update_best_metric_result(name, metric, value, current_iter)
+    model._log_validation_metric_values(current_iter, name, tb_logger)
+    if 'inf' in map(str, model.metric_results.values()):
+        get_root_logger().warning(f'Validation {name}: an infinite mean; an image equals its ground truth.')
+
+
+def means(results: Results) -> dict[str, float]:
+    """The mean of every metric over the images."""
+    names = next(iter(results.values()), {})
+    return {metric: sum(values[metric] for values in results.values()) / len(results) for metric in names}
+
+
+def write_metrics(path: Path, results: dict[str, Results]) -> None:
+    """Write `{dataset: {metric: mean}, "per_image": {dataset: {image: {metric: value}}}}` as JSON."""
+    write_json(path, {**{name: means(images) for name, images in results.items()}, 'per_image': results})
+
+
+@contextmanager
+def bare_networks(model: Any) -> Iterator[None]:
+    """Take `net_g` out of its DistributedDataParallel wrapper, whose forward waits for the other ranks."""
+    wrapped = model.net_g
+    model.net_g = model.get_bare_model(wrapped)
+    try:
+        yield
+    finally:
+        model.net_g = wrapped
