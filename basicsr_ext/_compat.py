@@ -15,7 +15,6 @@ import logging
 import math
 import os
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -228,24 +227,17 @@ def _place(obj: Any) -> str:
 @repair('basicsr/utils/dist_util.py:24', 'set_device(rank % num_gpus)', '_init_dist_pytorch')
 def init_dist_pytorch(original: Function, backend: str, **kwargs: Any) -> None:
     """ZeroDivisionError without a GPU; and with uneven nodes the global rank names a GPU that is taken."""
-    gpus = torch.cuda.device_count()
-    if gpus:
-        torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', os.environ['RANK'])) % gpus)
-    dist.init_process_group(backend=backend if gpus else 'gloo', **kwargs)
+    from basicsr_ext.training import distributed
+
+    distributed.start('pytorch', backend, **kwargs)
 
 
 @repair('basicsr/utils/dist_util.py:43', 'set_device(proc_id % num_gpus)', '_init_dist_slurm')
 def init_dist_slurm(original: Function, backend: str, port: int | None = None) -> None:
     """ZeroDivisionError under SLURM without a GPU."""
-    if torch.cuda.device_count():
-        return original(backend, port)
-    hosts = subprocess.check_output(['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']], text=True)
-    os.environ['MASTER_ADDR'] = hosts.split()[0]
-    os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', '29500'))
-    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
-    os.environ['RANK'] = os.environ['SLURM_PROCID']
-    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', os.environ['SLURM_PROCID'])
-    dist.init_process_group(backend='gloo')
+    from basicsr_ext.training import distributed
+
+    distributed.start('slurm', backend, port)
 
 
 @repair('basicsr/models/base_model.py:98', 'torch.cuda.current_device()', 'BaseModel.model_to_device')
@@ -288,55 +280,13 @@ def load_resume_state(original: Function, opt: Any) -> Any:
     """AssertionError on CPU; a truncated newest state ends the run; --auto_resume from another folder restarts at 0."""
     from basicsr.utils import check_resume
 
-    from basicsr_ext.training.checkpoint import read_checkpoint
+    from basicsr_ext.training.state import find_resume_state
 
-    if opt['auto_resume']:
-        path, state = _newest_state(opt)
-        if path is not None:
-            opt['path']['resume_state'] = path
-    else:
-        path = opt['path'].get('resume_state')
-        state = read_checkpoint(path) if path else None
+    state = find_resume_state(opt)
     if state is not None:
         check_resume(opt, state['iter'])
         opt['resume_point'] = {'epoch': state['epoch'], 'iter': state['iter']}  # for create_train_val_dataloader
     return state
-
-
-def _newest_state(opt: Any) -> tuple[str | None, Any]:
-    """The newest training state that loads together with its networks, and its path."""
-    from basicsr_ext.training.checkpoint import read_checkpoint
-
-    folder = opt['path']['training_states']
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    iterations = sorted((int(name[:-6]) for name in names if re.fullmatch(r'\d+\.state', name)), reverse=True)
-    problems = []
-    for iteration in iterations:
-        path = os.path.join(folder, f'{iteration}.state')
-        try:
-            state = read_checkpoint(path)
-            for file in _network_files(opt, iteration):
-                read_checkpoint(file)
-        except CheckpointError as error:
-            problems.append(str(error))
-            continue
-        for problem in problems:  # get_root_logger would set BasicSR's log up here, before its file is known
-            logging.getLogger('basicsr').warning(f'{problem} Resuming from {path} instead.')
-        return path, state
-    if problems:
-        raise CheckpointError(
-            f'--auto_resume: expected a complete state in {folder}, got none: {" ".join(problems)} '
-            'Repair one, or rename the folder to start again.'
-        )
-    return None, None
-
-
-def _network_files(opt: Any, iteration: int) -> list[str]:
-    """The files that BasicSR will load for a state: net_g has to exist, others only if the model saves them."""
-    ignored = opt['path'].get('ignore_resume_networks') or ()
-    networks = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
-    files = {name: os.path.join(opt['path']['models'], f'net_{name}_{iteration}.pth') for name in networks}
-    return [file for name, file in files.items() if name == 'g' or os.path.exists(file)]
 
 
 def _rank() -> int:

@@ -13,8 +13,8 @@ class IRCNN(nn.Module):
     """Estimate the noise with seven dilated 3x3 convolutions and subtract it: output = x - model(x).
 
     Zhang et al., "Learning Deep CNN Denoiser Prior for Image Restoration", CVPR 2017, Section 4:
-    dilations 1-2-3-4-3-2-1, ReLU between, receptive field 33x33. The keys of the state dict are those of the published PyTorch
-    weights.
+    dilations 1-2-3-4-3-2-1, ReLU between, receptive field 33x33. The keys of the state dict are those of the published
+    PyTorch weights.
 
     Readings chosen: no batch norm, as in the published weights, which have it merged into the convolutions; the
     weights start with PyTorch's initialisation.

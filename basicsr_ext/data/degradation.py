@@ -144,7 +144,7 @@ class DegradationDataset(Dataset[Sample], ABC):
         else:
             height, width = (side - side % self.options.scale for side in image.shape[:2])
             image = image[:height, :width]
-            rng = name_rng(self.files.names[index], 'degrade')
+            rng = name_rng(self.files.name(index), 'degrade')
         gt = np.ascontiguousarray(_as_float(image[..., ::-1] if image.shape[2] == 3 else image))
         lq = self.degrade(gt, rng)
         return {'lq': _as_tensor(lq), 'gt': _as_tensor(gt), 'lq_path': path, 'gt_path': path}

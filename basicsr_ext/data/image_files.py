@@ -72,6 +72,10 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.names)
 
+    def name(self, index: int) -> str:
+        """The name without its ending: the same on disk and in an LMDB."""
+        return self.names[index] if self.backend == 'lmdb' else os.path.splitext(self.names[index])[0]
+
     def path(self, index: int) -> str:
         """The file of an image, or its key in the LMDB."""
         return self.names[index] if self.backend == 'lmdb' else os.path.join(self.root, self.names[index])

@@ -28,7 +28,7 @@ def calculate_lpips(
     test_y_channel: bool = False,
     net: Literal['alex', 'vgg', 'squeeze'] = 'alex',
     device: str | None = None,
-    **kwargs: object,
+    better: str = 'lower',
 ) -> float:
     """Measure the perceptual distance of two images with learnt weights on deep features; lower is better.
 
@@ -59,7 +59,7 @@ def calculate_lpips(
         test_y_channel: compare the Y of YCbCr alone.
         net: backbone: `alex` (the usual one to report), `vgg` or `squeeze`.
         device: where the network runs, such as `cpu`; CUDA if there is one by default.
-        **kwargs: not used; BasicSR passes `better`, which it reads itself, to every metric.
+        better: not used here; BasicSR passes it to every metric and reads it itself.
 
     Returns:
         The distance, 0 for identical images.

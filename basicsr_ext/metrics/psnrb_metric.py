@@ -17,7 +17,7 @@ def calculate_psnrb(
     crop_border: int,
     input_order: str = 'HWC',
     test_y_channel: bool = False,
-    **kwargs: object,
+    better: str = 'higher',
 ) -> float:
     """Measure fidelity and blocking together: 10 log10(255^2 / (MSE + BEF)), in dB, higher is better.
 
@@ -44,7 +44,7 @@ def calculate_psnrb(
         crop_border: pixels removed at each edge.
         input_order: `HWC` or `CHW`.
         test_y_channel: compare the Y of YCbCr alone.
-        **kwargs: not used; BasicSR passes `better`, which it reads itself, to every metric.
+        better: not used here; BasicSR passes it to every metric and reads it itself.
 
     Returns:
         PSNR-B in dB; infinite if a channel has no error and no blocking.

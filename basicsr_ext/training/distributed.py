@@ -11,27 +11,29 @@ from mmengine import dist
 T = TypeVar('T')
 
 
-def start(launcher: str, backend: str | None = None, port: int | None = None) -> None:
+def start(launcher: str, backend: str | None = None, port: int | None = None, **arguments: Any) -> None:
     """Join the process group that the launcher describes in the environment.
 
     Args:
         launcher: `pytorch` (torchrun) or `slurm` (srun).
         backend: `nccl` or `gloo`; without a GPU always gloo, None chooses nccl on a GPU.
-        port: master port under SLURM where `MASTER_PORT` is not set; 29500 by default, as in BasicSR.
+        port: master port under SLURM; by default `MASTER_PORT`, else 29500 as in BasicSR. torchrun sets its own.
+        arguments: more of `torch.distributed.init_process_group`, such as `timeout`.
     """
     if launcher == 'slurm':
         _describe_slurm_job(port)
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count())
-        torch.distributed.init_process_group(backend or 'nccl')
+        local_rank = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
+        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+        torch.distributed.init_process_group(backend=backend or 'nccl', **arguments)
     else:
-        torch.distributed.init_process_group('gloo')
+        torch.distributed.init_process_group(backend='gloo', **arguments)
 
 
 def _describe_slurm_job(port: int | None) -> None:
     nodes = os.environ['SLURM_NODELIST']
     hosts = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
-    os.environ.setdefault('MASTER_PORT', str(port or 29500))
+    os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', '29500'))
     os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
     os.environ['RANK'] = os.environ['SLURM_PROCID']
     os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']

@@ -1,5 +1,6 @@
 """The complete state of a training run: everything that makes a resumed run the one that was never interrupted."""
 
+import logging
 import os
 import random
 from collections import Counter
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.utils import get_root_logger
 
 from basicsr_ext.errors import CheckpointError
 from basicsr_ext.training import distributed
@@ -86,7 +86,7 @@ def restore_extras(model: Any, state: dict[str, Any]) -> None:
     if rank < len(generators):
         restore_rng_state(generators[rank])
     else:
-        get_root_logger().warning(
+        logging.getLogger('basicsr').warning(
             f'The state of iteration {state["iter"]} holds no generator states of rank {rank}: random numbers that the '
             'networks draw (dropout) will differ from an uninterrupted run.'
         )
@@ -105,11 +105,7 @@ def keep_complete_state(model: Any) -> None:
 
 
 def find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
-    """The state to continue from, or None to start anew.
-
-    With `--auto_resume` that is the newest `.state` under the experiment's folder that can be read and whose networks
-    are there; newer ones that are damaged are named in a warning and passed over. Otherwise it is `path.resume_state`,
-    which has to be readable.
+    """The state to continue from, or None to start anew: the newest one with `auto_resume`, else `path.resume_state`.
 
     Raises:
         CheckpointError: `path.resume_state` cannot be read, or states exist and none can be.
@@ -117,40 +113,56 @@ def find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     if not opt['auto_resume']:
         named = opt['path'].get('resume_state')
         return read_checkpoint(named) if named else None
+    path, state = newest_state(opt)
+    if path is not None:
+        opt['path']['resume_state'] = path
+    return state
+
+
+def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+    """The newest `.state` of the experiment that loads together with its networks, and its path.
+
+    Newer ones that are damaged are named in a warning and passed over.
+
+    Raises:
+        CheckpointError: states exist and none is complete.
+    """
     folder = Path(opt['path']['training_states'])
-    found = sorted((p for p in folder.glob('*.state') if p.stem.isdigit()), key=lambda p: int(p.stem), reverse=True)
-    for path in found:
+    paths = sorted((p for p in folder.glob('*.state') if p.stem.isdigit()), key=lambda p: int(p.stem), reverse=True)
+    problems = []
+    for path in paths:
         try:
             state: dict[str, Any] = read_checkpoint(path)
-            for network in resume_networks(opt, state['iter']).values():
+            for network in resume_networks(opt, int(path.stem)).values():
                 read_checkpoint(network)
         except CheckpointError as error:
-            get_root_logger().warning(f'Cannot continue from {path}, trying an older state. {error}')
+            problems.append(str(error))
             continue
-        opt['path']['resume_state'] = str(path)
-        return state
-    if found:
+        for problem in problems:  # BasicSR's own logger must not be set up before its log file is known
+            logging.getLogger('basicsr').warning(f'{problem} Resuming from {path} instead.')
+        return str(path), state
+    if problems:
         raise CheckpointError(
-            f'--auto_resume: expected a readable state in {folder}, got {len(found)} damaged ones. Start anew without '
-            '--auto_resume; the folder is then kept under another name.'
+            f'--auto_resume: expected a complete state in {folder}, got none: {" ".join(problems)} Repair one, or start '
+            'anew without --auto_resume; the folder is then kept under another name.'
         )
-    return None
+    return None, None
 
 
 def resume_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
-    """Which file each network of the option file continues from: `{'network_g': '.../net_g_<iter>.pth'}`."""
+    """Which file each network continues from: `{'network_g': '.../net_g_<iter>.pth'}`.
+
+    `network_g` has to be there; others only if the model saves them, which it does not with a frozen teacher.
+    """
     ignored = opt['path'].get('ignore_resume_networks') or ()
-    return {
-        network: os.path.join(opt['path']['models'], f'net_{network.removeprefix("network_")}_{iteration}.pth')
-        for network in opt
-        if network.startswith('network_') and network not in ignored
-    }
+    networks = [key for key in opt if key.startswith('network_') and key not in ignored]
+    folder = opt['path']['models']
+    files = {key: os.path.join(folder, f'net_{key.removeprefix("network_")}_{iteration}.pth') for key in networks}
+    return {key: file for key, file in files.items() if key == 'network_g' or os.path.exists(file)}
 
 
 def point_to_resumed_networks(opt: dict[str, Any], iteration: int) -> None:
     """Make the networks load from the resumed iteration instead of `pretrain_network_*`."""
     for network, path in resume_networks(opt, iteration).items():
         opt['path'][f'pretrain_{network}'] = path
-    for key in opt['path']:
-        if key.startswith('param_key'):
-            opt['path'][key] = 'params'
+        opt['path'][f'param_key_{network.removeprefix("network_")}'] = 'params'

@@ -1,0 +1,61 @@
+"""Install basicsr_ext; the version stands in basicsr_ext/version.py alone."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """The value of `__version__`, read without importing the package."""
+    text = (HERE / 'basicsr_ext' / 'version.py').read_text(encoding='utf-8')
+    match = re.search(r"^__version__ = '([^']+)'", text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError("basicsr_ext/version.py: expected a line __version__ = '...', got none. Restore it.")
+    return match.group(1)
+
+
+setup(
+    name='basicsr-ext',
+    version=version(),
+    description='A plug-in to BasicSR: restoration datasets, networks, metrics and an exactly repeatable training job',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    classifiers=[
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Processing',
+    ],
+    packages=find_packages(include=['basicsr_ext', 'basicsr_ext.*']),
+    package_data={'basicsr_ext': ['py.typed']},
+    zip_safe=False,
+    python_requires='>=3.10,<3.13',  # basicsr 1.4.2 does not install on 3.13
+    install_requires=[
+        'basicsr==1.4.2',
+        'einops>=0.7',
+        'lmdb>=1.4',
+        'lpips>=0.1.4',
+        'matplotlib>=3.7',
+        'mmengine>=0.10.4',
+        'numpy>=1.23',
+        'opencv-python>=4.8',
+        'pillow>=9.5',
+        'pyarrow>=14',
+        'pyyaml>=6',
+        'torch>=2.4',
+        'torchvision>=0.19',
+        'tqdm>=4.65',
+    ],
+    extras_require={
+        'archs': ['spandrel>=0.4'],
+        'distill': ['diffusers>=0.30', 'timm>=1.0'],
+        'test': ['mypy>=1.11', 'psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.6', 'scikit-image>=0.22'],
+    },
+    entry_points={'console_scripts': ['basicsr-ext = basicsr_ext.__main__:main']},
+)
