@@ -169,7 +169,7 @@ def complete(
 
     require(opt, ('name', 'model_type', 'num_gpu', 'datasets', 'path', *(('train', 'logger') if is_train else ())))
     if launcher != 'none':
-        distributed.start(launcher, **opt.get('dist_params', {}))
+        distributed.start(launcher, **(opt.get('dist_params') or {}))
     opt['dist'] = launcher != 'none'
     opt['rank'], opt['world_size'] = distributed.rank_and_world()
     opt['root_path'] = os.fspath(root_path)

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
-from basicsr.archs import build_network  # isort: skip
-from basicsr.data import build_dataset  # isort: skip
-from basicsr.metrics import calculate_psnr  # isort: skip
-from basicsr.utils import tensor2img  # isort: skip
+
+# isort: split
+from basicsr.archs import build_network
+from basicsr.data import build_dataset
+from basicsr.metrics import calculate_psnr
+from basicsr.utils import tensor2img
+
 from basicsr_ext.errors import BasicsrExtError
 from basicsr_ext.options import load_options
 from basicsr_ext.training.checkpoint import load_network_weights
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402  after the choice of the backend
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,12 @@ def restore(opt_file: Path, weights: Path) -> Iterator[Restored]:
 
 
 def draw(results: list[Restored], path: Path) -> None:
-    """Save noisy, restored and clean, one row a photograph, at about one pixel of paper a pixel of the photograph."""
-    widths = [result.clean.shape[1] for result in results]
+    """Save noisy, restored and clean side by side, one row a photograph."""
     heights = [result.clean.shape[0] / result.clean.shape[1] for result in results]
-    width = 3 * max(widths) / 100
-    figure, axes = plt.subplots(
-        len(results),
-        3,
-        figsize=(width, sum(heights) * width / 3 + 0.4 * len(results)),
-        height_ratios=heights,
-        squeeze=False,
-        layout='constrained',
-    )
+    width = 5.0  # inches a photograph, at 100 pixels an inch
+    size = (3 * width, sum(heights) * width + 0.3 * len(results))
+    figure = Figure(figsize=size, layout='constrained')
+    axes = figure.subplots(len(results), 3, height_ratios=heights, squeeze=False)
     for row, result in zip(axes, results, strict=True):
         titles = (f'{result.name}, noisy: {result.before:.2f} dB', f'restored: {result.after:.2f} dB', 'clean')
         for axis, title, image in zip(row, titles, (result.noisy, result.restored, result.clean), strict=True):
@@ -86,7 +80,6 @@ def draw(results: list[Restored], path: Path) -> None:
             axis.axis('off')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
-    plt.close(figure)
 
 
 def report(results: list[Restored]) -> float:

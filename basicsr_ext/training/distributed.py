@@ -16,15 +16,16 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
 
     Args:
         launcher: `pytorch` (torchrun) or `slurm` (srun).
-        backend: `nccl` or `gloo`; without a GPU always gloo, None chooses nccl on a GPU.
+        backend: `nccl` or `gloo`; None chooses nccl on a GPU; without a GPU it is always gloo.
         port: master port under SLURM; by default `MASTER_PORT`, else 29500 as in BasicSR. torchrun sets its own.
         arguments: more of `torch.distributed.init_process_group`, such as `timeout`.
     """
     if launcher == 'slurm':
         _describe_slurm_job(port)
-    if torch.cuda.is_available():
+    gpus = torch.cuda.device_count()
+    if gpus:
         local_rank = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
-        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(local_rank % gpus)
         torch.distributed.init_process_group(backend=backend or 'nccl', **arguments)
     else:
         torch.distributed.init_process_group(backend='gloo', **arguments)
@@ -32,9 +33,9 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
 
 def _describe_slurm_job(port: int | None) -> None:
     nodes = os.environ['SLURM_NODELIST']
-    hosts = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
+    hosts = subprocess.check_output(['scontrol', 'show', 'hostnames', nodes], text=True)
     os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', '29500'))
-    os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    os.environ['MASTER_ADDR'] = hosts.split()[0]
     os.environ['RANK'] = os.environ['SLURM_PROCID']
     os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
     os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', os.environ['SLURM_PROCID'])

@@ -3,6 +3,7 @@
 from typing import Any
 
 import cv2
+import torch
 from basicsr.data import build_dataset
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,6 +45,7 @@ def build_train_loader(dataset: Dataset[Sample], opt: dict[str, Any], start: int
         num_workers=block.get('num_worker_per_gpu', 0),
         pin_memory=block.get('pin_memory', opt['num_gpu'] != 0),
         worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # else starting the loader would draw from the generator that dropout uses
     )
 
 
