@@ -36,19 +36,26 @@ choose_python() {
 
 install() {
     "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-input "$@" \
-        || fail "pip install $* failed (see above). Correct the cause and run this again; it starts over."
+        || fail "pip install $* failed (see above). Correct the cause and run this again."
 }
 
-# The root is part of the key because a virtual environment does not work after a move.
 key="$(cat requirements.txt setup.py scripts/setup_env.sh <(echo "$PWD ${PYTHON:-}") | cksum)"
 if [[ -f "$stamp" && "$(cat "$stamp")" == "$key" && -x "$venv/bin/python" ]]; then
     exit 0
 fi
 
 python="$(choose_python)"
-echo "setup_env.sh: installing into $venv with $("$python" --version); this takes a few minutes."
-rm -rf "$venv"
-"$python" -m venv "$venv" || fail "$python -m venv failed (see above)."
+base="$PWD, $("$python" --version)" # a virtual environment works neither after a move nor with another interpreter
+if [[ -e "$venv" && ! -f "$venv/made-for" ]]; then
+    fail "$venv: expected a folder made by this script, got another one. Move it away and run this again."
+fi
+echo "setup_env.sh: installing into $venv with $("$python" --version); the first time takes a few minutes."
+if [[ ! -x "$venv/bin/python" || "$(cat "$venv/made-for")" != "$base" ]]; then
+    rm -rf "$venv"
+    mkdir "$venv"
+    echo "$base" >"$venv/made-for"
+    "$python" -m venv "$venv" || fail "$python -m venv failed (see above)."
+fi
 pinned="$venv/requirements-without-basicsr.txt"
 grep -v '^basicsr==' requirements.txt >"$pinned"
 install -r "$pinned"

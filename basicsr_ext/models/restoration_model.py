@@ -196,7 +196,8 @@ class RestorationModel(SRModel):
             with self._synchronised(part == parts):
                 with self._autocast():
                     self.output = self.net_g(lq)
-                losses = self.losses(self.output.float(), gt)
+                output = self.output.float() if self.model_options.use_amp else self.output
+                losses = self.losses(output, gt)
                 self.scaler.scale(torch.stack(list(losses.values())).sum() / parts).backward()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / parts
@@ -270,7 +271,8 @@ class RestorationModel(SRModel):
 
         def restore(image: Tensor) -> Tensor:
             with self._autocast():
-                return run_padded(net, image, multiple, scale).float()
+                restored = run_padded(net, image, multiple, scale)
+            return restored.float() if self.model_options.use_amp else restored
 
         with evaluating(net):
             if self.val_options.tile_size is None:
