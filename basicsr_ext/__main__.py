@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for a mistake of the user's (printed without a traceback), 128 + signal after a stop.
     """
-    parser = argparse.ArgumentParser(prog='basicsr-ext', description='Less data, less compute, in BasicSR option files.')
+    parser = argparse.ArgumentParser(
+        prog='basicsr-ext', description='Less data, less compute, in BasicSR option files.'
+    )
     parser.add_argument('--version', action='version', version=__version__)
     parser.add_argument('job', choices=JOBS, help='what to do; `basicsr-ext JOB -h` tells its options')
     parser.add_argument('arguments', nargs=argparse.REMAINDER, help='-opt FILE ...')

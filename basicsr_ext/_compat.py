@@ -1,9 +1,9 @@
 """Repairs that let BasicSR 1.4.2 import and run on torch 2.4 to 2.13; the only place that touches its internals.
 
-One rule: repair only where upstream raises, hangs or loses a run. Each repair stands under `@repair(where, code, target)`:
-the upstream line, what stands there, and what is replaced; the first line of its docstring is the symptom. The list
-`REPAIRS` holds them all. A replacement gets the original as its first argument, and the patched function keeps it as
-`__wrapped__`. `BASICSR_EXT_COMPAT=0` turns every repair off.
+One rule: repair only where upstream raises, hangs or loses a run. Each repair stands under `@repair(where, code,
+target)`: the upstream line, what stands there, and what is replaced; the first line of its docstring is the symptom.
+The list `REPAIRS` holds them all. A replacement gets the original as its first argument, and the patched function keeps
+it as `__wrapped__`. `BASICSR_EXT_COMPAT=0` turns every repair off.
 """
 
 import functools
@@ -11,7 +11,6 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import inspect
-import logging
 import math
 import os
 import re
@@ -412,6 +411,6 @@ def lmdb_backend_init(
         return original(self, db_paths, client_keys, *args, **kwargs)
     original(self, [], [])
     self.db_paths = paths
-    for key, path in zip(keys, paths):
+    for key, path in zip(keys, paths, strict=True):
         open_lmdb(path)
         self._client[key] = LmdbHandle(path)

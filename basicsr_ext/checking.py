@@ -126,7 +126,9 @@ def check_call(target: Callable[..., Any], options: Mapping[str, Any], where: st
     name = getattr(target, '__name__', str(target))
     for key in options:
         if key != 'type' and key not in known and not open_ended:
-            raise OptionError(f'{where}.{key}: expected an argument of {name}, got {key!r}. {nearest(key, known)}'.rstrip())
+            raise OptionError(
+                f'{where}.{key}: expected an argument of {name}, got {key!r}. {nearest(key, known)}'.rstrip()
+            )
     for parameter in parameters:
         if parameter.name in known and parameter.default is parameter.empty and parameter.name not in options:
             raise OptionError(f'{where}.{parameter.name}: expected a value, which {name} needs, got none. Add it.')

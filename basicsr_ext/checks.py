@@ -23,12 +23,13 @@ from basicsr.utils.registry import (
     MODEL_REGISTRY,
 )
 from PIL import Image
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from basicsr_ext.checking import check_call, read_block, registered
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Sample
+from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
 from basicsr_ext.data.image_files import IMAGE_SUFFIXES, refuse_if_any
+from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import WrapperDataset, inner_block, innermost
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
@@ -138,7 +139,9 @@ def _check_pairs(block: Options, where: str) -> None:
     template = block.get('filename_tmpl', '{}')
     wanted = {template.format(Path(name).stem) + Path(name).suffix: name for name in gt if not name.startswith('.')}
     if not wanted:
-        raise DataError(f'{where}.dataroot_gt: expected images, got none in {block["dataroot_gt"]!r}. Correct the path.')
+        raise DataError(
+            f'{where}.dataroot_gt: expected images, got none in {block["dataroot_gt"]!r}. Correct the path.'
+        )
     missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in set(lq)]
     surplus = [name for name in lq if not name.startswith('.') and name not in wanted]
     refuse_if_any(missing, 'an LQ image for every GT image, missing', 'Add them or set filename_tmpl.', where)
@@ -153,20 +156,22 @@ def _check_files(opt: Options) -> None:
             read_checkpoint(value)
 
 
-def check_dataset(dataset: Dataset[Sample], where: str) -> None:
+def check_dataset(dataset: SampleDataset, where: str) -> None:
     """Check the files of a dataset by their headers.
 
     Raises:
         DataError: no items, files that are no images, images too small for the patch, pairs whose sizes differ.
     """
-    if not len(dataset):  # type: ignore[arg-type]
+    if not len(dataset):
         raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
     reader = innermost(dataset)
     if isinstance(reader, DegradationDataset):
         reader.check(where)
         return
-    scale = reader.opt.get('scale', 1) if hasattr(reader, 'opt') else 1
-    pairs = [(pair['lq_path'], pair['gt_path']) for pair in _path_entries(reader) if {'lq_path', 'gt_path'} <= set(pair)]
+    scale = reader.opt.get('scale', 1)
+    pairs = [
+        (pair['lq_path'], pair['gt_path']) for pair in _path_entries(reader) if {'lq_path', 'gt_path'} <= set(pair)
+    ]
     different = []
     for lq, gt in pairs:
         (lq_width, lq_height), (gt_width, gt_height) = _header(lq), _header(gt)
@@ -195,7 +200,7 @@ def _header(path: str) -> tuple[int, int]:
         raise DataError(f'{path}: expected an image, got a missing, damaged or foreign file. Replace it.') from error
 
 
-def check_pixels(dataset: Dataset[Sample], where: str) -> None:
+def check_pixels(dataset: SampleDataset, where: str) -> None:
     """Decode every image.
 
     Raises:
@@ -208,7 +213,7 @@ def check_pixels(dataset: Dataset[Sample], where: str) -> None:
     else:
         paths = [path for entry in _path_entries(reader) for path in entry.values()]
         readable = (cv2.imread(path) is not None for path in paths)
-    shown = tqdm(zip(paths, readable, strict=True), f'Decoding {where}', len(paths), leave=False)
+    shown = tqdm(zip(paths, readable, strict=True), f'Decoding {where}', len(paths), leave=False, disable=None)
     refuse_if_any([path for path, good in shown if not good], 'images that decode', 'Replace or remove them.', where)
 
 
@@ -220,7 +225,7 @@ def _is_readable(reader: DegradationDataset, index: int) -> bool:
     return True
 
 
-def check_first_batch(model: Any, dataset: Dataset[Sample], where: str) -> None:
+def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     """Run the first item through `net_g` and its losses and compare shapes.
 
     Raises:

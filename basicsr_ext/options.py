@@ -56,9 +56,7 @@ def load_options(path: str | os.PathLike[str]) -> Options:
         with open(path, encoding='utf-8') as file:
             opt = yaml.load(file, Loader=OptionLoader)  # a SafeLoader
     except OSError as error:
-        raise OptionError(
-            f'-opt {path}: expected an option file, got {error.strerror}. Correct the path.'
-        ) from error
+        raise OptionError(f'-opt {path}: expected an option file, got {error.strerror}. Correct the path.') from error
     except yaml.YAMLError as error:
         raise OptionError(f'-opt {path}: expected plain YAML, got {error}. Correct the file there.') from error
     if not isinstance(opt, dict):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
+import basicsr_ext  # first: it repairs BasicSR
 
 # isort: split
 
@@ -31,6 +31,7 @@ from basicsr_ext.training.checkpoint import load_network_weights
 Options = dict[str, Any]
 NETWORK = {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4}
 PAIRED_NETWORK = {'type': 'MSRResNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4, 'num_block': 1, 'upscale': 2}
+EDSR_NETWORK = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4, 'num_block': 1}
 METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
 
 
@@ -182,7 +183,7 @@ def test_check_of_a_sound_file(
         ('train.losses', [{'type': 'L1Loss', 'x': 1}], r"train\.losses\.0\.x: expected an argument of L1Loss, got 'x'"),
         ('val.tile_sze', 5, r'val\.tile_sze: .* Did you mean tile_size'),
         ('val.metric', {}, r'val\.metric: .* Did you mean metrics'),
-        ('val.metrics.psnr.crop_bordr', 4, r'val\.metrics\.psnr\.crop_bordr: .*Did you mean crop_border'),
+        ('val.metrics.psnr.test_y_chanel', True, r'val\.metrics\.psnr\.test_y_chanel: .*Did you mean test_y_channel'),
         ('use_apm', True, r"^use_apm: expected a known key, got 'use_apm'. Did you mean use_amp\?"),
         ('manual_sed', 0, r'^manual_sed: .* Did you mean manual_seed\?'),
         ('path.pretrained_network_g', 'x.pth', r'path\.pretrained_network_g: .*Did you mean pretrain_network_g'),
@@ -252,7 +253,7 @@ def test_wrong_value(denoising: Options, key: str, value: Any, message: str) -> 
     ('key', 'value', 'message'),
     [
         ('network_g.type', 'IRCN', r"network_g\.type: expected a name in the registry 'arch', got 'IRCN'. .*IRCNN"),
-        ('datasets.train.type', 'GaussianDenoisDataset', r"train\.type: .*'dataset'.*Did you mean GaussianDenoisingData"),
+        ('datasets.train.type', 'GaussianDenoisDataset', r"train\.type: .*'dataset'.*Did you mean GaussianDenois"),
         ('train.pixel_opt.type', 'L1Los', r"train\.pixel_opt\.type: .* 'loss', got 'L1Los'. Did you mean L1Loss"),
         ('train.losses', [{'type': 'L2'}], r"train\.losses\.0\.type: expected a name in the registry 'loss'"),
         ('val.metrics.psnr.type', 'calc_psnr', r"val\.metrics\.psnr\.type: .* 'metric'.*calculate_psnr"),
@@ -345,7 +346,7 @@ def test_an_empty_folder(kind: str, request: pytest.FixtureRequest, capsys: pyte
     opt = request.getfixturevalue(kind)
     os.makedirs('empty')
     put(opt, 'datasets.train.dataroot_gt', 'empty')
-    assert "dataroot_gt: expected images" in (error := run(capsys, opt))
+    assert 'dataroot_gt: expected images' in (error := run(capsys, opt))
     assert "'empty'" in error
     assert 'dataroot_gt: expected images' in run(capsys, opt, '--check')
 
@@ -448,7 +449,9 @@ def test_sizes_of_pairs_that_differ_are_named(paired: Options) -> None:
     dataset, val = (build_dataset(opt['datasets'][key]) for key in ('train', 'val'))
     check_dataset(dataset, 'datasets.train')
     cv2.imwrite('hr/2.png', np.zeros((34, 24, 3), np.uint8))
-    with pytest.raises(DataError, match=r'GT 2 times as large as LQ, got hr/2\.png \(34 x 24\) for lr/2\.png \(16 x 12\)'):
+    with pytest.raises(
+        DataError, match=r'GT 2 times as large as LQ, got hr/2\.png \(34 x 24\) for lr/2\.png \(16 x 12\)'
+    ):
         check_dataset(dataset, 'datasets.train')
     check_dataset(val, 'datasets.val')  # BasicSR cuts it
     cv2.imwrite('hr/1.png', np.zeros((30, 24, 3), np.uint8))
@@ -476,8 +479,11 @@ def test_images_too_small_for_the_patch_are_named(
 @pytest.mark.parametrize(
     ('network', 'message'),
     [
-        ({**NETWORK, 'num_in_ch': 3, 'num_out_ch': 3}, 'input that IRCNN takes, got lq (1, 1, 16, 16), gt (1, 1, 16, 16)'),
-        ({**PAIRED_NETWORK, 'num_in_ch': 1, 'num_out_ch': 3, 'upscale': 1}, 'output of the shape of gt, got (1, 3, 16, 16)'),
+        (
+            {**NETWORK, 'num_in_ch': 3, 'num_out_ch': 3},
+            'input that IRCNN takes, got lq (1, 1, 16, 16), gt (1, 1, 16, 16)',
+        ),
+        ({**EDSR_NETWORK, 'upscale': 1}, 'output of the shape of gt, got (1, 3, 16, 16)'),
         ({**PAIRED_NETWORK, 'num_in_ch': 1, 'num_out_ch': 1}, 'output of the shape of gt, got (1, 1, 32, 32)'),
     ],
 )
@@ -653,9 +659,7 @@ def test_a_missing_option_file(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ('key', 'message'), [('val', 'val: expected a value'), ('val.save_img', 'val.save_img: expected a value')]
 )
-def test_a_test_needs_its_block(
-    denoising: Options, capsys: pytest.CaptureFixture[str], key: str, message: str
-) -> None:
+def test_a_test_needs_its_block(denoising: Options, capsys: pytest.CaptureFixture[str], key: str, message: str) -> None:
     opt = as_test(denoising)
     put(opt, key, '~~')
     assert message in run_untouched(capsys, opt, job='test')

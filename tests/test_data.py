@@ -239,7 +239,7 @@ def test_only_jpeg_takes_y(folder: Path) -> None:
     ('sigma', 'color', 'phase'), [(25, 'rgb', 'train'), (5.5, 'gray', 'train'), (50, 'rgb', 'val')]
 )
 def test_noise_has_the_standard_deviation(tmp_path: Path, sigma: float, color: str, phase: str) -> None:
-    write_images(tmp_path, 4, (64, 64, 3))
+    write_images(tmp_path, 4, (400, 400, 3))  # enough pixels to tell 1 / 255 from 1 / 256
     dataset = gaussian(tmp_path, sigma=sigma, color=color, phase=phase)
     samples = [dataset[moment(value, position=value)] for value in range(4)]
     noise = np.concatenate([pixels_of(s['lq'])[None] - pixels_of(s['gt'])[None] for s in samples])
@@ -634,6 +634,7 @@ TRAIN_BLOCKS: dict[str, Callable[[Path], Options]] = {
 all_blocks = pytest.mark.parametrize('kind', TRAIN_BLOCKS)
 
 
+@pytest.mark.filterwarnings('ignore:This DataLoader will create')
 @all_blocks
 def test_batches_are_the_same_for_any_number_of_workers(folder: Path, kind: str) -> None:
     train = TRAIN_BLOCKS[kind](folder)

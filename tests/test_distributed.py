@@ -51,9 +51,9 @@ def recorded(file: Path, folder: Path, processes: int) -> list[np.ndarray]:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    loaded: dict[str, torch.Tensor] = torch.load(
-        folder / 'experiments/run/models/net_g_latest.pth', weights_only=True
-    )['params']
+    loaded: dict[str, torch.Tensor] = torch.load(folder / 'experiments/run/models/net_g_latest.pth', weights_only=True)[
+        'params'
+    ]
     return loaded
 
 

@@ -62,6 +62,8 @@ def parse(folder: Path, *arguments: str, text: str = TRAIN, is_train: bool = Tru
         ('-2e-5', -2e-5),
         ('+1.5e2', 150.0),
         ('2.e-3', 2e-3),
+        ('.5e3', 500.0),
+        ('-.5e-3', -5e-4),
         ('!!float 5e3', 5e3),
         ('!!float 2e-4', 2e-4),
         ('.inf', math.inf),
@@ -361,7 +363,9 @@ def test_malformed_top_level_is_an_option_error(tmp_path: Path, assignment: str)
 # ---- command line ----
 
 
-@pytest.mark.parametrize('words', [['--local_rank', '1'], ['--local-rank', '1'], ['--local-rank=1'], ['--local_rank=1']])
+@pytest.mark.parametrize(
+    'words', [['--local_rank', '1'], ['--local-rank', '1'], ['--local-rank=1'], ['--local_rank=1']]
+)
 def test_both_spellings_of_local_rank(tmp_path: Path, words: list[str]) -> None:
     _, args = parse_options(tmp_path, True, ['-opt', write(tmp_path, TRAIN), *words])
     assert args.local_rank == 1

@@ -138,7 +138,9 @@ def test_accumulating_4_times_4_is_a_batch_of_16(tmp_path: Path) -> None:
 
 def test_batch_of_another_size_than_accumulation_needs_is_refused(tmp_path: Path) -> None:
     model = build(tmp_path, train__accum_iter=2)
-    with pytest.raises(OptionError, match=r'train.accum_iter: expected batches of 4 samples, got 2: this loop does not'):
+    with pytest.raises(
+        OptionError, match=r'train.accum_iter: expected batches of 4 samples, got 2: this loop does not'
+    ):
         step(model, batch(2))
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from basicsr_ext.checking import read_block
 from basicsr_ext.data.image_cache import ImageCache
 from basicsr_ext.data.image_files import Color, ImageFiles, refuse_if_any
+from basicsr_ext.data.sample import Sample
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.training.schedule import name_rng, sample_rng
 
@@ -27,7 +28,6 @@ LOADER_KEYS = (
     'persistent_workers',
 )
 
-Sample = dict[str, Any]
 Filter = Callable[[np.ndarray], np.ndarray]
 
 
@@ -77,8 +77,9 @@ class DegradationDataset(Dataset[Sample], ABC):
     """Read a clean image, crop, flip, degrade.
 
     A sample is a dict with `lq` and `gt` (float32 tensors, C x H x W, RGB or grey, clean pixels in [0, 1]) and their
-    paths `lq_path`, `gt_path`. While training, its random numbers come from `sample_rng`; otherwise they are fixed by the
-    name of the image. Subclasses say with `Options` what they read from the option file and in `degrade` what they do.
+    paths `lq_path`, `gt_path`. While training, its random numbers come from `sample_rng`; otherwise they are fixed by
+    the name of the image. Subclasses say with `Options` what they read from the option file and in `degrade` what they
+    do.
 
     Args:
         opt: the block of the option file.
@@ -114,7 +115,7 @@ class DegradationDataset(Dataset[Sample], ABC):
         """
 
     def add_gt_filter(self, gt_filter: Filter) -> None:
-        """Change clean images before anything else: float32 H x W x C in [0, 1], OpenCV's channel order, to the same."""
+        """Change clean images (float32, H x W x C in OpenCV's order, [0, 1]) before anything else happens to them."""
         self.gt_filters.append(gt_filter)
 
     def check(self, where: str) -> None:

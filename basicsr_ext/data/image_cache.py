@@ -37,7 +37,9 @@ class ImageCache:
             self.starts = [0, *ends[:-1].tolist()]
             self.block = _allocate(int(ends[-1]))
             decoded = pool.map(lambda index: files.decode(index, color), range(len(files)))
-            for index, image in enumerate(tqdm(decoded, 'Decoding into shared memory', len(files), leave=False)):
+            for index, image in enumerate(
+                tqdm(decoded, 'Decoding into shared memory', len(files), leave=False, disable=None)
+            ):
                 if image.shape != self.shapes[index]:  # a rotation in the EXIF header swaps the sides
                     self.shapes[index] = image.shape
                 self[index][...] = image

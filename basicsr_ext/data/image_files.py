@@ -115,7 +115,9 @@ class ImageFiles:
         content = np.frombuffer(self.read(index), np.uint8)
         image = cv2.imdecode(content, flag) if content.size else None
         if image is None:
-            raise DataError(f'{self.path(index)}: expected an image, got a damaged or foreign file. Replace or remove it.')
+            raise DataError(
+                f'{self.path(index)}: expected an image, got a damaged or foreign file. Replace or remove it.'
+            )
         if color == 'y' and image.ndim == 3:
             image = bgr2ycbcr(image, y_only=True)
         return image if image.ndim == 3 else image[..., None]
@@ -142,5 +144,3 @@ def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> Non
     if bad:
         more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
         raise DataError(f'{where}: expected {expected}, got {"; ".join(bad[:5])}{more}. {advice}')
-
-

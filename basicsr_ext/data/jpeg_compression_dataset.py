@@ -64,6 +64,6 @@ class JPEGCompressionDataset(DegradationDataset):
         _, encoded = cv2.imencode(
             '.jpg', pixels[..., ::-1] if is_color else pixels, [cv2.IMWRITE_JPEG_QUALITY, quality]
         )
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR if is_color else cv2.IMREAD_GRAYSCALE)
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR if is_color else cv2.IMREAD_GRAYSCALE))
         decoded = decoded[..., ::-1] if is_color else decoded[..., None]
         return decoded.astype(np.float32) / np.float32(255)

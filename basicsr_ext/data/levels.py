@@ -47,7 +47,8 @@ class Level:
     def draw(self, rng: np.random.Generator) -> float:
         """A level; with equal ends or one choice nothing is random."""
         if self.is_range:
-            return float(rng.uniform(*self.values))
+            low, high = self.values
+            return float(rng.uniform(low, high))
         return float(self.values[rng.integers(len(self.values))])
 
     def draw_int(self, rng: np.random.Generator) -> int:

@@ -10,7 +10,8 @@ import torch
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.checking import read_block
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Sample
+from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
+from basicsr_ext.data.sample import Sample
 from basicsr_ext.data.wrapper import WrapperDataset, innermost
 from basicsr_ext.errors import OptionError
 
@@ -35,9 +36,10 @@ class MeanBlurOptions:
 class MeanBlurDataset(WrapperDataset):
     """Blur the clean images, and hence the input, by an r x r mean filter (influence paper, Definition 1, Eq. 3).
 
-    The filter averages the rows y - floor(r / 2) ... y - floor(r / 2) + r - 1 and the columns likewise. For an odd r that
-    is the centred window with the paper's shift (r - 1) / 2; for an even r (10, 20), where the shift is no integer, the
-    window reaches one pixel further up and left. At the border the image is mirrored without repeating the edge pixel.
+    The filter averages the rows y - floor(r / 2) ... y - floor(r / 2) + r - 1 and the columns likewise. For an odd r
+    that is the centred window with the paper's shift (r - 1) / 2; for an even r (10, 20), where the shift is no
+    integer, the window reaches one pixel further up and left. At the border the image is mirrored without repeating the
+    edge pixel.
 
     Over a dataset that degrades clean images itself, the whole clean image is blurred first, then cropped and degraded.
     Over a stock dataset, whose input is already made, both tensors are blurred: `gt` by r and `lq` by r / scale.

@@ -6,7 +6,8 @@ from typing import Any
 from basicsr.data import build_dataset
 from torch.utils.data import Dataset
 
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Filter, Sample
+from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Filter
+from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.errors import OptionError
 from basicsr_ext.training.schedule import seeded_globals
 
@@ -16,12 +17,12 @@ INHERITED_KEYS = ('name', 'phase', 'scale')
 class StockDataset(Dataset[Sample]):
     """Gives a dataset that is not ours its place in the schedule: its random numbers hang on the scheduled index."""
 
-    def __init__(self, dataset: Dataset[Sample]) -> None:
+    def __init__(self, dataset: SampleDataset) -> None:
         self.dataset = dataset
         self.opt = getattr(dataset, 'opt', {})
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
         with seeded_globals(index):
@@ -45,7 +46,7 @@ class WrapperDataset(Dataset[Sample]):
         self.dataset = scheduled(build_dataset(inner_block(opt, f'dataset {opt.get("name", opt.get("type"))}')))
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
     def add_gt_filter(self, gt_filter: Filter) -> None:
         """Pass a filter of the clean images on to the dataset that reads them."""
@@ -70,12 +71,12 @@ def inner_block(opt: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {**{key: opt[key] for key in INHERITED_KEYS if key in opt}, **block}
 
 
-def scheduled(dataset: Dataset[Sample]) -> Dataset[Sample]:
+def scheduled(dataset: SampleDataset) -> SampleDataset:
     """The dataset itself if it reads the scheduled index, else wrapped so that its randomness does."""
     return dataset if isinstance(dataset, DegradationDataset | WrapperDataset | StockDataset) else StockDataset(dataset)
 
 
-def innermost(dataset: Dataset[Sample]) -> Dataset[Sample]:
+def innermost(dataset: SampleDataset) -> SampleDataset:
     """The dataset that reads the files."""
     while isinstance(dataset, WrapperDataset | StockDataset):
         dataset = dataset.dataset

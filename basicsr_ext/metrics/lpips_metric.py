@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import torch
 from basicsr.utils.registry import METRIC_REGISTRY
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
@@ -21,8 +20,8 @@ BACKBONES = {'alex': ('AlexNet_Weights', 31), 'vgg': ('VGG16_Weights', 16), 'squ
 
 @METRIC_REGISTRY.register()
 def calculate_lpips(
-    img: NDArray,
-    img2: NDArray,
+    img: np.ndarray,
+    img2: np.ndarray,
     crop_border: int,
     input_order: str = 'HWC',
     test_y_channel: bool = False,
@@ -84,7 +83,7 @@ def calculate_lpips(
         return float(build_lpips(net, place)(*(_to_input(image, place) for image in pair)))
 
 
-def _to_input(image: NDArray, device: str) -> Tensor:
+def _to_input(image: np.ndarray, device: str) -> Tensor:
     """(H, W, C) BGR or grey in [0, 255] to (1, 3, H, W) RGB in [-1, 1]."""
     rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(rgb).to(device).expand(3, -1, -1)[None] / 127.5 - 1

@@ -10,8 +10,8 @@ Image = NDArray[np.float64]
 
 
 def prepare_pair(
-    img: NDArray,
-    img2: NDArray,
+    img: np.ndarray,
+    img2: np.ndarray,
     crop_border: int,
     input_order: str = 'HWC',
     test_y_channel: bool = False,

@@ -2,7 +2,6 @@
 
 import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
-from numpy.typing import NDArray
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.metrics.metric_util import prepare_pair
@@ -12,8 +11,8 @@ BLOCK = 8
 
 @METRIC_REGISTRY.register()
 def calculate_psnrb(
-    img: NDArray,
-    img2: NDArray,
+    img: np.ndarray,
+    img2: np.ndarray,
     crop_border: int,
     input_order: str = 'HWC',
     test_y_channel: bool = False,
@@ -62,7 +61,7 @@ def calculate_psnrb(
     return float(np.mean(values))
 
 
-def blocking_effect_factor(img: NDArray, offset: int = 0) -> float:
+def blocking_effect_factor(img: np.ndarray, offset: int = 0) -> float:
     """How much more neighbours differ across block borders than inside blocks (Yim and Bovik 2011).
 
     BEF = eta (D_B - D_BC) if D_B > D_BC, else 0, with eta = log2(8) / log2(min(H, W)). D_B is the mean squared

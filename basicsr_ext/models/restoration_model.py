@@ -32,8 +32,8 @@ class RestorationModel(SRModel):
     """One network trained on pairs `lq`, `gt`; runs in this package's loop and in BasicSR's.
 
     Beyond SRModel it has any optimiser of torch.optim, mixed precision, channels-last layout, torch.compile, gradient
-    accumulation and clipping, an exponential moving average that includes buffers, several losses, a guard against
-    non-finite gradients, validation shared by all ranks, tiles, padding to what the network divides, and checkpoints that
+    accumulation and clipping, an exponential moving average that includes buffers, several losses, a guard against non-
+    finite gradients, validation shared by all ranks, tiles, padding to what the network divides, and checkpoints that
     are written whole or not at all. The options are those of `ModelOptions`, `TrainOptions` and `ValOptions`.
 
     The network is padded to its attribute `size_multiple`, or to `window_size` of its option block.
@@ -155,7 +155,9 @@ class RestorationModel(SRModel):
         kind = learning_rate.scheduler_class(block, 'train.scheduler')
         self.schedulers += [learning_rate.build(kind, optimizer, block) for optimizer in self.optimizers]
 
-    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params') -> None:
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+    ) -> None:
         """Load weights from BasicSR's, official or plain checkpoints (see `load_network_weights`)."""
         key = load_network_weights(self.get_bare_model(net), load_path, strict, param_key)
         get_root_logger().info(f'Loaded {type(self.get_bare_model(net)).__name__} from {load_path}, key: {key}.')
@@ -229,8 +231,8 @@ class RestorationModel(SRModel):
         if self.skipped_in_a_row >= limit:
             raise DivergenceError(
                 f'{message}. Expected a finite gradient, got none in {limit} iterations in a row. Lower '
-                'train.optim_g.lr, set train.grad_clip, or look at the images of these iterations; the last saved state '
-                'is intact.'
+                'train.optim_g.lr, set train.grad_clip, or look at the images of these iterations; the last '
+                'saved state is intact.'
             )
         get_root_logger().warning(f'{message} ({self.skipped_in_a_row} of {limit}).')
 
@@ -275,11 +277,11 @@ class RestorationModel(SRModel):
             return restored.float() if self.model_options.use_amp else restored
 
         with evaluating(net):
-            if self.val_options.tile_size is None:
+            tile_size = self.val_options.tile_size
+            if tile_size is None:
                 self.output = restore(self.lq)
             else:
-                options = self.val_options
-                self.output = run_tiled(restore, self.lq, options.tile_size, options.tile_overlap, scale)
+                self.output = run_tiled(restore, self.lq, tile_size, self.val_options.tile_overlap, scale)
 
     def validation(self, dataloader: Any, current_iter: int | str, tb_logger: Any, save_img: bool = False) -> None:
         """Validate on `dataloader.dataset`, shared by all ranks; the results are in `validation_results`."""

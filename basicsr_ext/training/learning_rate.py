@@ -71,8 +71,8 @@ def build(kind: Any, first: Any, block: dict[str, Any]) -> Any:
 def set_learning_rate(schedulers: Sequence[LRScheduler], current_iter: int, warmup_iter: int) -> None:
     """Advance the schedules to an iteration, counted from 1, and apply the warm-up.
 
-    The rate is scheduled(iteration - 1) * min(1, iteration / warmup_iter). The schedule goes on during the warm-up as if
-    there were none: it steps from its own last rate, not from the reduced one, so that milestones inside the warm-up
+    The rate is scheduled(iteration - 1) * min(1, iteration / warmup_iter). The schedule goes on during the warm-up as
+    if there were none: it steps from its own last rate, not from the reduced one, so that milestones inside the warm-up
     count and the full rate is reached at its end.
     """
     factor = current_iter / warmup_iter if current_iter < warmup_iter else 1

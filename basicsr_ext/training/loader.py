@@ -5,9 +5,9 @@ from typing import Any
 import cv2
 import torch
 from basicsr.data import build_dataset
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from basicsr_ext.data.degradation import Sample
+from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.data.wrapper import scheduled
 from basicsr_ext.training.schedule import ScheduledSampler
 
@@ -21,7 +21,7 @@ def samples_per_rank(opt: dict[str, Any]) -> int:
     return opt['datasets']['train']['batch_size_per_gpu'] * gpus * opt['train'].get('accum_iter', 1)
 
 
-def build_train_loader(dataset: Dataset[Sample], opt: dict[str, Any], start: int) -> DataLoader[Sample]:
+def build_train_loader(dataset: SampleDataset, opt: dict[str, Any], start: int) -> DataLoader[Sample]:
     """The batches of this rank from iteration `start + 1` to `total_iter`, one batch an iteration.
 
     The workers live as long as the loader: there is no restart between epochs.
@@ -29,7 +29,7 @@ def build_train_loader(dataset: Dataset[Sample], opt: dict[str, Any], start: int
     block = opt['datasets']['train']
     batch_size = samples_per_rank(opt)
     sampler = ScheduledSampler(
-        size=len(dataset),  # type: ignore[arg-type]
+        size=len(dataset),
         batch_size=batch_size,
         seed=opt['manual_seed'],
         start=start,
@@ -39,7 +39,7 @@ def build_train_loader(dataset: Dataset[Sample], opt: dict[str, Any], start: int
         enlarge=int(block.get('dataset_enlarge_ratio', 1)),
     )
     return DataLoader(
-        scheduled(dataset),
+        scheduled(dataset),  # type: ignore[arg-type]  # map-style, whatever its class
         batch_size=batch_size,
         sampler=sampler,
         num_workers=block.get('num_worker_per_gpu', 0),
@@ -53,8 +53,6 @@ def _one_thread(worker: int) -> None:
     cv2.setNumThreads(1)  # workers are processes already; OpenCV's own threads would compete with them
 
 
-def build_validation_sets(opt: dict[str, Any]) -> list[Dataset[Sample]]:
+def build_validation_sets(opt: dict[str, Any]) -> list[SampleDataset]:
     """The datasets whose phase is val or test, in the order of their keys."""
-    return [
-        build_dataset(block) for key, block in sorted(opt['datasets'].items()) if block['phase'] in ('val', 'test')
-    ]
+    return [build_dataset(block) for key, block in sorted(opt['datasets'].items()) if block['phase'] in ('val', 'test')]

@@ -77,10 +77,11 @@ class TrainingRun:
             yield from tqdm(self.loader, 'Training', self.total_iter, initial=self.start, unit='iter', disable=hidden)
 
     def _announce(self) -> None:
+        samples = self.sampler.batch_size * self.sampler.world_size
         self.logger.info(
             f'Training statistics:\n\tNumber of train images: {self.sampler.size}'
-            f'\n\tSamples per iteration: {self.sampler.batch_size * self.sampler.world_size}'
-            f'\n\tIterations per epoch: {self.sampler.epoch_size / self.sampler.batch_size / self.sampler.world_size:.2f}'
+            f'\n\tSamples per iteration: {samples}'
+            f'\n\tIterations per epoch: {self.sampler.epoch_size / samples:.2f}'
             f'\n\tIterations: {self.start} done of {self.total_iter}.'
         )
 

@@ -28,7 +28,9 @@ class WeightedLosses(nn.Module):
         self.terms = nn.ModuleDict()
         for name, block in blocks:
             if name in self.terms:
-                raise OptionError(f'train.losses: expected each name once, got {name[2:]!r} twice. Add name: ... to one.')
+                raise OptionError(
+                    f'train.losses: expected each name once, got {name[2:]!r} twice. Add name: ... to one.'
+                )
             self.terms[name] = build_loss({key: value for key, value in block.items() if key != 'name'})
 
     def forward(self, output: Tensor, gt: Tensor) -> OrderedDict[str, Tensor]:

@@ -101,8 +101,9 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
 def sample_rng(index: int, purpose: str) -> np.random.Generator:
     """The random generator of one sample for one purpose (`'crop'`, `'noise'`, ...).
 
-    Purposes have independent streams, so that adding a wrapper that draws numbers changes nothing else. For a plain int,
-    as BasicSR's own loop gives, the generator is seeded from the global `random`, which BasicSR seeds in each worker.
+    Purposes have independent streams, so that adding a wrapper that draws numbers changes nothing else. For a plain
+    int, as BasicSR's own loop gives, the generator is seeded from the global `random`, which BasicSR seeds in each
+    worker.
     """
     if isinstance(index, ScheduledIndex):
         key = (index.seed, index.iteration, index.position, zlib.crc32(purpose.encode()))

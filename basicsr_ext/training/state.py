@@ -43,9 +43,9 @@ def restore_rng_state(state: dict[str, Any]) -> None:
 def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     """Write `<iter>.state`: BasicSR's keys and what it leaves out.
 
-    BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed, the
-    best metrics, the gradient scaler and whether the validation of this iteration is still to be done. To be called on
-    all ranks; the data position follows from the iteration.
+    BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed,
+    the best metrics, the gradient scaler and whether the validation of this iteration is still to be done. To be called
+    on all ranks; the data position follows from the iteration.
     """
     generators = distributed.gather(rng_state())
     if current_iter == -1 or model.opt['rank'] != 0:
@@ -143,8 +143,8 @@ def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None
         return str(path), state
     if problems:
         raise CheckpointError(
-            f'--auto_resume: expected a complete state in {folder}, got none: {" ".join(problems)} Repair one, or start '
-            'anew without --auto_resume; the folder is then kept under another name.'
+            f'--auto_resume: expected a complete state in {folder}, got none: {" ".join(problems)} Repair one, or '
+            'start anew without --auto_resume; the folder is then kept under another name.'
         )
     return None, None
 

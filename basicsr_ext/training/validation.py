@@ -11,23 +11,21 @@ from basicsr.metrics import calculate_metric
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 from tqdm import tqdm
 
-from basicsr_ext.data.degradation import Sample
+from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.files import write_json
 from basicsr_ext.training import distributed, interrupt
 
 Results = dict[str, dict[str, float]]
 
 
-def validate(
-    model: Any, dataset: Dataset[Sample], current_iter: int | str, tb_logger: Any, save_img: bool
-) -> Results:
+def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_logger: Any, save_img: bool) -> Results:
     """Restore every image of a dataset, measure it and log the means.
 
-    The images are dealt to the ranks in turn. The values are left in `model.validation_results[dataset name]`, the means
-    in `model.metric_results` and the best ones in `model.best_metric_results`, as SRModel does.
+    The images are dealt to the ranks in turn. The values are left in `model.validation_results[dataset name]`, the
+    means in `model.metric_results` and the best ones in `model.best_metric_results`, as SRModel does.
 
     Args:
         model: offers `feed_data`, `test`, `get_current_visuals`, `net_g` and `opt`.
@@ -43,12 +41,12 @@ def validate(
         Interrupted: a stop was requested; only in a single process, several finish together.
     """
     rank, world_size = model.opt['rank'], model.opt['world_size']
-    name = dataset.opt['name']  # type: ignore[attr-defined]
+    name = dataset.opt['name']
     metrics = model.opt['val'].get('metrics') or {}
     show = model.opt['val'].get('pbar')
     mine: Results = {}
     shown = tqdm(
-        range(rank, len(dataset), world_size),  # type: ignore[arg-type]
+        range(rank, len(dataset), world_size),
         f'Validation {name}',
         unit='image',
         leave=False,
@@ -73,7 +71,7 @@ def validate(
 
 
 def validate_with(
-    model: Any, dataset: Dataset[Sample], opt: dict[str, Any], current_iter: int | str, tb_logger: Any
+    model: Any, dataset: SampleDataset, opt: dict[str, Any], current_iter: int | str, tb_logger: Any
 ) -> Results:
     """Validate in the way that belongs to the model.
 
@@ -81,9 +79,12 @@ def validate_with(
     HiFaceGAN, a user's) runs that; its values are those it leaves in `validation_results`, if any.
     """
     save_img, kind = opt['val']['save_img'], type(model)
-    if kind.validation is BaseModel.validation and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation:
+    if (
+        kind.validation is BaseModel.validation
+        and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation
+    ):
         return validate(model, dataset, current_iter, tb_logger, save_img)
-    name = dataset.opt['name']  # type: ignore[attr-defined]
+    name = dataset.opt['name']
     block = next(block for block in opt['datasets'].values() if block['name'] == name)
     loader = build_dataloader(dataset, block, opt['num_gpu'], opt['dist'], None, opt['manual_seed'])
     model.validation(loader, current_iter, tb_logger, save_img)

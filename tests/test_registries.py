@@ -1,0 +1,520 @@
+"""The registries: stock names untouched, ours documented and buildable, and all that options and README name exists."""
+
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import basicsr_ext  # noqa: F401  first: it repairs BasicSR
+
+# isort: split
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from basicsr.archs import build_network
+from basicsr.data import build_dataset
+from basicsr.losses import build_loss
+from basicsr.metrics import calculate_metric
+from basicsr.models import build_model
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from torch.utils.data import default_collate
+
+from basicsr_ext.__main__ import JOBS
+from basicsr_ext.checks import check_dataset, check_options
+from basicsr_ext.metrics import lpips_metric
+from basicsr_ext.options import OptionLoader, build_parser, complete, load_options, override
+from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
+from basicsr_ext.training.loader import samples_per_rank
+
+REPOSITORY = Path(__file__).parents[1]
+REGISTRIES = {
+    'arch': ARCH_REGISTRY,
+    'dataset': DATASET_REGISTRY,
+    'loss': LOSS_REGISTRY,
+    'metric': METRIC_REGISTRY,
+    'model': MODEL_REGISTRY,
+}
+OPTION_FILES = sorted((REPOSITORY / 'options').rglob('*.yml'))
+README = REPOSITORY / 'README.md'
+
+
+def ours(kind: str) -> dict[str, Any]:
+    return {name: item for name, item in REGISTRIES[kind] if item.__module__.partition('.')[0] == 'basicsr_ext'}
+
+
+def known_types() -> set[str]:
+    """What `type:` may say in an option file."""
+    registered = {name.removesuffix('_basicsr') for registry in REGISTRIES.values() for name in registry.keys()}  # noqa: SIM118
+    torch_names = {name for module in (torch.optim, torch.optim.lr_scheduler) for name in vars(module)}
+    return registered | torch_names | set(BASICSR_SCHEDULERS) | {'disk', 'lmdb'}
+
+
+# ---- stock names and clashes: two processes, each tells what it found ----
+
+START = f"""
+import importlib, json, sys, types
+sys.path.insert(0, {str(REPOSITORY)!r})
+found = {{}}
+
+def names():
+    from basicsr.utils import registry
+    return {{key: {{name: [o.__module__, o.__qualname__] for name, o in r}}
+             for key, r in vars(registry).items() if isinstance(r, registry.Registry)}}
+
+def clash(module):
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        return f'{{type(error).__name__}}: {{error}}'
+    return 'no error'
+"""
+
+END = """
+print('FOUND' + json.dumps(found))
+"""
+
+# BasicSR with the package's module of repairs but without the package itself; then my own class, then the package.
+STOCK_FIRST = f"""
+package = types.ModuleType('basicsr_ext')
+package.__path__ = [{str(REPOSITORY / 'basicsr_ext')!r}]
+sys.modules['basicsr_ext'] = package
+from basicsr_ext import _compat
+_compat.serve_removed_modules()
+_compat.define_missing_operators()
+import basicsr
+found['names'] = names()
+import mine
+for name in [name for name in sys.modules if name.partition('.')[0] == 'basicsr_ext']:
+    del sys.modules[name]
+found['clash'] = clash('basicsr_ext')
+"""
+
+OURS_FIRST = """
+import basicsr_ext
+found['names'] = names()
+from basicsr.models.base_model import BaseModel
+from basicsr.utils import options, registry
+registries = [r for r in vars(registry).values() if isinstance(r, registry.Registry)]
+before = [dict(iter(r)) for r in registries], options.parse_options, BaseModel.save_network, len(sys.meta_path)
+import basicsr_ext
+importlib.reload(basicsr_ext)
+importlib.reload(basicsr_ext)
+found['reload changes nothing'] = before == (
+    [dict(iter(r)) for r in registries], options.parse_options, BaseModel.save_network, len(sys.meta_path))
+found['repaired once'] = not hasattr(options.parse_options.__wrapped__, '__wrapped__')
+for name in ('archs.ircnn_arch', 'data.gaussian_denoising_dataset', 'metrics.psnrb_metric', 'models.restoration_model'):
+    importlib.reload(sys.modules['basicsr_ext.' + name])
+found['names after reloading modules'] = names()
+found['reloaded class is registered'] = (
+    registry.ARCH_REGISTRY.get('IRCNN') is sys.modules['basicsr_ext.archs.ircnn_arch'].IRCNN)
+found['clash'], found['clash with stock'] = clash('mine'), clash('mine_too')
+found['names after the clashes'] = names()
+"""
+
+MINE = """
+from basicsr.utils.registry import ARCH_REGISTRY
+
+@ARCH_REGISTRY.register()
+class IRCNN:
+    pass
+"""
+
+
+def python(folder: Path, *parts: str) -> dict[str, Any]:
+    """Run a script in a fresh interpreter; `mine.py` and `mine_too.py`, with classes of a user's, are beside it."""
+    (folder / 'mine.py').write_text(MINE)
+    (folder / 'mine_too.py').write_text(MINE.replace('IRCNN', 'EDSR'))
+    (folder / 'script.py').write_text('\n'.join((START, *parts, END)))
+    result = subprocess.run(
+        [sys.executable, 'script.py'],
+        cwd=folder,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found = next(line for line in result.stdout.splitlines() if line.startswith('FOUND'))
+    return {**json.loads(found.removeprefix('FOUND')), 'folder': str(folder)}
+
+
+@pytest.fixture(scope='module')
+def stock_first(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return python(tmp_path_factory.mktemp('stock_first'), STOCK_FIRST)
+
+
+@pytest.fixture(scope='module')
+def ours_first(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return python(tmp_path_factory.mktemp('ours_first'), OURS_FIRST)
+
+
+def test_stock_names_are_untouched(stock_first: dict[str, Any], ours_first: dict[str, Any]) -> None:
+    stock, extended = stock_first['names'], ours_first['names']
+    assert set(stock) == set(extended)
+    assert {'SRModel', 'ESRGANModel', 'SwinIRModel'} <= set(stock['MODEL_REGISTRY'])
+    for registry, found in stock.items():
+        assert all(place[0].partition('.')[0] == 'basicsr' for place in found.values())
+        assert {name: extended[registry][name] for name in found} == found
+        added = {name: place for name, place in extended[registry].items() if name not in found}
+        assert all(place[0].partition('.')[0] == 'basicsr_ext' for place in added.values())
+    assert {'DnCNN', 'IRCNN', 'Restormer'} <= set(extended['ARCH_REGISTRY']) - set(stock['ARCH_REGISTRY'])
+
+
+def test_importing_again_and_reloading_are_harmless(ours_first: dict[str, Any]) -> None:
+    assert ours_first['reload changes nothing']
+    assert ours_first['repaired once']
+
+
+def test_reloading_a_module_registers_its_new_class(ours_first: dict[str, Any]) -> None:
+    assert ours_first['names after reloading modules'] == ours_first['names']
+    assert ours_first['reloaded class is registered']
+
+
+@pytest.mark.parametrize('order', ['ours_first', 'stock_first'])
+def test_a_clash_names_both_places(order: str, request: pytest.FixtureRequest) -> None:
+    found = request.getfixturevalue(order)
+    assert 'NameClashError: arch registry: expected one object named IRCNN, got ' in found['clash']
+    line = inspect.getsourcelines(ARCH_REGISTRY.get('IRCNN'))[1]
+    assert f'{REPOSITORY}/basicsr_ext/archs/ircnn_arch.py:{line}' in found['clash']
+    assert f'{found["folder"]}/mine.py:4' in found['clash']
+    assert found['clash'].endswith('Rename yours.')
+
+
+def test_a_clash_with_a_stock_name_names_both_places(ours_first: dict[str, Any]) -> None:
+    assert re.search(r'NameClashError: .*edsr_arch\.py:\d+ and .*mine_too\.py:4', ours_first['clash with stock'])
+    assert ours_first['names after the clashes'] == ours_first['names']
+
+
+# ---- the example in every docstring ----
+
+OURS_BY_NAME = [(kind, name) for kind in REGISTRIES for name in ours(kind)]
+
+
+def example(item: Any) -> dict[str, Any]:
+    """The block below `.. code-block:: yaml` in a docstring."""
+    text = inspect.getdoc(item) or ''
+    assert '.. code-block:: yaml' in text, f'{item.__qualname__} has no example'
+    lines = text.split('.. code-block:: yaml', 1)[1].splitlines()[1:]
+    block = []
+    for line in lines:
+        if line.strip() and not line.startswith('    '):
+            break
+        block.append(line)
+    found = yaml.load(textwrap.dedent('\n'.join(block)), OptionLoader)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current directory with `images/`: two colour PNGs of 144 x 136 pixels."""
+    monkeypatch.chdir(tmp_path)
+    make_pictures(Path('images'))
+    yield tmp_path
+
+
+def make_pictures(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for name in 'ab':
+        cv2.imwrite(str(folder / f'{name}.png'), rng.integers(0, 256, (144, 136, 3), np.uint8))
+
+
+def point_to(block: Any, folder: str) -> None:
+    """Let every `dataroot_*` of a block, however deep, name a folder."""
+    for key, value in block.items():
+        if isinstance(value, dict):
+            point_to(value, folder)
+        elif key.startswith('dataroot'):
+            block[key] = folder
+
+
+def whole_file(part: dict[str, Any]) -> dict[str, Any]:
+    """A complete train file around an example: its blocks replace those of a small denoiser."""
+    data = {'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'images', 'color': 'gray', 'gt_size': 16}
+    default: dict[str, Any] = {
+        'name': 'example',
+        'model_type': 'RestorationModel',
+        'num_gpu': 0,
+        'manual_seed': 0,
+        'datasets': {},
+        'network_g': {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4},
+        'path': {},
+        'train': {'total_iter': 1, 'optim_g': {'type': 'Adam', 'lr': 1e-4}, 'pixel_opt': {'type': 'L1Loss'}},
+        'val': {'val_freq': 1, 'save_img': False},
+        'logger': {'print_freq': 1, 'save_checkpoint_freq': 1},
+    }
+    opt = {**default, **{key: value for key, value in part.items() if key not in ('train', 'val')}, 'num_gpu': 0}
+    for key in ('train', 'val'):
+        opt[key] = {**default[key], **part.get(key, {})}
+    opt['datasets'].setdefault('train', {'name': 'default', **data})
+    opt['datasets']['train'].setdefault('batch_size_per_gpu', 1)
+    point_to(opt['datasets'], 'images')
+    return opt
+
+
+def completed(part: dict[str, Any]) -> dict[str, Any]:
+    opt = whole_file(part)
+    complete(opt, Path.cwd(), is_train=True)
+    check_options(opt)
+    return opt
+
+
+@pytest.mark.parametrize(('kind', 'name'), OURS_BY_NAME)
+def test_every_name_has_an_example_that_names_it(kind: str, name: str) -> None:
+    item = ours(kind)[name]
+    summary = (inspect.getdoc(item) or '').splitlines()[0]
+    assert summary.endswith('.')
+    assert re.search(rf'(type|model_type): {name}\b', yaml.safe_dump(example(item)))
+
+
+@pytest.mark.parametrize('name', ours('arch'))
+def test_the_example_of_a_network_builds_and_runs(name: str, pictures: Path) -> None:
+    block = completed(example(ours('arch')[name]))['network_g']
+    network = build_network(block).eval()
+    channels = block.get('num_in_ch', 3)
+    with torch.no_grad():
+        output = network(torch.rand(1, channels, 16, 16))
+    assert output.shape[:2] == (1, block.get('num_out_ch', channels))
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize('name', ours('dataset'))
+def test_the_example_of_a_dataset_builds_and_reads(name: str, pictures: Path) -> None:
+    opt = completed(example(ours('dataset')[name]))
+    key, block = next((key, block) for key, block in opt['datasets'].items() if block['type'] == name)
+    dataset = build_dataset(block)
+    check_dataset(dataset, f'datasets.{key}')
+    assert len(dataset) == 2
+    sample = default_collate([dataset[0], dataset[1]])
+    scale = opt.get('scale', 1)
+    assert [side * scale for side in sample['lq'].shape[-2:]] == list(sample['gt'].shape[-2:])
+    assert sample['lq'].dtype == torch.float32
+    assert not torch.equal(sample['gt'][..., : sample['lq'].shape[-2], : sample['lq'].shape[-1]], sample['lq'])
+
+
+@pytest.mark.parametrize('name', ours('metric'))
+def test_the_example_of_a_metric_runs(name: str, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # ImageNet's weights would come from the network; distances between random features do as well.
+    monkeypatch.setattr(lpips_metric, '_load_backbone', lambda slices, net: None)
+    lpips_metric.build_lpips.cache_clear()
+    opt = completed(example(ours('metric')[name]))
+    truth = cv2.imread('images/a.png')[:64, :64]
+    restored = np.clip(truth.astype(int) + 20, 0, 255).astype(np.uint8)
+    for block in opt['val']['metrics'].values():
+        good, bad = (calculate_metric({'img': image, 'img2': truth}, block) for image in (restored, 255 - truth))
+        assert good > bad if block.get('better', 'higher') == 'higher' else good < bad
+    lpips_metric.build_lpips.cache_clear()
+
+
+@pytest.mark.parametrize('name', [*ours('loss'), 'L1Loss'])
+def test_the_example_of_a_loss_builds_and_runs(name: str) -> None:
+    """`L1Loss` is BasicSR's: the test runs while there is no loss of ours."""
+    item = LOSS_REGISTRY.get(name)
+    part = example(item) if name in ours('loss') else {'train': {'pixel_opt': {'type': 'L1Loss', 'loss_weight': 1.0}}}
+    blocks = [block for block in part['train'].values() if isinstance(block, dict)] + part['train'].get('losses', [])
+    block = next(block for block in blocks if block.get('type') == name)
+    prediction, target = torch.rand(1, 3, 16, 16, requires_grad=True), torch.rand(1, 3, 16, 16)
+    loss = build_loss({key: value for key, value in block.items() if key != 'name'})(prediction, target)
+    loss.backward()
+    assert loss.ndim == 0
+    assert prediction.grad is not None and prediction.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('name', ours('model'))
+def test_the_example_of_a_model_trains_and_tests(name: str, pictures: Path) -> None:
+    opt = completed(example(ours('model')[name]))
+    assert opt['model_type'] == name
+    dataset = build_dataset(opt['datasets']['train'])
+    model = build_model(opt)
+    before = [p.detach().clone() for p in model.get_bare_model(model.net_g).parameters()]
+    model.update_learning_rate(1, warmup_iter=opt['train'].get('warmup_iter', -1))
+    model.feed_data(default_collate([dataset[i % 2] for i in range(samples_per_rank(opt))]))
+    model.optimize_parameters(1)
+    after = list(model.get_bare_model(model.net_g).parameters())
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert all(np.isfinite(value) for value in model.get_current_log().values())
+    model.feed_data(default_collate([dataset[0]]))
+    model.test()
+    assert model.get_current_visuals()['result'].shape == (1, 1, 16, 16)
+
+
+# ---- option files ----
+
+
+def types_in(block: Any) -> Iterator[str]:
+    """Every value of a key `type`, however deep."""
+    if isinstance(block, dict):
+        for key, value in block.items():
+            if key in ('type', 'model_type') and isinstance(value, str):
+                yield value
+            yield from types_in(value)
+    elif isinstance(block, list):
+        for item in block:
+            yield from types_in(item)
+
+
+def test_there_are_option_files() -> None:
+    folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
+    assert {'train', 'test', 'demo'} <= folders
+
+
+def option_id(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
+def test_every_type_in_an_option_file_is_known(path: Path) -> None:
+    found = list(types_in(load_options(path)))
+    assert len(found) >= 3  # a model, a dataset, a network
+    assert set(found) <= known_types()
+
+
+@pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
+def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its datasets should be: checked, its datasets built, its weights load strictly."""
+    opt = load_options(path)
+    opt['num_gpu'] = 0
+    for block in opt['datasets'].values():
+        fill_dataroots(block)
+    for key, value in opt['path'].items():
+        if key.startswith('pretrain_network') and value is not None:
+            assert not os.path.isabs(value)
+            Path(value).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(build_network(opt[key.removeprefix('pretrain_')]).state_dict(), value)
+    is_train = 'train' in opt
+    assert opt['name'] == path.stem
+    complete(opt, Path.cwd(), is_train)
+    check_options(opt)
+    for key, block in opt['datasets'].items():
+        dataset = build_dataset(block)
+        check_dataset(dataset, f'datasets.{key}')
+        channels = opt['network_g'].get('num_in_ch')
+        assert dataset[0]['lq'].shape[0] == channels
+    if not is_train:
+        build_model(opt)
+
+
+def fill_dataroots(block: dict[str, Any]) -> None:
+    """Put pictures into every folder that a dataset block names."""
+    for key, value in block.items():
+        if isinstance(value, dict):
+            fill_dataroots(value)
+        elif key.startswith('dataroot'):
+            assert not os.path.isabs(value)
+            make_pictures(Path(value))
+
+
+# ---- README ----
+
+
+def readme() -> str:
+    return README.read_text(encoding='utf-8')
+
+
+def fenced(*languages: str) -> list[str]:
+    """The blocks of the README in one of these languages; '' for blocks without one."""
+    blocks: list[tuple[str, list[str]]] = []
+    inside = False
+    for line in readme().splitlines():
+        if line.startswith('```'):
+            inside = not inside
+            if inside:
+                blocks.append((line[3:].strip(), []))
+        elif inside:
+            blocks[-1][1].append(line)
+    return ['\n'.join(lines) for language, lines in blocks if language in languages]
+
+
+def test_the_yaml_of_the_readme_names_what_exists() -> None:
+    found = {name for block in fenced('yaml', 'yml') for name in types_in(yaml.load(block, OptionLoader))}
+    assert found <= known_types()
+
+
+def test_the_readme_names_what_is_registered_and_all_of_ours() -> None:
+    mentioned = set(re.findall(r'`([A-Z]\w*(?:Dataset|Model|Loss)|calculate_\w+)`', readme()))
+    assert mentioned <= known_types()
+    words = set(re.findall(r'`(\w+)`', readme()))
+    assert {name for kind in REGISTRIES for name in ours(kind)} <= words
+
+
+def expand_loops(line: str) -> list[str]:
+    """The commands of a line, a `for name in a b; do ...; done` written out."""
+    loop = re.fullmatch(r'for (\w+) in ([^;]+); do (.*); done', line)
+    if not loop:
+        return [line]
+    name, values, body = loop.groups()
+    return [re.sub(rf'\$\{{?{name}\}}?', value, body) for value in shlex.split(values)]
+
+
+def commands() -> list[list[str]]:
+    """The words of every command of ours in the README's shell blocks and in its inline code."""
+    text = '\n'.join(fenced('bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
+    lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
+    lines += re.findall(r'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:train|test) [^`\n]*)`', readme())
+    words = [shlex.split(line, comments=True) for line in lines if re.search(r'basicsr[-_]ext\b|bash scripts/', line)]
+    return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]
+
+
+def job_commands() -> list[list[str]]:
+    """From the name of the program on: [basicsr_ext, train, -opt, ...]."""
+    found = []
+    for command in commands():
+        programs = [i for i, word in enumerate(command) if word in ('basicsr_ext', 'basicsr-ext')]
+        if programs and (command[programs[0] - 1] == '-m' or programs[0] == 0):
+            found.append(command[programs[0] :])
+    return found
+
+
+JOB_COMMANDS = job_commands() if README.exists() else []
+SCRIPT_COMMANDS = [c for c in commands() if c[:1] == ['bash']] if README.exists() else []
+
+
+def test_the_readme_shows_commands() -> None:
+    assert {command[1] for command in SCRIPT_COMMANDS} >= {'scripts/demo.sh', 'scripts/test.sh'}
+    jobs = {word for command in JOB_COMMANDS for word in command if word in JOBS}
+    assert jobs == set(JOBS)
+    assert sum(word.endswith('.yml') for command in JOB_COMMANDS for word in command) >= 2
+
+
+@pytest.mark.parametrize('command', SCRIPT_COMMANDS, ids=' '.join)
+def test_a_script_of_the_readme_exists(command: list[str]) -> None:
+    assert (REPOSITORY / command[1]).is_file()
+    assert subprocess.run(['bash', '-n', REPOSITORY / command[1]], check=False).returncode == 0
+
+
+@pytest.mark.parametrize('command', JOB_COMMANDS, ids=' '.join)
+def test_a_command_of_the_readme_is_understood(command: list[str]) -> None:
+    _, job, *arguments = command
+    assert job in JOBS
+    args = build_parser(job).parse_args(arguments)
+    if args.opt in ('FILE', '...'):
+        return
+    opt = load_options(REPOSITORY / args.opt)
+    for assignment in args.set:
+        override(opt, assignment)
+    assert ('train' in opt) == (job == 'train')
+
+
+def test_every_path_in_the_readme_exists() -> None:
+    paths = set(re.findall(r'\b(?:options|scripts|tests|basicsr_ext)/[\w./-]*\w', readme()))
+    assert len(paths) >= 3
+    assert not [path for path in paths if not (REPOSITORY / path).exists() and f'{path}$' not in readme()]
+
+
+def test_every_option_file_for_users_is_in_the_readme() -> None:
+    """By its name, or by the ending of its name behind `...`."""
+    text = readme()
+    shortened = tuple(re.findall(r'`\.\.\.(\w+\.yml)`', text))
+    assert not [path.name for path in OPTION_FILES if path.name not in text and not path.name.endswith(shortened)]
