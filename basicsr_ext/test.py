@@ -1,19 +1,18 @@
 """The job `test`: weights and test sets in, metrics and images out."""
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from basicsr.data import build_dataset
 from basicsr.models import build_model
-from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs
+from basicsr.utils import get_root_logger, get_time_str, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
-from basicsr.utils.options import dict2str
 
 from basicsr_ext import checks
 from basicsr_ext.options import Options, parse_options, require
 from basicsr_ext.training import distributed
+from basicsr_ext.training.loader import build_validation_sets
+from basicsr_ext.training.log import job_log
 from basicsr_ext.training.validation import validate_with, write_metrics
 
 
@@ -50,21 +49,21 @@ def test(opt: Options) -> None:
     Args:
         opt: completed and checked options.
     """
-    make_exp_dirs(opt)
-    distributed.barrier()
-    log_file = os.path.join(opt['path']['log'], f'test_{opt["name"]}_{get_time_str()}.log')
-    logger = get_root_logger('basicsr', logging.INFO, log_file)
-    logger.info(get_env_info())
-    logger.info(dict2str(opt))
-    set_random_seed(opt['manual_seed'])
-    datasets = {key: build_dataset(block) for key, block in sorted(opt['datasets'].items())}
-    for key, dataset in datasets.items():
-        checks.check_dataset(dataset, f'datasets.{key}')
-        logger.info(f'Number of test images in {dataset.opt["name"]}: {len(dataset)}')
-    model = build_model(opt)
-    results = {}
-    for dataset in datasets.values():
-        logger.info(f'Testing {dataset.opt["name"]}...')
-        results[dataset.opt['name']] = validate_with(model, dataset, opt, opt['name'], None)
-    if opt['rank'] == 0:
-        write_metrics(Path(opt['path']['results_root'], 'metrics.json'), results)
+    with job_log(opt) as write_log_to:
+        set_random_seed(opt['manual_seed'])
+        datasets = build_validation_sets(opt)
+        if opt['rank'] == 0:
+            for dataset in datasets:
+                checks.check_dataset(dataset, f'dataset {dataset.opt["name"]}')
+        model = build_model(opt)
+
+        make_exp_dirs(opt)  # keeps former results of this name under another name
+        distributed.barrier()
+        if opt['rank'] == 0:
+            write_log_to(os.path.join(opt['path']['log'], f'test_{opt["name"]}_{get_time_str()}.log'))
+        results = {}
+        for dataset in datasets:
+            get_root_logger().info(f'Testing {dataset.opt["name"]}: {len(dataset)} images...')
+            results[dataset.opt['name']] = validate_with(model, dataset, opt, opt['name'], None)
+        if opt['rank'] == 0:
+            write_metrics(Path(opt['path']['results_root'], 'metrics.json'), results)

@@ -1,6 +1,5 @@
 """The job `train`: an option file in, an experiment folder out."""
 
-import logging
 import os
 from collections.abc import Sequence
 
@@ -8,15 +7,16 @@ import torch
 from basicsr.data import build_dataset
 from basicsr.models import build_model
 from basicsr.train import init_tb_loggers
-from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
+from basicsr.utils import get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.misc import set_random_seed
-from basicsr.utils.options import copy_opt_file, dict2str
+from basicsr.utils.options import copy_opt_file
 
 from basicsr_ext import checks
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import Options, parse_options
 from basicsr_ext.training import distributed, interrupt, state
 from basicsr_ext.training.loader import build_validation_sets
+from basicsr_ext.training.log import job_log
 from basicsr_ext.training.loop import TrainingRun
 
 
@@ -53,48 +53,43 @@ def train(opt: Options, opt_file: str) -> None:
         opt: completed and checked options.
         opt_file: the option file, which is copied into the experiment folder.
     """
-    _set_determinism(opt.get('deterministic', True))
-    resume_state = state.find_resume_state(opt)
-    logger = _prepare_folders(opt, opt_file, resume_state is None)
-    tb_logger = init_tb_loggers(opt)
-    set_random_seed(opt['manual_seed'] + opt['rank'])
+    torch.backends.cudnn.deterministic = opt.get('deterministic', True)
+    torch.backends.cudnn.benchmark = not torch.backends.cudnn.deterministic
+    with job_log(opt) as write_log_to:
+        resume_state = state.find_resume_state(opt)
+        start = resume_state['iter'] if resume_state else 0
+        if resume_state:
+            opt['manual_seed'] = resume_state.get('manual_seed', opt['manual_seed'])
+            state.point_to_resumed_networks(opt, start)
+        set_random_seed(opt['manual_seed'] + opt['rank'])
 
-    train_set = build_dataset(opt['datasets']['train'])
-    val_sets = build_validation_sets(opt)
-    checks.check_dataset(train_set, 'datasets.train')
-    for val_set in val_sets:
-        checks.check_dataset(val_set, f'datasets {val_set.opt["name"]}')
+        # Whatever is wrong with data or weights is found before an older run of this name is put aside.
+        train_set = build_dataset(opt['datasets']['train'])
+        val_sets = build_validation_sets(opt)
+        if opt['rank'] == 0:
+            checks.check_dataset(train_set, 'datasets.train')
+            for val_set in val_sets:
+                checks.check_dataset(val_set, f'dataset {val_set.opt["name"]}')
+        model = build_model(opt)
+        if not isinstance(model, RestorationModel):
+            state.keep_complete_state(model)
+        if resume_state:
+            model.resume_training(resume_state)
+            get_root_logger().info(f'Resuming training from iter: {start}.')
 
-    start = 0
-    if resume_state is not None:
-        start = resume_state['iter']
-        opt['manual_seed'] = resume_state.get('manual_seed', opt['manual_seed'])
-        state.point_to_resumed_networks(opt, start)
-    model = build_model(opt)
-    if not isinstance(model, RestorationModel):
-        state.keep_complete_state(model)
-    if resume_state is not None:
-        model.resume_training(resume_state)
-        logger.info(f'Resuming training from iter: {start}.')
-    TrainingRun(opt, model, train_set, val_sets, tb_logger, start).go()
-    if tb_logger:
-        tb_logger.close()
-
-
-def _set_determinism(deterministic: bool) -> None:
-    torch.backends.cudnn.deterministic = deterministic
-    torch.backends.cudnn.benchmark = not deterministic
+        _prepare_folders(opt, opt_file, is_new=resume_state is None)
+        if opt['rank'] == 0:
+            write_log_to(os.path.join(opt['path']['log'], f'train_{opt["name"]}_{get_time_str()}.log'))
+        tb_logger = init_tb_loggers(opt)
+        TrainingRun(opt, model, train_set, val_sets, tb_logger, start).go()
+        if tb_logger:
+            tb_logger.close()
 
 
-def _prepare_folders(opt: Options, opt_file: str, is_new: bool) -> logging.Logger:
+def _prepare_folders(opt: Options, opt_file: str, is_new: bool) -> None:
     if is_new:
         make_exp_dirs(opt)  # keeps a former run of this name under another name
         if opt['logger']['use_tb_logger'] and 'debug' not in opt['name'] and opt['rank'] == 0:
             mkdir_and_rename(os.path.join(opt['root_path'], 'tb_logger', opt['name']))
-    distributed.barrier()
     copy_opt_file(opt_file, opt['path']['experiments_root'])
-    log_file = os.path.join(opt['path']['log'], f'train_{opt["name"]}_{get_time_str()}.log')
-    logger: logging.Logger = get_root_logger('basicsr', logging.INFO, log_file)
-    logger.info(get_env_info())
-    logger.info(dict2str(opt))
-    return logger
+    distributed.barrier()

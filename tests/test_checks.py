@@ -372,8 +372,7 @@ def empty(path: str) -> None:
 
 def truncate_jpeg(path: str) -> None:
     """A JPEG that ends early, under the name of the PNG: readers look at the content."""
-    image = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
-    cv2.imwrite('whole.jpg', image)
+    cv2.imwrite('whole.jpg', cv2.imread(path))
     content = Path('whole.jpg').read_bytes()
     Path(path).write_bytes(content[: len(content) // 2])
 
@@ -387,8 +386,6 @@ def test_check_names_a_corrupt_image(
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if damage is truncate_jpeg and file == 'lr/1.png':
-        pytest.skip('its size would differ, which is another error')
     opt = request.getfixturevalue(kind)
     damage(file)
     error = run(capsys, opt, '--check')

@@ -4,7 +4,9 @@ import os
 import random
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the da
 # isort: split
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -26,6 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from basicsr_ext.data.image_files import ImageFiles
+from basicsr_ext.data.lmdb_env import open_lmdb
 from basicsr_ext.data.mean_blur_dataset import mean_filter
 from basicsr_ext.data.wrapper import StockDataset, innermost, scheduled
 from basicsr_ext.errors import DataError, OptionError
@@ -318,10 +322,10 @@ def test_validation_noise_is_fixed_by_the_name(folder: Path) -> None:
 @pytest.mark.parametrize('color', ['gray', 'rgb'])
 @pytest.mark.parametrize('cache', [False, True])
 def test_lmdb_equals_disk(folder: Path, color: str, cache: bool) -> None:
-    lmdb = make_lmdb(folder, folder.with_name('rgb.lmdb'))
+    root = make_lmdb(folder, folder.with_name('rgb.lmdb'))
     for phase, index in (('val', 2), ('train', moment(2))):
         disk = gaussian(folder, phase=phase, color=color, gt_size=8)
-        other = gaussian(lmdb, phase=phase, color=color, gt_size=8, cache=cache, io_backend={'type': 'lmdb'})
+        other = gaussian(root, phase=phase, color=color, gt_size=8, cache=cache, io_backend={'type': 'lmdb'})
         assert len(other) == 4
         assert torch.equal(other[index]['gt'], disk[index]['gt'])
         assert torch.equal(other[index]['lq'], disk[index]['lq'])
@@ -782,22 +786,36 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('problem', ['no index', 'no data', 'no key'])
 def test_lmdb_that_is_none(folder: Path, problem: str) -> None:
-    lmdb = folder.with_name('rgb.lmdb')
+    root = folder.with_name('rgb.lmdb')
     if problem == 'no key':
-        make_lmdb(folder, lmdb)
-        with open(lmdb / 'meta_info.txt', 'a') as file:
+        make_lmdb(folder, root)
+        with open(root / 'meta_info.txt', 'a') as file:
             file.write('missing.png (20,24,3) 1\n')
     else:
-        lmdb.mkdir()
-        (lmdb / ('other.txt' if problem == 'no index' else 'meta_info.txt')).write_text('a.png (20,24,3) 1\n')
+        root.mkdir()
+        (root / ('other.txt' if problem == 'no index' else 'meta_info.txt')).write_text('a.png (20,24,3) 1\n')
     message = {
         'no index': 'expected a BasicSR LMDB with meta_info.txt, got .*rgb.lmdb',
         'no data': 'LMDB .*rgb.lmdb: expected a folder with data.mdb',
         'no key': "rgb.lmdb: expected an image under the key 'missing', got none",
     }[problem]
     with pytest.raises(DataError, match=message):
-        dataset = gaussian(lmdb, phase='val', io_backend={'type': 'lmdb'})
+        dataset = gaussian(root, phase='val', io_backend={'type': 'lmdb'})
         dataset[len(dataset) - 1]
+
+
+def test_lmdb_is_opened_once_by_several_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_lmdb(folder, folder.with_name('rgb.lmdb'))
+    real_open = lmdb.open
+
+    def slow_open(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.05)  # so that all threads are under way before the first is done, as the cache's may be
+        return real_open(*arguments, **options)
+
+    monkeypatch.setattr(lmdb, 'open', slow_open)
+    with ThreadPoolExecutor(4) as pool:
+        environments = list(pool.map(open_lmdb, [path] * 4))
+    assert all(environment is environments[0] for environment in environments)
 
 
 def test_io_backend_that_is_none(folder: Path) -> None:
@@ -841,9 +859,9 @@ def test_meta_info_that_is_missing(folder: Path) -> None:
 def test_files_of_a_folder_and_its_lmdb_have_one_order(tmp_path: Path) -> None:
     write_images(tmp_path / 'gt', 3)
     (tmp_path / 'gt' / 'b.png').rename(tmp_path / 'gt' / 'a-1.png')  # "-" sorts before the "." of "a.png"
-    lmdb = make_lmdb(tmp_path / 'gt', tmp_path / 'gt.lmdb')
+    copy = make_lmdb(tmp_path / 'gt', tmp_path / 'gt.lmdb')
     disk, other = (
-        ImageFiles(str(root), kind, None, 'here') for root, kind in ((tmp_path / 'gt', 'disk'), (lmdb, 'lmdb'))
+        ImageFiles(str(root), kind, None, 'here') for root, kind in ((tmp_path / 'gt', 'disk'), (copy, 'lmdb'))
     )
     names = [disk.name(index) for index in range(len(disk))]
     assert sorted(names) == ['a', 'a-1', 'c']

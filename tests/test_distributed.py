@@ -82,8 +82,8 @@ def test_torchrun_trains_resumes_and_tests(tmp_path: Path) -> None:
     output = torchrun([*job, '--auto_resume'], tmp_path)
     assert 'Resuming training from iter: 6' in output
     assert 'process group' not in output.lower()  # a group that is left open makes torch warn at exit
-    log = (tmp_path / 'experiments/run/training_log.jsonl').read_text().splitlines()
-    assert [json.loads(line)['iter'] for line in log] == list(range(1, 9))
+    log = map(json.loads, (tmp_path / 'experiments/run/training_log.jsonl').read_text().splitlines())
+    assert [line['iter'] for line in log if 'l_pix' in line] == list(range(1, 9))
     state = torch.load(tmp_path / 'experiments/run/training_states/8.state', weights_only=True)
     assert len(state['rng']) == 2
 

@@ -368,7 +368,8 @@ def test_metrics_json_best_and_images(tmp_path: Path, monkeypatch: pytest.Monkey
     folder = tmp_path / 'experiments/run'
     metrics = json.loads((folder / 'metrics.json').read_text())
     log = [json.loads(line) for line in (folder / 'training_log.jsonl').read_text().splitlines()]
-    assert [line['iter'] for line in log] == [1, 2, 3, 4, 5, 6]
+    assert [line['iter'] for line in log if 'l_pix' in line] == [1, 2, 3, 4, 5, 6]
+    assert [line for line in log if line['iter'] == 6][-1]['validation'] == {'val': metrics['val']}
 
     from basicsr.data import build_dataset
 

@@ -129,7 +129,7 @@ def test_resume_from_another_working_directory(tmp_path: Path) -> None:
     changed.write_text(file.read_text().replace('total_iter: 6', 'total_iter: 8'))
     output = run([str(script), '-opt', str(changed), '--auto_resume'], elsewhere)
     assert 'Resuming training from iter: 6' in output
-    assert [line['iter'] for line in lines(tmp_path)] == list(range(1, 9))
+    assert [line['iter'] for line in lines(tmp_path) if 'l_pix' in line] == list(range(1, 9))
     assert not list(elsewhere.iterdir())
 
 
@@ -166,4 +166,4 @@ def test_exactly_total_iter_iterations(tmp_path: Path) -> None:
         folder = tmp_path / str(batch)
         file = prepare(folder, datasets__train__batch_size_per_gpu=batch, train__total_iter=7)
         train(file, folder)
-        assert [line['iter'] for line in lines(folder)] == list(range(1, 8))
+        assert [line['iter'] for line in lines(folder) if 'l_pix' in line] == list(range(1, 8))

@@ -313,6 +313,11 @@ def run(*arguments: str) -> int:
         fresh_logger()
 
 
+def log_of(name: str) -> str:
+    """The newest log of an experiment."""
+    return max(Path('experiments', name).glob('train_*.log')).read_text()
+
+
 def make_pairs(gt: str, lq: str, gt_size: int, scale: int, names: list[str], template: str = '{}') -> None:
     os.makedirs(gt)
     os.makedirs(lq)
@@ -344,7 +349,10 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         clean = not Path('experiments').exists() and not Path('tb_logger').exists()
         trained = run('train', '-opt', 'train.yml')
         metrics = json.loads(Path('experiments', values['name'], 'metrics.json').read_text())
+        train_log = log_of(values['name'])  # a log is named by the second: the next one may replace it here
         resumed = run('train', '-opt', 'train.yml', '--auto_resume', '--force_yml', 'train:total_iter=5')
+        resume_log = log_of(values['name'])
+        straight = run('train', '-opt', 'train.yml', '--set', 'name=straight', 'train.total_iter=5')
         tested = run('test', '-opt', 'test.yml')
         yield SimpleNamespace(
             kind=request.param,
@@ -354,7 +362,9 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             networks=['net_g', 'net_d'] if request.param == 'ESRGAN' else ['net_g'],
             metrics=metrics,
             clean=clean,
-            codes=[checked, trained, resumed, tested],
+            train_log=train_log,
+            resume_log=resume_log,
+            codes=[checked, trained, resumed, straight, tested],
             train_opt=yaml.load(TRAIN.format(**values), OptionLoader),
         )
 
@@ -364,7 +374,7 @@ def load(path: Path) -> Any:
 
 
 def test_every_job_ends_well(family: SimpleNamespace) -> None:
-    assert family.codes == [0, 0, 0, 0]
+    assert family.codes == [0, 0, 0, 0, 0]
     assert family.clean
 
 
@@ -379,10 +389,9 @@ def test_what_basicsr_writes(family: SimpleNamespace) -> None:
     assert states == {f'{label}.state' for label in (2, 3, 4, 5)}
     assert (family.folder / 'train.yml').is_file()
     assert list(family.tensorboard.glob('events.*'))
-    logs = [path.read_text() for path in sorted(family.folder.glob('train_*.log'))]
-    assert logs
-    assert len(re.findall(r'iter: +3, lr', ''.join(logs))) == 1
-    assert 'Saving models and training states.' in ''.join(logs)
+    assert re.findall(r'iter: +(\d), lr', family.train_log) == ['1', '2', '3']
+    assert re.findall(r'iter: +(\d), lr', family.resume_log) == ['4', '5']
+    assert 'Saving models and training states.' in family.train_log
 
 
 def test_images_are_saved_where_asked(family: SimpleNamespace) -> None:
@@ -407,6 +416,7 @@ def test_training_changes_every_network(family: SimpleNamespace) -> None:
 
 def test_the_scheduler_is_followed(family: SimpleNamespace) -> None:
     lines = [json.loads(line) for line in (family.folder / 'training_log.jsonl').read_text().splitlines()]
+    lines = [line for line in lines if 'lrs' in line]  # the others are validations
     assert [line['iter'] for line in lines] == [1, 2, 3, 4, 5]
     assert [line['lrs'][0] for line in lines] == pytest.approx([2e-4, 2e-4, 1e-4, 5e-5, 5e-5])
     losses = {'l_pix'} if family.kind != 'ESRGAN' else {'l_g_pix', 'l_g_percep', 'l_g_gan', 'l_d_real', 'l_d_fake'}
@@ -422,12 +432,22 @@ def test_metrics_of_the_last_validation(family: SimpleNamespace) -> None:
 
 def test_resuming_continues(family: SimpleNamespace) -> None:
     assert not list(family.folder.parent.glob('*_archived_*'))
-    assert 'Resuming training from iter: 3.' in ''.join(path.read_text() for path in family.folder.glob('train_*.log'))
+    assert 'Resuming training from iter: 3.' in family.resume_log
     states = [load(family.folder / 'training_states' / f'{label}.state') for label in (3, 5)]
     assert [state['iter'] for state in states] == [3, 5]
     for label, optimizer in ((3, states[0]['optimizers'][0]), (5, states[1]['optimizers'][0])):
         assert {int(moment['step']) for moment in optimizer['state'].values()} == {label}
     assert len(states[1]['optimizers']) == len(family.networks)
+
+
+def test_the_resumed_run_equals_one_never_stopped(family: SimpleNamespace) -> None:
+    for name in family.networks:
+        resumed, straight = (
+            load(folder / 'models' / f'{name}_5.pth') for folder in (family.folder, family.folder.parent / 'straight')
+        )
+        assert resumed.keys() == straight.keys()
+        for key in resumed:
+            assert all(torch.equal(resumed[key][weight], straight[key][weight]) for weight in resumed[key])
 
 
 def test_latest_is_the_last(family: SimpleNamespace) -> None:

@@ -67,6 +67,11 @@ class DegradationOptions:
             raise OptionError(f'color: expected {" or ".join(self.colors)}, got {self.color!r}. Correct the value.')
         if self.io_backend.get('type') not in ('disk', 'lmdb'):
             raise OptionError(f'io_backend.type: expected disk or lmdb, got {self.io_backend}. Correct the value.')
+        if self.meta_info_file is not None and self.io_backend['type'] == 'lmdb':
+            raise OptionError(
+                f'meta_info_file: expected ~ with an LMDB, which has its own list, got {self.meta_info_file!r}. '
+                'Remove it.'
+            )
         if self.gt_size is not None and (self.gt_size < 1 or self.gt_size % self.scale):
             raise OptionError(
                 f'gt_size: expected a positive multiple of the scale {self.scale}, got {self.gt_size}. Correct it.'
@@ -139,21 +144,19 @@ class DegradationDataset(Dataset[Sample], ABC):
             for gt_filter in self.gt_filters:
                 image = gt_filter(image).reshape(image.shape)
         path = self.files.path(index)
-        if self.is_train:
-            image = self._augment(self._crop(image, index, path), index)
-            rng = sample_rng(index, 'degrade')
+        if self.is_train and self.options.gt_size is not None:
+            image = self._crop(image, self.options.gt_size, index, path)
         else:
             height, width = (side - side % self.options.scale for side in image.shape[:2])
             image = image[:height, :width]
-            rng = name_rng(self.files.name(index), 'degrade')
+        if self.is_train:
+            image = self._augment(image, index)
+        rng = sample_rng(index, 'degrade') if self.is_train else name_rng(self.files.name(index), 'degrade')
         gt = np.ascontiguousarray(_as_float(image[..., ::-1] if image.shape[2] == 3 else image))
         lq = self.degrade(gt, rng)
         return {'lq': _as_tensor(lq), 'gt': _as_tensor(gt), 'lq_path': path, 'gt_path': path}
 
-    def _crop(self, image: np.ndarray, index: int, path: str) -> np.ndarray:
-        size = self.options.gt_size
-        if size is None:
-            return image
+    def _crop(self, image: np.ndarray, size: int, index: int, path: str) -> np.ndarray:
         height, width = image.shape[:2]
         if min(height, width) < size:
             raise DataError(f'{path}: expected at least {size} x {size} pixels, got {height} x {width}. Lower gt_size.')

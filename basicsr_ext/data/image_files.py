@@ -18,13 +18,13 @@ Color = Literal['gray', 'y', 'rgb']
 
 
 class ImageFiles:
-    """The images below a folder or in a BasicSR LMDB, sorted by name.
+    """The images of a folder or of a BasicSR LMDB, sorted by name.
 
     Args:
         root: a folder, or a folder whose name ends in `.lmdb`.
         backend: `disk` or `lmdb`.
-        meta_info_file: names relative to `root`, one a line, anything after a blank ignored; None takes every image of
-            the folder (not of folders below it, as BasicSR).
+        meta_info_file: names relative to `root`, one a line, anything after a blank ignored, used in their order; None
+            takes every image of the folder (not of folders below it, as BasicSR). Not for an LMDB.
         where: path of the block in the option file, named in errors.
 
     Raises:
@@ -41,7 +41,8 @@ class ImageFiles:
             self.names = self._names_in_meta_info(meta_info_file, where)
         else:
             entries = (e for e in os.scandir(self.root) if e.is_file() and not e.name.startswith('.'))
-            self.names = sorted(e.name for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES))
+            names = (e.name for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES))
+            self.names = sorted(names, key=os.path.splitext)  # the order of the keys in an LMDB, which have no ending
         if not self.names:
             raise DataError(
                 f'{where}.dataroot_gt: expected images ({" ".join(IMAGE_SUFFIXES)}), got none in {root!r}. '
@@ -57,7 +58,7 @@ class ImageFiles:
     def _names_in_meta_info(self, meta_info_file: str, where: str) -> list[str]:
         if not os.path.isfile(meta_info_file):
             raise DataError(f'{where}.meta_info_file: expected a file, got {meta_info_file!r}. Correct the path.')
-        names = [line.split(' ')[0] for line in Path(meta_info_file).read_text().splitlines() if line.strip()]
+        names = [line.split()[0] for line in Path(meta_info_file).read_text().splitlines() if line.strip()]
         root = Path(self.root).resolve()
         outside = [name for name in names if root not in Path(root, name).resolve().parents]
         missing = [name for name in names if name not in outside and not Path(root, name).is_file()]

@@ -1,6 +1,7 @@
 """One LMDB environment per path and process."""
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,16 @@ from basicsr_ext.errors import DataError
 
 # lmdb 3 refuses a second environment on a path that is open in the process, so all readers share one.
 _environments: dict[str, tuple[int, Any]] = {}
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """A forked child must not wait for a thread of its parent."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def open_lmdb(path: str | os.PathLike[str]) -> Any:
@@ -20,12 +31,18 @@ def open_lmdb(path: str | os.PathLike[str]) -> Any:
         DataError: `lmdb` is not installed or `path` is no LMDB.
     """
     key = os.path.realpath(path)
-    pid, environment = _environments.get(key, (None, None))
-    if pid == os.getpid():
+    with _lock:
+        pid, environment = _environments.get(key, (None, None))
+        if pid != os.getpid():
+            if environment is not None:
+                environment.close()
+                del _environments[key]
+            environment = _open(key)
+            _environments[key] = os.getpid(), environment
         return environment
-    if environment is not None:
-        environment.close()
-        del _environments[key]
+
+
+def _open(path: str) -> Any:
     try:
         import lmdb
     except ImportError as error:
@@ -33,13 +50,11 @@ def open_lmdb(path: str | os.PathLike[str]) -> Any:
             f'LMDB {path}: expected the package lmdb, got {error}. Run "pip install lmdb" or use io_backend disk.'
         ) from error
     try:
-        environment = lmdb.open(key, readonly=True, lock=False, readahead=False)
+        return lmdb.open(path, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise DataError(
             f'LMDB {path}: expected a folder with data.mdb, got {error}. Correct the path or use io_backend disk.'
         ) from error
-    _environments[key] = os.getpid(), environment
-    return environment
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,55 @@
-"""The machine-readable log of a training run: one JSON object a line, no line twice after a resume."""
+"""What a job writes down: BasicSR's log for people, one JSON object a line for programs."""
 
 import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
+from basicsr.utils import get_env_info, get_root_logger
+from basicsr.utils.options import dict2str
+
 from basicsr_ext.files import atomic_open
+from basicsr_ext.training import distributed
+
+
+@contextmanager
+def job_log(opt: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+    """BasicSR's logger for one job, beginning with the environment and the options.
+
+    Gives a function that names the log file. It is called once the job may write; what was logged before goes there
+    too.
+    """
+    logger = get_root_logger()
+    held = MemoryHandler(capacity=10**6, flushLevel=logging.CRITICAL + 1)
+    logger.addHandler(held)
+    files: list[logging.FileHandler] = []
+
+    def write_to(path: str) -> None:
+        files.append(logging.FileHandler(path, 'w', encoding='utf-8'))
+        files[0].setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
+        held.setTarget(files[0])
+        held.flush()
+        logger.removeHandler(held)
+        logger.addHandler(files[0])
+
+    try:
+        if distributed.rank_and_world()[0] == 0:
+            logger.setLevel(logging.INFO)
+        logger.info(get_env_info())
+        logger.info(dict2str(opt))
+        yield write_to
+    finally:
+        logger.removeHandler(held)
+        for file in files:
+            logger.removeHandler(file)
+            file.close()
 
 
 class TrainingLog:
-    """`training_log.jsonl`: learning rates and losses of the logged iterations, and the means of each validation.
+    """`training_log.jsonl`: rates and losses of the logged iterations and the means of each validation, none twice.
 
     Lines of iterations after `start`, which a resumed run will do again, are removed.
 

@@ -16,7 +16,7 @@ from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.best import best_score, is_better, save_networks
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.log import TrainingLog
-from basicsr_ext.training.validation import Results, validate_with, write_metrics
+from basicsr_ext.training.validation import Results, means, validate_with, write_metrics
 
 Options = dict[str, Any]
 
@@ -55,10 +55,10 @@ class TrainingRun:
                 self.message_logger.reset_start_time()
             if current_iter % int(self.opt['logger']['print_freq']) == 0:
                 self._print(current_iter, iter_timer.get_avg_time(), data_timer.get_avg_time())
-            if self._is_validation_due(current_iter):
+            if self.val_sets and self._is_due(current_iter, self.opt['val']['val_freq']):
                 self._validate(current_iter)
             stop = distributed.any_rank(interrupt.requested())
-            if stop or current_iter % int(self.opt['logger']['save_checkpoint_freq']) == 0:
+            if stop or self._is_due(current_iter, self.opt['logger']['save_checkpoint_freq']):
                 self._save(current_iter)
             if stop:
                 self.logger.warning(f'Stopped by a signal after iter {current_iter}; continue with --auto_resume.')
@@ -66,7 +66,9 @@ class TrainingRun:
             data_timer.start()
             iter_timer.start()
         else:
-            self._finish(current_iter, datetime.timedelta(seconds=int(time.time() - began)))
+            duration = datetime.timedelta(seconds=int(time.time() - began))
+            self.logger.info(f'End of training. Time consumed: {duration}\nSave the latest model.')
+            self.model.save(-1, -1)
         if self.log is not None:
             self.log.close()
 
@@ -97,8 +99,8 @@ class TrainingRun:
         self.logger.info('Saving models and training states.')
         self.model.save(self.sampler.epoch_of(current_iter), current_iter)
 
-    def _is_validation_due(self, current_iter: int) -> bool:
-        return bool(self.val_sets) and current_iter % int(self.opt['val']['val_freq']) == 0
+    def _is_due(self, current_iter: int, frequency: float) -> bool:
+        return current_iter % int(frequency) == 0 or current_iter == self.total_iter
 
     def _validate(self, current_iter: int) -> None:
         self.model.validation_due = True
@@ -108,8 +110,9 @@ class TrainingRun:
             self.logger.warning(f'Validation of iter {current_iter} was interrupted; the resumed run begins with it.')
             return
         self.model.validation_due = False
-        if self.opt['rank'] == 0 and any(results.values()):
+        if self.log is not None and any(results.values()):
             write_metrics(self.folder / 'metrics.json', results)
+            self.log.write(current_iter, validation={name: means(images) for name, images in results.items()})
         self._keep_best(current_iter, results)
 
     def _validate_on(self, dataset: Any, current_iter: int) -> Results:
@@ -121,12 +124,3 @@ class TrainingRun:
             self.model.best_score = best
             save_networks(self.model, 'best')
             self.logger.info(f'Best {best["metric"]} on {best["dataset"]}: {best["value"]:.4f}; saved net_g_best.pth.')
-
-    def _finish(self, current_iter: int, duration: datetime.timedelta) -> None:
-        self.logger.info(f'End of training. Time consumed: {duration}')
-        if self.val_sets and not self._is_validation_due(current_iter):
-            self._validate(current_iter)
-        if current_iter % int(self.opt['logger']['save_checkpoint_freq']) != 0:
-            self._save(current_iter)
-        self.logger.info('Save the latest model.')
-        self.model.save(-1, -1)

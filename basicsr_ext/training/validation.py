@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from basicsr.metrics import calculate_metric
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils.registry import METRIC_REGISTRY
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from basicsr_ext.data.sample import Sample, SampleDataset
+from basicsr_ext.errors import OptionError
 from basicsr_ext.files import write_json
 from basicsr_ext.training import distributed, interrupt
 
@@ -110,6 +113,12 @@ def _validate_image(
         model.__dict__.pop(held, None)
     if save_img:
         imwrite(images['img'], str(_image_path(model.opt, Path(sample['lq_path'][0]).stem, dataset_name, current_iter)))
+    for metric, block in metrics.items():
+        if 'img2' not in images and 'img2' in signature(METRIC_REGISTRY.get(block['type'])).parameters:
+            raise OptionError(
+                f'val.metrics.{metric}: expected ground truth in dataset {dataset_name}, got none. Remove the metric '
+                'or use a dataset that has it.'
+            )
     return {metric: float(calculate_metric(images, block)) for metric, block in metrics.items()}
 
 
