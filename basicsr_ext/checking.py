@@ -108,7 +108,9 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
     return found
 
 
-def check_call(target: Callable[..., Any], options: Mapping[str, Any], where: str, given: int = 0) -> None:
+def check_call(
+    target: Callable[..., Any], options: Mapping[str, Any], where: str, given: int = 0, strict: bool = False
+) -> None:
     """Check that options are arguments that a class or function takes.
 
     Args:
@@ -116,13 +118,14 @@ def check_call(target: Callable[..., Any], options: Mapping[str, Any], where: st
         options: the keywords; `type` is left out.
         where: path of the block in the option file.
         given: how many leading arguments the caller passes itself.
+        strict: do not let `**kwargs` of the target excuse an unknown key.
 
     Raises:
         OptionError: an argument the target does not have, or one it needs that is missing.
     """
     parameters = list(inspect.signature(target).parameters.values())[given:]
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    open_ended = not strict and any(p.kind is p.VAR_KEYWORD for p in parameters)
     name = getattr(target, '__name__', str(target))
     for key in options:
         if key != 'type' and key not in known and not open_ended:

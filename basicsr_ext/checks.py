@@ -3,12 +3,9 @@
 import inspect
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from basicsr.data import build_dataset
 from basicsr.losses import build_loss
@@ -22,15 +19,13 @@ from basicsr.utils.registry import (
     METRIC_REGISTRY,
     MODEL_REGISTRY,
 )
-from PIL import Image
 from torch.utils.data import default_collate
-from tqdm import tqdm
 
 from basicsr_ext.checking import check_call, read_block, registered
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
-from basicsr_ext.data.image_files import IMAGE_SUFFIXES, refuse_if_any
+from basicsr_ext.data.checks import check_dataset, check_pairs, check_pixels
+from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, inner_block, innermost
+from basicsr_ext.data.wrapper import WrapperDataset, inner_block
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import nearest, require
@@ -44,6 +39,9 @@ COMMON_KEYS = (
     'name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'path', 'train', 'val', 'logger',
     'dist_params', 'deterministic', 'dist', 'rank', 'world_size', 'root_path', 'auto_resume', 'is_train',
 )  # fmt: skip
+PATH_KEYS = ('resume_state', 'ignore_resume_networks')
+NETWORK_PATH_KEYS = ('pretrain_network', 'param_key', 'strict_load')  # each with the letter of a network
+COMPLETED_PATH_KEYS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 
 
 def check_options(opt: Options) -> None:
@@ -69,10 +67,18 @@ def check_options(opt: Options) -> None:
             'Set model_type: RestorationModel.'
         )
     for metric, block in ((opt.get('val') or {}).get('metrics') or {}).items():
-        require(block, ('type',), f'val.metrics.{metric}')
-        registered(METRIC_REGISTRY, block['type'], f'val.metrics.{metric}.type')
+        _check_metric(block, f'val.metrics.{metric}')
     if opt['is_train']:
         _check_training(opt)
+
+
+def _check_metric(block: Options, where: str) -> None:
+    require(block, ('type',), where)
+    function = registered(METRIC_REGISTRY, block['type'], f'{where}.type')
+    images = sum(name in ('img', 'img2') for name in inspect.signature(function).parameters)
+    known = function.__module__.partition('.')[0] in ('basicsr', 'basicsr_ext')  # their **kwargs take `better` alone
+    arguments = {key: value for key, value in block.items() if key != 'better'}
+    check_call(function, arguments, where, given=images, strict=known)
 
 
 def _check_training(opt: Options) -> None:
@@ -90,6 +96,11 @@ def _check_training(opt: Options) -> None:
 
 
 def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> None:
+    require(opt, ('network_g',))
+    for key in opt['path']:
+        if key not in (*PATH_KEYS, *COMPLETED_PATH_KEYS) and key.rpartition('_')[0] not in NETWORK_PATH_KEYS:
+            known = (*PATH_KEYS, *(f'{name}_g' for name in NETWORK_PATH_KEYS))
+            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, known)}'.rstrip())
     flags = [field.name for field in fields(model.ModelOptions)]
     for key in opt:
         if key not in COMMON_KEYS and key not in flags and not key.startswith('network_'):
@@ -128,24 +139,7 @@ def _check_dataset_block(block: Options, where: str) -> None:
         if key == 'meta_info_file' and value is not None and not os.path.isfile(value):
             raise DataError(f'{where}.{key}: expected a file, got {value!r}. Correct the path.')
     if block['type'] == 'PairedImageDataset':
-        _check_pairs(block, where)
-
-
-def _check_pairs(block: Options, where: str) -> None:
-    """Name every image without partner; BasicSR's own assertion names one, or only the numbers."""
-    if block.get('io_backend', {}).get('type') != 'disk' or block.get('meta_info_file'):
-        return
-    gt, lq = (sorted(e.name for e in os.scandir(block[f'dataroot_{k}']) if e.is_file()) for k in ('gt', 'lq'))
-    template = block.get('filename_tmpl', '{}')
-    wanted = {template.format(Path(name).stem) + Path(name).suffix: name for name in gt if not name.startswith('.')}
-    if not wanted:
-        raise DataError(
-            f'{where}.dataroot_gt: expected images, got none in {block["dataroot_gt"]!r}. Correct the path.'
-        )
-    missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in set(lq)]
-    surplus = [name for name in lq if not name.startswith('.') and name not in wanted]
-    refuse_if_any(missing, 'an LQ image for every GT image, missing', 'Add them or set filename_tmpl.', where)
-    refuse_if_any(surplus, 'a GT image for every LQ image, without partner', 'Remove them or set filename_tmpl.', where)
+        check_pairs(block, where)
 
 
 def _check_files(opt: Options) -> None:
@@ -154,75 +148,6 @@ def _check_files(opt: Options) -> None:
             if not os.path.isfile(value):
                 raise OptionError(f'path.{key}: expected a file, got {value!r}. Correct the path or write ~.')
             read_checkpoint(value)
-
-
-def check_dataset(dataset: SampleDataset, where: str) -> None:
-    """Check the files of a dataset by their headers.
-
-    Raises:
-        DataError: no items, files that are no images, images too small for the patch, pairs whose sizes differ.
-    """
-    if not len(dataset):
-        raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
-    reader = innermost(dataset)
-    if isinstance(reader, DegradationDataset):
-        reader.check(where)
-        return
-    scale = reader.opt.get('scale', 1)
-    pairs = [
-        (pair['lq_path'], pair['gt_path']) for pair in _path_entries(reader) if {'lq_path', 'gt_path'} <= set(pair)
-    ]
-    different = []
-    for lq, gt in pairs:
-        (lq_width, lq_height), (gt_width, gt_height) = _header(lq), _header(gt)
-        # BasicSR cuts the ground truth of validation images to a multiple of the scale itself.
-        exact = reader.opt.get('phase') == 'train'
-        agree = gt_width >= lq_width * scale and gt_height >= lq_height * scale
-        if not agree or (exact and (gt_width, gt_height) != (lq_width * scale, lq_height * scale)):
-            different.append(f'{gt} ({gt_height} x {gt_width}) for {lq} ({lq_height} x {lq_width})')
-    refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
-
-
-def _path_entries(dataset: Any) -> Iterator[dict[str, str]]:
-    """The paths of a stock dataset's items, where they are files."""
-    for entry in getattr(dataset, 'paths', ()):
-        named = entry if isinstance(entry, dict) else {'path': entry}
-        if all(isinstance(path, str) and path.lower().endswith(IMAGE_SUFFIXES) for path in named.values()):
-            yield named
-
-
-def _header(path: str) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            size: tuple[int, int] = image.size
-            return size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f'{path}: expected an image, got a missing, damaged or foreign file. Replace it.') from error
-
-
-def check_pixels(dataset: SampleDataset, where: str) -> None:
-    """Decode every image.
-
-    Raises:
-        DataError: damaged images; names them.
-    """
-    reader = innermost(dataset)
-    if isinstance(reader, DegradationDataset):
-        paths = [reader.files.path(index) for index in range(len(reader))]
-        readable = (_is_readable(reader, index) for index in range(len(reader)))
-    else:
-        paths = [path for entry in _path_entries(reader) for path in entry.values()]
-        readable = (cv2.imread(path) is not None for path in paths)
-    shown = tqdm(zip(paths, readable, strict=True), f'Decoding {where}', len(paths), leave=False, disable=None)
-    refuse_if_any([path for path, good in shown if not good], 'images that decode', 'Replace or remove them.', where)
-
-
-def _is_readable(reader: DegradationDataset, index: int) -> bool:
-    try:
-        reader.files.decode(index, reader.color)
-    except DataError:
-        return False
-    return True
 
 
 def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:

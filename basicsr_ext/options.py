@@ -19,21 +19,26 @@ Options = dict[str, Any]
 class OptionLoader(yaml.SafeLoader):
     """YAML that cannot run code, reads `1e-4` as a number and refuses a key given twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
+        for key, _ in node.value:
+            where = f'{self.name}, line {key.start_mark.line + 1}'
+            if not isinstance(key, yaml.ScalarNode):
+                raise OptionError(f'{where}: expected a name as key, got a block or list. Quote braces in a value.')
+            if key.value in seen:
                 raise OptionError(
-                    f'{self.name}, line {key_node.start_mark.line + 1}: expected each key once, got '
-                    f'{key_node.value!r} again in one block. Remove one of the two.'
+                    f'{where}: expected each key once, got {key.value!r} again in one block. Remove one of the two.'
                 )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+            seen.add(key.value)
+        return node
 
 
 # YAML 1.1 asks for a dot and a signed exponent in a float, so that it would read 1e-4 as text.
 OptionLoader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'^[-+]?\d[\d_]*(?:\.[\d_]*)?[eE][-+]?\d+$'), list('-+0123456789')
+    'tag:yaml.org,2002:float',
+    re.compile(r'^[-+]?(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$'),
+    list('-+.0123456789'),
 )
 
 
@@ -57,7 +62,7 @@ def load_options(path: str | os.PathLike[str]) -> Options:
             opt = yaml.load(file, Loader=OptionLoader)  # a SafeLoader
     except OSError as error:
         raise OptionError(f'-opt {path}: expected an option file, got {error.strerror}. Correct the path.') from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OptionError(f'-opt {path}: expected plain YAML, got {error}. Correct the file there.') from error
     if not isinstance(opt, dict):
         raise OptionError(f'-opt {path}: expected a mapping of options, got {type(opt).__name__}. Correct the file.')
@@ -111,12 +116,11 @@ def build_parser(job: str) -> argparse.ArgumentParser:
     parser.add_argument('--auto_resume', action='store_true', help='continue from the newest saved state')
     parser.add_argument('--debug', action='store_true', help='validate, log and save every few iterations')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
-    parser.add_argument(
-        '--set', nargs='+', default=[], metavar='KEY=VALUE', help='change existing keys: --set train.optim_g.lr=2e-4'
-    )
-    parser.add_argument(
-        '--force_yml', nargs='+', default=[], metavar='KEY=VALUE', help="BasicSR's form of --set: train:ema_decay=0.9"
-    )
+    for flag, text in (
+        ('--set', 'change existing keys: --set train.optim_g.lr=2e-4'),
+        ('--force_yml', "BasicSR's form of --set: train:ema_decay=0.9"),
+    ):
+        parser.add_argument(flag, nargs='+', action='extend', default=[], metavar='KEY=VALUE', help=text)
     parser.add_argument('--check', action='store_true', help='check options, files and the first batch, then exit')
     return parser
 
@@ -166,6 +170,7 @@ def complete(
     from basicsr_ext.training import distributed
 
     require(opt, ('name', 'model_type', 'num_gpu', 'datasets', 'path', *(('train', 'logger') if is_train else ())))
+    _check_types(opt)
     if launcher != 'none':
         distributed.start(launcher, **(opt.get('dist_params') or {}))
     opt['dist'] = launcher != 'none'
@@ -186,16 +191,12 @@ def complete(
             'Write --set num_gpu=0 to run on the CPU.'
         )
 
-    if not isinstance(opt['datasets'], dict):
-        raise OptionError(f'datasets: expected a block a dataset, got {opt["datasets"]!r}. Add train, val or test_1.')
     for phase, dataset in opt['datasets'].items():
         require(dataset, ('name', 'type'), f'datasets.{phase}')
         dataset['phase'] = phase.split('_')[0]
         if 'scale' in opt:
             dataset['scale'] = opt['scale']
-        for key in ('dataroot_gt', 'dataroot_lq'):
-            if dataset.get(key) is not None:
-                dataset[key] = os.path.expanduser(dataset[key])
+        _expand_home(dataset)
     _complete_paths(opt, Path(root_path))
     if is_train:
         opt['logger'].setdefault('use_tb_logger', False)
@@ -203,6 +204,29 @@ def complete(
             opt['logger'].update(print_freq=1, save_checkpoint_freq=8)
             if opt.get('val'):
                 opt['val']['val_freq'] = 8
+
+
+def _check_types(opt: Options) -> None:
+    """The blocks and values that `complete` itself reads."""
+    for key in ('datasets', 'train', 'logger', 'path', 'val', 'dist_params'):
+        may_be_empty = key in ('path', 'val', 'dist_params')
+        if key in opt and not isinstance(opt[key], dict) and not (opt[key] is None and may_be_empty):
+            raise OptionError(f'{key}: expected a block of options, got {opt[key]!r}. Indent its keys below it.')
+    if not opt['datasets']:
+        raise OptionError(f'datasets: expected a block a dataset, got {opt["datasets"]!r}. Add train, val or test_1.')
+    if not isinstance(opt['name'], str):
+        raise OptionError(f'name: expected text, got {opt["name"]!r}. Quote it.')
+    if opt['num_gpu'] != 'auto' and not isinstance(opt['num_gpu'], int):
+        raise OptionError(f'num_gpu: expected an integer or auto, got {opt["num_gpu"]!r}. Correct the value.')
+
+
+def _expand_home(dataset: Options) -> None:
+    """Replace ~ in the folders of a dataset block and of the blocks inside it."""
+    for key in ('dataroot_gt', 'dataroot_lq'):
+        if isinstance(dataset.get(key), str):
+            dataset[key] = os.path.expanduser(dataset[key])
+    if isinstance(dataset.get('dataset'), dict):
+        _expand_home(dataset['dataset'])
 
 
 def _complete_paths(opt: Options, root: Path) -> None:

@@ -9,6 +9,7 @@ from basicsr.utils import get_root_logger, get_time_str, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext import checks
+from basicsr_ext.data.checks import check_dataset
 from basicsr_ext.options import Options, parse_options, require
 from basicsr_ext.training import distributed
 from basicsr_ext.training.loader import build_validation_sets
@@ -54,7 +55,7 @@ def test(opt: Options) -> None:
         datasets = build_validation_sets(opt)
         if opt['rank'] == 0:
             for dataset in datasets:
-                checks.check_dataset(dataset, f'dataset {dataset.opt["name"]}')
+                check_dataset(dataset, f'dataset {dataset.opt["name"]}')
         model = build_model(opt)
 
         make_exp_dirs(opt)  # keeps former results of this name under another name

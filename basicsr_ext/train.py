@@ -12,6 +12,7 @@ from basicsr.utils.misc import set_random_seed
 from basicsr.utils.options import copy_opt_file
 
 from basicsr_ext import checks
+from basicsr_ext.data.checks import check_dataset
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import Options, parse_options
 from basicsr_ext.training import distributed, interrupt, state
@@ -67,9 +68,9 @@ def train(opt: Options, opt_file: str) -> None:
         train_set = build_dataset(opt['datasets']['train'])
         val_sets = build_validation_sets(opt)
         if opt['rank'] == 0:
-            checks.check_dataset(train_set, 'datasets.train')
+            check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
-                checks.check_dataset(val_set, f'dataset {val_set.opt["name"]}')
+                check_dataset(val_set, f'dataset {val_set.opt["name"]}')
         model = build_model(opt)
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)

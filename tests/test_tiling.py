@@ -45,7 +45,7 @@ NETS = pytest.mark.parametrize(('build', 'scale'), [(plain_net, 1), (upscaling_n
 def test_tiled_equals_the_whole_image(build, scale: int, size: tuple[int, int], tile: int) -> None:
     net, image = build(), torch.rand(2, 2, *size, dtype=torch.float64)
     expected = net(image)
-    tiled = run_tiled(net, image, tile, overlap=3, scale=scale)
+    tiled = run_tiled(net, image, tile, overlap=3)
     assert tiled.shape == (2, 3, size[0] * scale, size[1] * scale) and tiled.dtype == torch.float64
     torch.testing.assert_close(tiled, expected, rtol=0, atol=1e-12)
 
@@ -55,7 +55,7 @@ def test_tiled_equals_the_whole_image(build, scale: int, size: tuple[int, int], 
 @torch.no_grad()
 def test_tiled_differs_where_the_overlap_is_too_small(build, scale: int, overlap: int) -> None:
     net, image = build(), torch.rand(1, 2, 16, 16, dtype=torch.float64)
-    difference = (run_tiled(net, image, 8, overlap, scale) - net(image)).abs()
+    difference = (run_tiled(net, image, 8, overlap) - net(image)).abs()
     assert difference.max() > 1e-6
     reach = 3 - overlap  # pixels from a seam that see beyond the overlap
     assert difference[..., : (8 - reach) * scale, : (8 - reach) * scale].max() < 1e-12
@@ -107,6 +107,6 @@ def test_padded_gives_the_size_of_the_image(size: tuple[int, int], scale: int) -
         return image.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
 
     image = torch.rand(1, 2, *size)
-    result = run_padded(nearest, image, multiple=8, scale=scale)
+    result = run_padded(nearest, image, multiple=8)
     assert seen == [tuple(math.ceil(side / 8) * 8 for side in size)]
     assert torch.equal(result, nearest(image))

@@ -268,12 +268,11 @@ class RestorationModel(SRModel):
     def test(self) -> None:
         """Restore `lq` with the averaged network if there is one."""
         net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
-        scale = self.opt.get('scale', 1)
         multiple = getattr(net, 'size_multiple', self.opt['network_g'].get('window_size', 1))
 
         def restore(image: Tensor) -> Tensor:
             with self._autocast():
-                restored = run_padded(net, image, multiple, scale)
+                restored = run_padded(net, image, multiple)
             return restored.float() if self.model_options.use_amp else restored
 
         with evaluating(net):
@@ -281,7 +280,7 @@ class RestorationModel(SRModel):
             if tile_size is None:
                 self.output = restore(self.lq)
             else:
-                self.output = run_tiled(restore, self.lq, tile_size, self.val_options.tile_overlap, scale)
+                self.output = run_tiled(restore, self.lq, tile_size, self.val_options.tile_overlap)
 
     def validation(self, dataloader: Any, current_iter: int | str, tb_logger: Any, save_img: bool = False) -> None:
         """Validate on `dataloader.dataset`, shared by all ranks; the results are in `validation_results`."""

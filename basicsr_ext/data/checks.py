@@ -1,0 +1,126 @@
+"""What is wrong with the files of a dataset, known before work starts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from basicsr_ext.data.degradation import DegradationDataset
+from basicsr_ext.data.image_files import IMAGE_SUFFIXES, refuse_if_any
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.data.wrapper import innermost
+from basicsr_ext.errors import DataError, OptionError
+
+
+def check_pairs(block: dict[str, Any], where: str) -> None:
+    """Name every image of a PairedImageDataset without partner; BasicSR names one, or only the numbers.
+
+    Args:
+        block: the block of the option file.
+        where: its path in the option file.
+
+    Raises:
+        OptionError: a folder is not named.
+        DataError: no images, or images without partner.
+    """
+    for key in ('dataroot_gt', 'dataroot_lq'):
+        if block.get(key) is None:
+            raise OptionError(f'{where}.{key}: expected a folder, got none. Add it.')
+    if block.get('io_backend', {}).get('type') != 'disk' or block.get('meta_info_file'):
+        return
+    gt, lq = (_visible_files(block[f'dataroot_{kind}']) for kind in ('gt', 'lq'))
+    if not gt:
+        raise DataError(
+            f'{where}.dataroot_gt: expected images, got none in {block["dataroot_gt"]!r}. Correct the path.'
+        )
+    template = block.get('filename_tmpl', '{}')
+    wanted = {template.format(Path(name).stem) + Path(name).suffix: name for name in gt}
+    missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in set(lq)]
+    surplus = [name for name in lq if name not in wanted]
+    refuse_if_any(missing, 'an LQ image for every GT image, missing', 'Add them or set filename_tmpl.', where)
+    refuse_if_any(surplus, 'a GT image for every LQ image, without partner', 'Remove them or set filename_tmpl.', where)
+
+
+def _visible_files(folder: str) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith('.'))
+
+
+def check_dataset(dataset: SampleDataset, where: str) -> None:
+    """Check the files of a dataset by their headers.
+
+    Raises:
+        DataError: no items, files that are no images, images too small for the patch, pairs whose sizes differ.
+    """
+    if not len(dataset):
+        raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
+    reader = innermost(dataset)
+    if isinstance(reader, DegradationDataset):
+        reader.check(where)
+    else:
+        _check_stock_sizes(reader, where)
+
+
+def _check_stock_sizes(reader: SampleDataset, where: str) -> None:
+    scale, is_train = reader.opt.get('scale', 1), reader.opt.get('phase') == 'train'
+    size = reader.opt.get('gt_size') if is_train else None
+    small, different = [], []
+    for pair in _path_entries(reader):
+        if not {'lq_path', 'gt_path'} <= set(pair):
+            continue
+        lq, gt = _header_size(pair['lq_path']), _header_size(pair['gt_path'])
+        enlarged = (lq[0] * scale, lq[1] * scale)
+        # Outside training BasicSR itself cuts the ground truth to the size that belongs to the input.
+        fits = gt == enlarged if is_train else gt[0] >= enlarged[0] and gt[1] >= enlarged[1]
+        if not fits:
+            different.append(f'{pair["gt_path"]} ({gt[0]} x {gt[1]}) for {pair["lq_path"]} ({lq[0]} x {lq[1]})')
+        if size and min(gt) < size:
+            small.append(f'{pair["gt_path"]} ({gt[0]} x {gt[1]})')
+    refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
+    refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Remove them or lower gt_size.', where)
+
+
+def _path_entries(dataset: Any) -> Iterator[dict[str, str]]:
+    """The paths of a stock dataset's items, where they are files."""
+    for entry in getattr(dataset, 'paths', ()):
+        named = entry if isinstance(entry, dict) else {'path': entry}
+        if all(isinstance(path, str) and path.lower().endswith(IMAGE_SUFFIXES) for path in named.values()):
+            yield named
+
+
+def _header_size(path: str) -> tuple[int, int]:
+    """Height and width."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f'{path}: expected an image, got a missing, damaged or foreign file. Replace it.') from error
+
+
+def check_pixels(dataset: SampleDataset, where: str) -> None:
+    """Decode every image.
+
+    Raises:
+        DataError: damaged images; names them.
+    """
+    reader = innermost(dataset)
+    if isinstance(reader, DegradationDataset):
+        paths = [reader.files.path(index) for index in range(len(reader))]
+        readable = (_decodes(reader, index) for index in range(len(reader)))
+    else:
+        paths = [path for entry in _path_entries(reader) for path in entry.values()]
+        readable = (cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None for path in paths)
+    shown = tqdm(zip(paths, readable, strict=True), f'Decoding {where}', len(paths), leave=False, disable=None)
+    refuse_if_any([path for path, good in shown if not good], 'images that decode', 'Replace or remove them.', where)
+
+
+def _decodes(reader: DegradationDataset, index: int) -> bool:
+    try:
+        reader.files.decode(index, reader.color)
+    except DataError:
+        return False
+    return True
