@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from typing import Any, TypeVar
 
 import torch
@@ -44,6 +45,9 @@ def _describe_slurm_job(port: int | None) -> None:
 def stop() -> None:
     """Leave the process group, if there is one."""
     if dist.is_distributed():
+        # Threads of gloo let go of their last tensors with the interpreter's lock. Up to torch 2.4 the next line holds
+        # that lock while it waits for them: a deadlock at exit, unless they are done.
+        time.sleep(0.1)
         torch.distributed.destroy_process_group()
 
 

@@ -42,6 +42,8 @@ class TrainingRun:
         began = time.time()
         if getattr(self.model, 'validation_due', False):
             self._validate(self.start)
+            if self.model.validation_due:  # interrupted again: the state on disk still says so
+                return
         current_iter = self.start
         data_timer, iter_timer = AvgTimer(), AvgTimer()
         for batch in self._with_progress():
