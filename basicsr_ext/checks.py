@@ -4,6 +4,7 @@ import inspect
 import logging
 import os
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,11 +29,9 @@ from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import WrapperDataset, inner_block
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
-from basicsr_ext.options import nearest, require
+from basicsr_ext.options import Options, nearest, require
 from basicsr_ext.training import learning_rate
 from basicsr_ext.training.checkpoint import read_checkpoint
-
-Options = dict[str, Any]
 
 # Top-level keys of every option file; those that models of BasicSR add are theirs to check.
 COMMON_KEYS = (
@@ -143,6 +142,8 @@ def _check_dataset_block(block: Options, where: str) -> None:
 
 
 def _check_files(opt: Options) -> None:
+    if opt['auto_resume'] and any(Path(opt['path']['training_states']).glob('*.state')):
+        return  # the networks come from the run itself
     for key, value in opt['path'].items():
         if value is not None and (key.startswith('pretrain_network') or key == 'resume_state'):
             if not os.path.isfile(value):

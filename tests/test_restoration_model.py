@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext
+import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
 
 # isort: split
 import numpy as np
@@ -24,8 +24,6 @@ from basicsr_ext.options import complete
 from basicsr_ext.training import interrupt, learning_rate
 from basicsr_ext.training.checkpoint import atomic_torch_save
 from basicsr_ext.training.validation import validate
-
-assert basicsr_ext
 
 
 @ARCH_REGISTRY.register()

@@ -7,8 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
+
+# isort: split
 import pytest
 import torch
+from basicsr.archs import build_network
 from training_run import options, prepare, run, start, train
 
 from basicsr_ext.errors import CheckpointError
@@ -167,3 +171,14 @@ def test_exactly_total_iter_iterations(tmp_path: Path) -> None:
         file = prepare(folder, datasets__train__batch_size_per_gpu=batch, train__total_iter=7)
         train(file, folder)
         assert [line['iter'] for line in lines(folder) if 'l_pix' in line] == list(range(1, 8))
+
+
+def test_a_resume_does_not_need_the_pretrained_weights(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    net = build_network(options(tmp_path)['network_g'])
+    torch.save(net.state_dict(), tmp_path / 'pretrained.pth')
+    file = prepare(tmp_path, path={'pretrain_network_g': str(tmp_path / 'pretrained.pth')})
+    train(file, tmp_path)
+    (tmp_path / 'pretrained.pth').unlink()
+    assert 'Resuming training from iter: 6' in train(file, tmp_path, '--auto_resume')
+    assert 'path.pretrain_network_g: expected a file' in train(file, tmp_path, code=2)
