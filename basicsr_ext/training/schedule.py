@@ -6,14 +6,16 @@ therefore the same for any number of workers, and those of a resumed run are tho
 """
 
 import random
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, get_worker_info
 
 
 class ScheduledIndex(int):
@@ -120,20 +122,26 @@ def name_rng(name: str, purpose: str) -> np.random.Generator:
 def seeded_globals(index: int) -> Iterator[None]:
     """Seed `random`, `numpy.random` and `torch` for one sample, and give back their states afterwards.
 
-    Stock datasets draw from these globals. Their states are restored because with 0 workers the globals are also those
-    of the training process. A plain int, as BasicSR's own loop gives, changes nothing.
+    Stock datasets draw from these globals. Their states are given back because with 0 workers the globals are also
+    those of the training process; in a worker nobody else needs them. A plain int, as BasicSR's own loop gives, changes
+    nothing.
     """
     if not isinstance(index, ScheduledIndex):
         yield
         return
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    python_seed, numpy_seed, torch_seed = sample_rng(index, 'globals').integers(0, 2**32, size=3).tolist()
+    states = None
+    if get_worker_info() is None:
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    # A hash instead of `sample_rng`: building a NumPy generator takes longer than all of the rest.
+    moment = f'{index.seed},{index.iteration},{index.position}'.encode()
+    python_seed, numpy_seed, torch_seed = struct.unpack('<QIQ', blake2b(moment, digest_size=20).digest())
     random.seed(python_seed)
     np.random.seed(numpy_seed)
     torch.default_generator.manual_seed(torch_seed)
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        if states is not None:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
