@@ -88,6 +88,8 @@ class TrainingRun:
             f'\n\tIterations per epoch: {self.sampler.epoch_size / samples:.2f}'
             f'\n\tIterations: {self.start} done of {self.total_iter}.'
         )
+        if self.opt['datasets']['train'].get('prefetch_mode'):
+            self.logger.info('datasets.train.prefetch_mode is not used: the workers of this loop always work ahead.')
 
     def _print(self, current_iter: int, iter_time: float, data_time: float) -> None:
         losses, rates = self.model.get_current_log(), self.model.get_current_learning_rate()

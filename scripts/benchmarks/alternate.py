@@ -1,11 +1,12 @@
 """Measure several variants in turn, so that a machine whose speed drifts treats them alike."""
 
+import random
 import statistics
 from collections.abc import Callable
 
 
 def alternate(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Run every variant once a round, after one round that does not count.
+    """Run every variant once a round, in an order that changes, after one round that does not count.
 
     Args:
         variants: name -> a function that does the work and returns what it measured.
@@ -17,9 +18,13 @@ def alternate(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str
     for run in variants.values():
         run()
     measured: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, run in variants.items():
-            measured[name].append(run())
+    order = list(variants)
+    for number in range(rounds):
+        random.Random(number).shuffle(
+            order
+        )  # a machine that slows down under load would favour who follows a light one
+        for name in order:
+            measured[name].append(variants[name]())
     return measured
 
 
