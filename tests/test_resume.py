@@ -1,6 +1,7 @@
 """A run that is killed and resumed is bit for bit the run that was never interrupted."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -110,7 +111,7 @@ def test_a_signal_saves_and_exits(tmp_path: Path, number: signal.Signals) -> Non
     process = start(['-m', 'basicsr_ext', 'train', '-opt', str(file)], stopped)
     while process.poll() is None and len(lines_or_none(stopped)) < 3:
         time.sleep(0.01)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # to the workers too, as Ctrl-C in a terminal does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number, output
     assert 'continue with --auto_resume' in output

@@ -88,6 +88,7 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
+        start_new_session=True,  # a process group of its own, to which a test can send what a terminal sends
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

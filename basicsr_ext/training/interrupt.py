@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM become a request to stop at the next safe moment."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,18 @@ def watch() -> Iterator[None]:
         yield
     finally:
         restore()
+
+
+def detach() -> None:
+    """Make a worker process deaf to Ctrl-C and to signals to the process group.
+
+    The training process gets them too and needs its workers to the end of the iteration. A signal to the worker itself
+    ends it as usual.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # not the handler that a forked worker inherits from `watch`
+    if hasattr(os, 'setsid'):
+        os.setsid()
 
 
 def requested() -> bool:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.training import interrupt
 from basicsr_ext.training.schedule import ScheduledSampler
 
 
@@ -44,13 +45,14 @@ def build_train_loader(dataset: SampleDataset, opt: dict[str, Any], start: int) 
         sampler=sampler,
         num_workers=block.get('num_worker_per_gpu', 0),
         pin_memory=block.get('pin_memory', opt['num_gpu'] != 0),
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         generator=torch.Generator(),  # else starting the loader would draw from the generator that dropout uses
     )
 
 
-def _one_thread(worker: int) -> None:
+def _prepare_worker(worker: int) -> None:
     cv2.setNumThreads(1)  # workers are processes already; OpenCV's own threads would compete with them
+    interrupt.detach()
 
 
 def build_validation_sets(opt: dict[str, Any]) -> list[SampleDataset]:
