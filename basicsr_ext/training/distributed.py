@@ -6,8 +6,7 @@ import time
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed
-from mmengine import dist
+import torch.distributed as dist
 
 T = TypeVar('T')
 
@@ -27,9 +26,9 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
     if gpus:
         local_rank = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
         torch.cuda.set_device(local_rank % gpus)
-        torch.distributed.init_process_group(backend=backend or 'nccl', **arguments)
+        dist.init_process_group(backend=backend or 'nccl', **arguments)
     else:
-        torch.distributed.init_process_group(backend='gloo', **arguments)
+        dist.init_process_group(backend='gloo', **arguments)
 
 
 def _describe_slurm_job(port: int | None) -> None:
@@ -44,40 +43,48 @@ def _describe_slurm_job(port: int | None) -> None:
 
 def stop() -> None:
     """Leave the process group, if there is one."""
-    if dist.is_distributed():
+    if _is_running():
         # Threads of gloo let go of their last tensors with the interpreter's lock. Up to torch 2.4 the next line holds
         # that lock while it waits for them: a deadlock at exit, unless they are done.
         time.sleep(0.1)
-        torch.distributed.destroy_process_group()
+        dist.destroy_process_group()
+
+
+def _is_running() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def rank_and_world() -> tuple[int, int]:
     """This process's rank and the number of processes: (0, 1) without a process group."""
-    return dist.get_dist_info()
+    return (dist.get_rank(), dist.get_world_size()) if _is_running() else (0, 1)
 
 
 def from_first(value: T) -> T:
     """The value that rank 0 holds."""
     values: list[Any] = [value]
-    dist.broadcast_object_list(values)
+    if _is_running():
+        dist.broadcast_object_list(values)
     return values[0]
 
 
 def gather(value: T) -> list[T]:
     """The values of all ranks, in their order, on every rank."""
-    return dist.all_gather_object(value)
+    values: list[Any] = [value] * rank_and_world()[1]
+    if _is_running():
+        dist.all_gather_object(values, value)
+    return values
 
 
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank."""
-    if rank_and_world()[1] == 1:
+    if not _is_running():
         return flag
-    device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
-    total = torch.tensor(float(flag), device=device)
-    torch.distributed.all_reduce(total)
+    total = torch.tensor(float(flag), device='cuda' if dist.get_backend() == 'nccl' else 'cpu')
+    dist.all_reduce(total)
     return bool(total.item())
 
 
 def barrier() -> None:
     """Wait for all ranks."""
-    dist.barrier()
+    if _is_running():
+        dist.barrier()
