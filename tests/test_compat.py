@@ -132,7 +132,7 @@ def test_names_imported_by_value_are_repaired() -> None:
 def test_without_repairs_the_import_fails() -> None:
     result = run('import basicsr_ext', BASICSR_EXT_COMPAT='0')
     assert result.returncode != 0
-    assert 'functional_tensor' in result.stderr or 'torchvision::nms' in result.stderr
+    assert any(name in result.stderr for name in ('functional_tensor', 'torchvision::nms', 'distutils'))
 
 
 # ---- imports ----
