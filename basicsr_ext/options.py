@@ -20,6 +20,7 @@ class OptionLoader(yaml.SafeLoader):
     """YAML that cannot run code, reads `1e-4` as a number and refuses a key given twice."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """Read a block as it stands in the file, before `<<` adds the keys of another one."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:

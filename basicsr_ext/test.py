@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from basicsr.models import build_model
-from basicsr.utils import get_root_logger, get_time_str, make_exp_dirs
+from basicsr.utils import get_root_logger, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext import checks
@@ -50,7 +50,7 @@ def test(opt: Options) -> None:
     Args:
         opt: completed and checked options.
     """
-    with job_log(opt) as write_log_to:
+    with job_log(opt) as open_log_file:
         set_random_seed(opt['manual_seed'])
         datasets = build_validation_sets(opt)
         if opt['rank'] == 0:
@@ -60,8 +60,7 @@ def test(opt: Options) -> None:
 
         make_exp_dirs(opt)  # keeps former results of this name under another name
         distributed.barrier()
-        if opt['rank'] == 0:
-            write_log_to(os.path.join(opt['path']['log'], f'test_{opt["name"]}_{get_time_str()}.log'))
+        open_log_file()
         results = {}
         for dataset in datasets:
             get_root_logger().info(f'Testing {dataset.opt["name"]}: {len(dataset)} images...')

@@ -7,7 +7,7 @@ import torch
 from basicsr.data import build_dataset
 from basicsr.models import build_model
 from basicsr.train import init_tb_loggers
-from basicsr.utils import get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
+from basicsr.utils import get_root_logger, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.misc import set_random_seed
 from basicsr.utils.options import copy_opt_file
 
@@ -56,7 +56,7 @@ def train(opt: Options, opt_file: str) -> None:
     """
     torch.backends.cudnn.deterministic = opt.get('deterministic', True)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.deterministic
-    with job_log(opt) as write_log_to:
+    with job_log(opt) as open_log_file:
         resume_state = state.find_resume_state(opt)
         start = resume_state['iter'] if resume_state else 0
         if resume_state:
@@ -79,8 +79,7 @@ def train(opt: Options, opt_file: str) -> None:
             get_root_logger().info(f'Resuming training from iter: {start}.')
 
         _prepare_folders(opt, opt_file, is_new=resume_state is None)
-        if opt['rank'] == 0:
-            write_log_to(os.path.join(opt['path']['log'], f'train_{opt["name"]}_{get_time_str()}.log'))
+        open_log_file()
         tb_logger = init_tb_loggers(opt)
         TrainingRun(opt, model, train_set, val_sets, tb_logger, start).go()
         if tb_logger:

@@ -7,11 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.image_files import IMAGE_SUFFIXES, refuse_if_any
+from basicsr_ext.data.image_files import IMAGE_SUFFIXES, header_size, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import innermost
 from basicsr_ext.errors import DataError, OptionError
@@ -72,7 +71,7 @@ def _check_stock_sizes(reader: SampleDataset, where: str) -> None:
     for pair in _path_entries(reader):
         if not {'lq_path', 'gt_path'} <= set(pair):
             continue
-        lq, gt = _header_size(pair['lq_path']), _header_size(pair['gt_path'])
+        lq, gt = (header_size(pair[key], pair[key]) for key in ('lq_path', 'gt_path'))
         enlarged = (lq[0] * scale, lq[1] * scale)
         # Outside training BasicSR itself cuts the ground truth to the size that belongs to the input.
         fits = gt == enlarged if is_train else gt[0] >= enlarged[0] and gt[1] >= enlarged[1]
@@ -90,15 +89,6 @@ def _path_entries(dataset: Any) -> Iterator[dict[str, str]]:
         named = entry if isinstance(entry, dict) else {'path': entry}
         if all(isinstance(path, str) and path.lower().endswith(IMAGE_SUFFIXES) for path in named.values()):
             yield named
-
-
-def _header_size(path: str) -> tuple[int, int]:
-    """Height and width."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f'{path}: expected an image, got a missing, damaged or foreign file. Replace it.') from error
 
 
 def check_pixels(dataset: SampleDataset, where: str) -> None:

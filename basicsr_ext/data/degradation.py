@@ -138,11 +138,11 @@ class DegradationDataset(Dataset[Sample], ABC):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        image = self.cached[index] if self.cached else self.files.decode(index, self.color)
+        image = self.cached[index] if self.cached is not None else self.files.decode(index, self.color)
         if self.gt_filters:
             image = _as_float(image)
             for gt_filter in self.gt_filters:
-                image = gt_filter(image).reshape(image.shape)
+                image = gt_filter(image)
         path = self.files.path(index)
         if self.is_train and self.options.gt_size is not None:
             image = self._crop(image, self.options.gt_size, index, path)

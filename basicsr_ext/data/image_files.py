@@ -129,15 +129,25 @@ class ImageFiles:
         Raises:
             DataError: the header is not that of an image.
         """
-        source: str | io.BytesIO = self.path(index) if self.backend == 'disk' else io.BytesIO(self.read(index))
-        try:
-            with Image.open(source) as image:
-                width, height = image.size
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(
-                f'{self.path(index)}: expected an image, got a damaged or foreign file. Replace or remove it.'
-            ) from error
-        return height, width
+        source = self.path(index) if self.backend == 'disk' else io.BytesIO(self.read(index))
+        return header_size(source, self.path(index))
+
+
+def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:
+    """Height and width of an image file, from its header alone.
+
+    Args:
+        source: the file, or its content.
+        path: named in errors.
+
+    Raises:
+        DataError: the header is not that of an image.
+    """
+    try:
+        with Image.open(source) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.') from error
 
 
 def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> None:

@@ -2,32 +2,36 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
-from basicsr.utils import get_env_info, get_root_logger
+from basicsr.utils import get_env_info, get_root_logger, get_time_str
 from basicsr.utils.options import dict2str
 
 from basicsr_ext.files import atomic_open
-from basicsr_ext.training import distributed
 
 
 @contextmanager
-def job_log(opt: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+def job_log(opt: dict[str, Any]) -> Iterator[Callable[[], None]]:
     """BasicSR's logger for one job, beginning with the environment and the options.
 
-    Gives a function that names the log file. It is called once the job may write; what was logged before goes there
-    too.
+    Gives a function that opens the log file, on rank 0 only. It is called once the folder of the job is there; what was
+    logged before goes into the file too.
     """
     logger = get_root_logger()
     held = MemoryHandler(capacity=10**6, flushLevel=logging.CRITICAL + 1)
     logger.addHandler(held)
     files: list[logging.FileHandler] = []
 
-    def write_to(path: str) -> None:
+    def open_file() -> None:
+        if opt['rank'] != 0:
+            return
+        job = 'train' if opt['is_train'] else 'test'
+        path = os.path.join(opt['path']['log'], f'{job}_{opt["name"]}_{get_time_str()}.log')
         files.append(logging.FileHandler(path, 'w', encoding='utf-8'))
         files[0].setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         held.setTarget(files[0])
@@ -36,11 +40,11 @@ def job_log(opt: dict[str, Any]) -> Iterator[Callable[[str], None]]:
         logger.addHandler(files[0])
 
     try:
-        if distributed.rank_and_world()[0] == 0:
+        if opt['rank'] == 0:
             logger.setLevel(logging.INFO)
         logger.info(get_env_info())
         logger.info(dict2str(opt))
-        yield write_to
+        yield open_file
     finally:
         logger.removeHandler(held)
         for file in files:

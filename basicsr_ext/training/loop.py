@@ -109,7 +109,10 @@ class TrainingRun:
     def _validate(self, current_iter: int) -> None:
         self.model.validation_due = True
         try:
-            results = {s.opt['name']: self._validate_on(s, current_iter) for s in self.val_sets}
+            results = {
+                dataset.opt['name']: validate_with(self.model, dataset, self.opt, current_iter, self.tb_logger)
+                for dataset in self.val_sets
+            }
         except interrupt.Interrupted:
             self.logger.warning(f'Validation of iter {current_iter} was interrupted; the resumed run begins with it.')
             return
@@ -118,9 +121,6 @@ class TrainingRun:
             write_metrics(self.folder / 'metrics.json', results)
             self.log.write(current_iter, validation={name: means(images) for name, images in results.items()})
         self._keep_best(current_iter, results)
-
-    def _validate_on(self, dataset: Any, current_iter: int) -> Results:
-        return validate_with(self.model, dataset, self.opt, current_iter, self.tb_logger)
 
     def _keep_best(self, current_iter: int, results: dict[str, Results]) -> None:
         best = best_score(self.opt['val'].get('metrics') or {}, results, current_iter)
