@@ -1,6 +1,6 @@
 """Datasets around datasets: `dataset:` in an option block, over ours and over stock ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from basicsr.data import build_dataset
@@ -47,6 +47,10 @@ class WrapperDataset(Dataset[Sample]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def indices(self) -> Sequence[int]:
+        """Which items of the inner dataset the items of this one are; one that selects overrides this."""
+        return range(len(self.dataset))
 
     def add_gt_filter(self, gt_filter: Filter) -> None:
         """Pass a filter of the clean images on to the dataset that reads them."""

@@ -84,6 +84,13 @@ def any_rank(flag: bool) -> bool:
     return bool(total.item())
 
 
+def add_up(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all ranks, on every rank."""
+    if _is_running():
+        dist.all_reduce(values)
+    return values
+
+
 def barrier() -> None:
     """Wait for all ranks."""
     if _is_running():

@@ -72,13 +72,15 @@ def read_crops(folder: Path, number: int, size: int, seed: int) -> Crops:
 
 
 def train(crops: Crops, seed: int, steps: int, rate: float = 5e-3) -> TinyDenoiser:
-    """Full-batch Adam on the mean L1 loss, one-cycle rate that ends at zero."""
+    """Full-batch Adam on the mean L1 loss, one-cycle rate that ends at zero; three quarters of it in bfloat16."""
     net = TinyDenoiser(seed).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), rate, betas=(0.9, 0.99))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.1, cycle_momentum=False)
-    for _ in range(steps):
+    for step in range(steps):
         optimizer.zero_grad()
-        (net(crops.lq) - crops.gt).abs().mean().backward()
+        with torch.autocast('cpu', torch.bfloat16, enabled=step < 0.75 * steps):
+            noise = net.model(crops.lq)
+        (crops.lq - noise.float() - crops.gt).abs().mean().backward()
         optimizer.step()
         scheduler.step()
     return net
@@ -136,7 +138,7 @@ class Experiment:
 
 def experiment(train_folder: Path, test_folder: Path, cache: Path, quick: bool) -> Experiment:
     """100 halves x 3 seeds of 48 crops; `quick`: 24 halves x 2 seeds, fewer steps."""
-    crops, halves, seeds, steps = 48, (24 if quick else 100), (2 if quick else 3), (300 if quick else 600)
+    crops, halves, seeds, steps = 48, (24 if quick else 100), (2 if quick else 3), (300 if quick else 1500)
     rng = np.random.default_rng(1)
     rows = np.stack([np.sort(rng.permutation(crops)[: crops // 2]) for _ in range(halves)])
     cache = cache / ('quick' if quick else 'full')

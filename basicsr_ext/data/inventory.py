@@ -1,0 +1,59 @@
+"""Which images a dataset has, without decoding them: what a manifest is compared with."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from basicsr_ext.data.degradation import DegradationDataset
+from basicsr_ext.data.image_files import header_size
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.data.wrapper import StockDataset, WrapperDataset
+from basicsr_ext.errors import DataError
+from basicsr_ext.selection.manifest import Item
+
+
+def inventory(dataset: SampleDataset) -> list[Item]:
+    """The images of a dataset in the order of its indices, by the headers of the files.
+
+    Args:
+        dataset: one of ours or BasicSR's with `paths`, also inside wrappers.
+
+    Raises:
+        DataError: a dataset that does not tell its files.
+    """
+    if isinstance(dataset, WrapperDataset):
+        return [items[index] for items in [inventory(dataset.dataset)] for index in dataset.indices()]
+    if isinstance(dataset, StockDataset):
+        return inventory(dataset.dataset)
+    if isinstance(dataset, DegradationDataset):
+        names = (name.replace(os.sep, '/') for name in dataset.files.names)
+        return [Item(name, *dataset.files.size(index)) for index, name in enumerate(names)]
+    return _stock_inventory(dataset)
+
+
+def _stock_inventory(dataset: Any) -> list[Item]:
+    opt, kind = dataset.opt, type(dataset).__name__
+    entries = getattr(dataset, 'paths', None)
+    if not isinstance(entries, Sequence) or len(entries) != len(dataset):
+        raise DataError(
+            f'dataset {opt.get("name")}: expected a dataset that lists one path an item, got {kind}. '
+            'Choose a dataset of single images.'
+        )
+    key, root = ('gt', opt['dataroot_gt']) if opt.get('dataroot_gt') else ('lq', opt.get('dataroot_lq'))
+    paths = [entry[f'{key}_path'] if isinstance(entry, dict) else entry for entry in entries]
+    if (opt.get('io_backend') or {}).get('type') == 'lmdb':
+        sizes = _sizes_in_lmdb(Path(os.path.expanduser(root), 'meta_info.txt'))
+        return [Item(path, *sizes[path]) for path in paths]
+    root = os.path.expanduser(root)
+    return [Item(os.path.relpath(path, root).replace(os.sep, '/'), *header_size(path, path)) for path in paths]
+
+
+def _sizes_in_lmdb(index: Path) -> dict[str, tuple[int, int]]:
+    """Height and width from lines such as `0001.png (480,480,3) 1`."""
+    sizes = {}
+    for line in index.read_text(encoding='utf-8').splitlines():
+        name, _, rest = line.partition(' (')
+        height, width = rest.split(',')[:2]
+        sizes[os.path.splitext(name)[0]] = (int(height), int(width.rstrip(') ')))
+    return sizes

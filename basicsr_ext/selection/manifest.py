@@ -1,0 +1,186 @@
+"""The file that rankings, mining and scoring write: one row an item, a header that says how it was made.
+
+It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
+metadata. Columns: `path` (relative to the dataroot), `height` and `width` of the ground truth, one column a score, `rank`.
+"""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from basicsr_ext.data.image_files import IMAGE_SUFFIXES
+from basicsr_ext.errors import DataError
+from basicsr_ext.files import atomic_open
+from basicsr_ext.version import __version__
+
+KEY = b'basicsr_ext'
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image of a dataset.
+
+    Attributes:
+        path: relative to the dataroot, with `/`; the key in an LMDB.
+        height, width: of the ground truth, in pixels.
+    """
+
+    path: str
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        """The path without the ending of an image file: the same on disk and in an LMDB."""
+        stem, ending = os.path.splitext(self.path)
+        return stem if ending.lower() in IMAGE_SUFFIXES else self.path
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read.
+
+    Attributes:
+        header: `method`, `options`, `seed`, `versions`, `fingerprint` and what the method adds.
+        columns: name -> values, a row an item.
+        source: the file, named in errors.
+    """
+
+    header: dict[str, Any]
+    columns: dict[str, list[Any]]
+    source: str
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name not in self.columns:
+            raise DataError(
+                f'manifest {self.source}: expected a column {name!r}, got {", ".join(self.columns)}. '
+                'Name another manifest or column.'
+            )
+        return self.columns[name]
+
+    def items(self) -> list[Item]:
+        """The images, in the order of the rows."""
+        rows = zip(self.column('path'), self.column('height'), self.column('width'), strict=True)
+        return [Item(*row) for row in rows]
+
+    def rows_of(self, items: Sequence[Item], where: str) -> list[int]:
+        """The row of each image of a dataset.
+
+        Args:
+            items: the inventory of the dataset, as `basicsr_ext.data.inventory.inventory` gives it.
+            where: path of the block in the option file, named in errors.
+
+        Raises:
+            DataError: dataset and manifest do not hold the same images; names those that differ.
+        """
+        own = {item.name: row for row, item in enumerate(self.items())}
+        theirs = {item.name: item for item in items}
+        sizes = self.items()
+        different = [
+            f'{item.path} ({item.height} x {item.width} instead of {sizes[own[name]].height} x {sizes[own[name]].width})'
+            for name, item in theirs.items()
+            if name in own and (item.height, item.width) != (sizes[own[name]].height, sizes[own[name]].width)
+        ]
+        problems = {
+            'not in the manifest': [item.path for name, item in theirs.items() if name not in own],
+            'not in the dataset': [sizes[row].path for name, row in own.items() if name not in theirs],
+            'of another size': different,
+        }
+        found = [f'{len(names)} {problem}: {_some(names)}' for problem, names in problems.items() if names]
+        if found:
+            raise DataError(
+                f'{where}: expected the images that {self.source} was made from, got {"; ".join(found)}. Correct the '
+                'dataroot or make the manifest again.'
+            )
+        return [own[item.name] for item in items]
+
+
+def fingerprint(items: Sequence[Item]) -> str:
+    """A digest of names and sizes that does not depend on the order or on folder or LMDB."""
+    lines = sorted(f'{item.name} {item.height} {item.width}' for item in items)
+    return blake2b('\n'.join(lines).encode(), digest_size=16).hexdigest()
+
+
+def write_manifest(
+    path: str | os.PathLike[str],
+    items: Sequence[Item],
+    columns: Mapping[str, Sequence[Any]],
+    header: Mapping[str, Any],
+) -> None:
+    """Write a manifest atomically.
+
+    Args:
+        path: the file.
+        items: the images, a row each.
+        columns: name -> values, a row an item.
+        header: `method`, `options`, `seed` and whatever else made the scores; plain JSON values. Versions and the
+            fingerprint of the items are added.
+    """
+    full = {**header, 'versions': versions(), 'fingerprint': fingerprint(items)}
+    table = pyarrow.table(
+        {
+            'path': [item.path for item in items],
+            'height': [item.height for item in items],
+            'width': [item.width for item in items],
+            **{name: list(values) for name, values in columns.items()},
+        }
+    )
+    table = table.replace_schema_metadata({KEY: json.dumps(full, sort_keys=True).encode()})
+    with atomic_open(path) as file:
+        parquet.write_table(table, file)
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        DataError: the file is missing, is not a manifest of ours, or names files outside the dataroot.
+    """
+    advice = 'Name a file that `basicsr-ext rank` wrote.'
+    if not os.path.isfile(path):
+        raise DataError(f'manifest {path}: expected a file, got none. Correct the path or make it first.')
+    try:
+        table = parquet.ParquetFile(Path(path)).read()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f'manifest {path}: expected a Parquet file, got {error}. {advice}') from error
+    metadata = table.schema.metadata or {}
+    if KEY not in metadata or 'path' not in table.column_names:
+        raise DataError(f'manifest {path}: expected a header and a column path, got another Parquet file. {advice}')
+    manifest = Manifest(json.loads(metadata[KEY]), table.to_pydict(), os.fspath(path))
+    _refuse_foreign_paths(manifest)
+    if manifest.header.get('fingerprint') != fingerprint(manifest.items()):
+        raise DataError(f'manifest {path}: expected the rows that were written, got others. {advice}')
+    return manifest
+
+
+def versions() -> dict[str, str]:
+    """What the scores were computed with."""
+    return {'basicsr_ext': __version__, **{name: importlib.metadata.version(name) for name in ('basicsr', 'torch')}}
+
+
+def _refuse_foreign_paths(manifest: Manifest) -> None:
+    paths = [PurePosixPath(str(path)) for path in manifest.column('path')]
+    outside = [str(path) for path in paths if path.is_absolute() or '..' in path.parts]
+    if outside:
+        raise DataError(
+            f'manifest {manifest.source}: expected paths inside the dataroot, got {_some(outside)}. Do not use this file.'
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f' and {len(names) - NAMES_SHOWN} more' if len(names) > NAMES_SHOWN else ''
+    return f'{", ".join(names[:NAMES_SHOWN])}{more}'

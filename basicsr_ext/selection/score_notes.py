@@ -1,0 +1,39 @@
+"""Scores of finished units of images, written down one by one."""
+
+import json
+from pathlib import Path
+
+Rows = list[list[float]]
+
+
+class ScoreNotes:
+    """One file a rank, one JSON object a line; what a killed run wrote is known to the next one, on any number of ranks.
+
+    Args:
+        folder: of the files.
+        rank: of this process.
+
+    Attributes:
+        known: first image of a unit -> a row of scores an image.
+    """
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self.known: dict[int, Rows] = {}
+        for path in sorted(folder.glob('scores_*.jsonl')):
+            for line in path.read_text(encoding='utf-8').splitlines():
+                if line.endswith('}'):  # the last line of a killed run may be cut off
+                    unit = json.loads(line)
+                    self.known[unit['first']] = unit['rows']
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(folder / f'scores_{rank}.jsonl', 'a', encoding='utf-8')  # noqa: SIM115  closed by close()
+        self._file.write('\n')  # after a line that was cut off
+
+    def write(self, first: int, rows: Rows) -> None:
+        """Note a finished unit."""
+        self.known[first] = rows
+        self._file.write(json.dumps({'first': first, 'rows': rows}) + '\n')
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
