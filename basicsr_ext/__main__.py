@@ -13,6 +13,8 @@ from basicsr_ext.version import __version__
 JOBS = {
     'train': 'basicsr_ext.train:train_pipeline',
     'test': 'basicsr_ext.test:test_pipeline',
+    'rank': 'basicsr_ext.rank:rank_pipeline',
+    'export': 'basicsr_ext.export:export_pipeline',
 }
 
 

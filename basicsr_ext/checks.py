@@ -51,13 +51,7 @@ def check_options(opt: Options) -> None:
             ours, a missing file.
     """
     model = registered(MODEL_REGISTRY, opt['model_type'], 'model_type')
-    for key in opt:
-        if key.startswith('network_'):
-            require(opt[key], ('type',), key)
-            check_call(registered(ARCH_REGISTRY, opt[key]['type'], f'{key}.type'), opt[key], key)
-    for key, block in opt['datasets'].items():
-        _check_dataset_block(block, f'datasets.{key}')
-    _check_files(opt)
+    check_parts(opt)
     if inspect.isclass(model) and issubclass(model, RestorationModel):
         _check_restoration_options(opt, model)
     elif (opt.get('train') or {}).get('accum_iter', 1) != 1:
@@ -69,6 +63,21 @@ def check_options(opt: Options) -> None:
         _check_metric(block, f'val.metrics.{metric}')
     if opt['is_train']:
         _check_training(opt)
+
+
+def check_parts(opt: Options) -> None:
+    """Check what every job builds: networks, datasets, weights.
+
+    Raises:
+        OptionError, DataError: as `check_options`.
+    """
+    for key in opt:
+        if key.startswith('network_'):
+            require(opt[key], ('type',), key)
+            check_call(registered(ARCH_REGISTRY, opt[key]['type'], f'{key}.type'), opt[key], key)
+    for key, block in opt['datasets'].items():
+        _check_dataset_block(block, f'datasets.{key}')
+    _check_files(opt)
 
 
 def _check_metric(block: Options, where: str) -> None:
@@ -135,7 +144,8 @@ def _check_dataset_block(block: Options, where: str) -> None:
             for folder in value if isinstance(value, list) else [value]:
                 if not os.path.isdir(os.path.expanduser(str(folder))):
                     raise DataError(f'{where}.{key}: expected a folder, got {folder!r}. Correct the path.')
-        if key == 'meta_info_file' and value is not None and not os.path.isfile(value):
+        names_file = key == 'meta_info_file' or (key == 'manifest' and options is not None)
+        if names_file and value is not None and not os.path.isfile(value):
             raise DataError(f'{where}.{key}: expected a file, got {value!r}. Correct the path.')
     if block['type'] == 'PairedImageDataset':
         check_pairs(block, where)

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import importlib.util
 import os
 import random
 import re
@@ -110,12 +111,13 @@ def override(opt: Options, assignment: str) -> None:
 
 
 def build_parser(job: str) -> argparse.ArgumentParser:
-    """The command line of `train` and `test`, which is BasicSR's with `--set` and `--check` added."""
+    """The command line of a job with an option file, which is BasicSR's with `--set` and `--check` added."""
     parser = argparse.ArgumentParser(prog=f'basicsr-ext {job}')
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
-    parser.add_argument('--auto_resume', action='store_true', help='continue from the newest saved state')
-    parser.add_argument('--debug', action='store_true', help='validate, log and save every few iterations')
+    if job in ('train', 'test'):
+        parser.add_argument('--auto_resume', action='store_true', help='continue from the newest saved state')
+        parser.add_argument('--debug', action='store_true', help='validate, log and save every few iterations')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
     for flag, text in (
         ('--set', 'change existing keys: --set train.optim_g.lr=2e-4'),
@@ -126,10 +128,30 @@ def build_parser(job: str) -> argparse.ArgumentParser:
     return parser
 
 
+def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, argparse.Namespace]:
+    """Read the command line and the option file as it stands, with what `--set` and `--force_yml` change.
+
+    Args:
+        job: `train`, `test`, ...: named in the help.
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Raises:
+        OptionError: what `load_options` or `override` refuse.
+    """
+    args = build_parser(job).parse_args(argv)
+    opt = load_options(args.opt)
+    for assignment in args.set:
+        override(opt, assignment)
+    for assignment in args.force_yml:
+        key, separator, value = assignment.partition('=')
+        override(opt, f'{key.replace(":", ".")}{separator}{value}')
+    return opt, args
+
+
 def parse_options(
     root_path: str | os.PathLike[str], is_train: bool, argv: Sequence[str] | None = None
 ) -> tuple[Options, argparse.Namespace]:
-    """Read the command line and the option file; start the process group if a launcher is named.
+    """The options of `train` or `test`; starts the process group if a launcher is named.
 
     Args:
         root_path: the folder in which `experiments/` and `results/` are made.
@@ -140,15 +162,10 @@ def parse_options(
         The options, completed as BasicSR's models and datasets expect them, and the command line.
 
     Raises:
-        OptionError: what `load_options`, `override` or `complete` refuse.
+        OptionError: what `read_options` or `complete` refuse.
     """
-    args = build_parser('train' if is_train else 'test').parse_args(argv)
-    opt = load_options(args.opt)
-    for assignment in args.set:
-        override(opt, assignment)
-    for assignment in args.force_yml:
-        key, separator, value = assignment.partition('=')
-        override(opt, f'{key.replace(":", ".")}{separator}{value}')
+    opt, args = read_options('train' if is_train else 'test', argv)
+    require(opt, ('name', 'model_type', *(('train', 'logger') if is_train else ())))
     complete(opt, root_path, is_train, debug=args.debug, auto_resume=args.auto_resume, launcher=args.launcher)
     return opt, args
 
@@ -170,7 +187,7 @@ def complete(
 
     from basicsr_ext.training import distributed
 
-    require(opt, ('name', 'model_type', 'num_gpu', 'datasets', 'path', *(('train', 'logger') if is_train else ())))
+    require(opt, ('name', 'num_gpu', 'datasets', 'path'))
     _check_types(opt)
     if launcher != 'none':
         distributed.start(launcher, **(opt.get('dist_params') or {}))
@@ -222,8 +239,8 @@ def _check_types(opt: Options) -> None:
 
 
 def _expand_home(dataset: Options) -> None:
-    """Replace ~ in the folders of a dataset block and of the blocks inside it."""
-    for key in ('dataroot_gt', 'dataroot_lq'):
+    """Replace ~ in the paths of a dataset block and of the blocks inside it."""
+    for key in ('dataroot_gt', 'dataroot_lq', 'manifest'):
         if isinstance(dataset.get(key), str):
             dataset[key] = os.path.expanduser(dataset[key])
     if isinstance(dataset.get('dataset'), dict):
@@ -234,7 +251,7 @@ def _complete_paths(opt: Options, root: Path) -> None:
     path = opt['path'] = opt['path'] or {}
     for key, value in path.items():
         if value is not None and ('resume_state' in key or 'pretrain_network' in key):
-            path[key] = os.path.expanduser(value)
+            path[key] = find_file(value)
     folder = root / ('experiments' if opt['is_train'] else 'results') / opt['name']
     path.update(log=str(folder), visualization=str(folder / 'visualization'))
     if opt['is_train']:
@@ -244,6 +261,17 @@ def _complete_paths(opt: Options, root: Path) -> None:
         )
     else:
         path['results_root'] = str(folder)
+
+
+def find_file(path: str) -> str:
+    """The file that an option names: `~` is the home folder, `pkg://basicsr_ext/...` a file of an installed package."""
+    if path.startswith('pkg://'):
+        package, _, inside = path.removeprefix('pkg://').partition('/')
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            raise OptionError(f'{path}: expected an installed package, got {package!r}. Install it or name a file.')
+        return str(Path(found.origin).parent / inside)
+    return os.path.expanduser(path)
 
 
 def require(block: Any, keys: Iterable[str], where: str = '') -> None:

@@ -50,7 +50,7 @@ def test(opt: Options) -> None:
     Args:
         opt: completed and checked options.
     """
-    with job_log(opt) as open_log_file:
+    with job_log(opt, 'test') as open_log_file:
         set_random_seed(opt['manual_seed'])
         datasets = build_validation_sets(opt)
         if opt['rank'] == 0:

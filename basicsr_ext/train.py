@@ -56,7 +56,7 @@ def train(opt: Options, opt_file: str) -> None:
     """
     torch.backends.cudnn.deterministic = opt.get('deterministic', True)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.deterministic
-    with job_log(opt) as open_log_file:
+    with job_log(opt, 'train') as open_log_file:
         resume_state = state.find_resume_state(opt)
         start = resume_state['iter'] if resume_state else 0
         if resume_state:

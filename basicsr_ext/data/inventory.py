@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from basicsr_ext.data.degradation import DegradationDataset
 from basicsr_ext.data.image_files import header_size
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import StockDataset, WrapperDataset
+from basicsr_ext.data.wrapper import StockDataset, WrapperDataset, innermost
 from basicsr_ext.errors import DataError
 from basicsr_ext.selection.manifest import Item
 
@@ -57,3 +58,21 @@ def _sizes_in_lmdb(index: Path) -> dict[str, tuple[int, int]]:
         height, width = rest.split(',')[:2]
         sizes[os.path.splitext(name)[0]] = (int(height), int(width.rstrip(') ')))
     return sizes
+
+
+def content_digest(dataset: SampleDataset) -> str:
+    """A digest of the bytes of all files of a dataset that `inventory` accepts."""
+    reader: Any = innermost(dataset)
+    digest = blake2b(digest_size=16)
+    if (reader.opt.get('io_backend') or {}).get('type') == 'lmdb':
+        roots = [reader.opt[key] for key in ('dataroot_gt', 'dataroot_lq') if reader.opt.get(key)]
+        files = [os.path.join(os.path.expanduser(root), 'data.mdb') for root in roots]
+    elif isinstance(reader, DegradationDataset):
+        files = [reader.files.path(index) for index in range(len(reader))]
+    else:
+        files = [path for entry in reader.paths for path in (entry.values() if isinstance(entry, dict) else [entry])]
+    for path in files:
+        with open(path, 'rb') as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.errors import DataError
 from basicsr_ext.training import interrupt
 
@@ -54,10 +54,10 @@ class ImageBatches:
     """
 
     def __init__(
-        self, dataset: Dataset[dict[str, Any]], batch_size: int, tile_size: int | None = None, num_workers: int = 0
+        self, dataset: SampleDataset, batch_size: int, tile_size: int | None = None, num_workers: int = 0
     ) -> None:
         self.dataset, self.batch_size, self.tile_size, self.num_workers = dataset, batch_size, tile_size, num_workers
-        self.images = len(dataset)  # type: ignore[arg-type]
+        self.images = len(dataset)
 
     def units(self, images: Sequence[int] | None = None) -> list[list[int]]:
         """All units, or those of a selection of images."""
@@ -70,9 +70,9 @@ class ImageBatches:
         Raises:
             DataError: a sample without `gt`, or of sizes that do not belong together.
         """
-        loader = DataLoader(
-            self.dataset,
-            batch_sampler=units,  # type: ignore[arg-type]
+        loader: DataLoader[Sample] = DataLoader(
+            self.dataset,  # type: ignore[arg-type]  # map-style, whatever its class
+            batch_sampler=units,
             collate_fn=list,
             num_workers=self.num_workers,
             worker_init_fn=_detach,
@@ -81,7 +81,7 @@ class ImageBatches:
         for unit, samples in zip(units, loader, strict=True):
             yield self._batches(unit, samples)
 
-    def _batches(self, unit: list[int], samples: list[dict[str, Any]]) -> list[Batch]:
+    def _batches(self, unit: list[int], samples: list[Sample]) -> list[Batch]:
         rows: dict[tuple[int, ...], list[tuple[Tensor, Tensor, int, float]]] = {}
         for index, sample in zip(unit, samples, strict=True):
             lq, gt = _pair(sample)
@@ -101,7 +101,7 @@ def _detach(worker: int) -> None:
     interrupt.detach()
 
 
-def _pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def _pair(sample: Sample) -> tuple[Tensor, Tensor]:
     lq, gt = sample['lq'], sample.get('gt')
     where = sample.get('gt_path', sample.get('lq_path', 'a sample'))
     if gt is None:

@@ -106,6 +106,29 @@ class Derivatives:
         rows = [self.gradient(batch.row(number), loss) for number in range(len(batch.lq))]
         return torch.stack(rows) @ directions.T
 
+    def output_shape(self, batch: Batch) -> torch.Size:
+        """The shape of what the network makes of a batch."""
+        with torch.no_grad():
+            return self._output(batch.lq, self.parameters).shape
+
+    def leave_forward_mode_if_missing(self, batch: Batch, exact_hessian: bool) -> str | None:
+        """Try forward mode on a batch and leave it if the network has an operation without such a derivative.
+
+        Returns:
+            What is missing, in PyTorch's words; None if nothing is.
+        """
+        vector = torch.zeros(self.size, device=batch.lq.device, dtype=self.parameters[0].dtype)
+        try:
+            self.directional(batch, smooth_loss, vector[None])
+            if exact_hessian:
+                self.hessian_product(batch, vector)
+        except (NotImplementedError, RuntimeError) as error:
+            if 'forward' not in str(error):
+                raise
+            self.forward_mode = False
+            return str(error).splitlines()[0]
+        return None
+
     # ---- how ----
 
     def _output(self, lq: Tensor, parameters: Sequence[Tensor]) -> Tensor:

@@ -26,7 +26,7 @@ SCALE_IMAGES = 8  # whose largest eigenvalues decide `scale: auto`
 class InfluenceEngine:
     """Score z_i = (1 / n) g_test^T (H + damping I)^-1 g_i: the predicted rise of the mean test loss without image i.
 
-    That is -I_up,loss / n with Eq. 6 of the influence paper (after Koh and Liang, 2017); positive means the image helps.
+    That is -I_up,loss / n with Eq. 6 of the influence paper (Koh and Liang, 2017); positive means the image helps.
     s = (H + damping I)^-1 g_test is computed once, then each image costs one derivative of its loss along s. H is the
     mean over training images of the Gauss-Newton matrix or the Hessian of the smooth loss (Eq. 7).
 
@@ -86,7 +86,7 @@ class InfluenceEngine:
         saved = SavedState(self.folder / 'test_gradient.pth')
         state = saved.load()
         if state is not None:
-            return state['gradient'].to(self.device)  # type: ignore[no-any-return]
+            return state['gradient'].to(self.device)
         gradient = self._mean(
             self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), 'test gradient'
         )
@@ -150,15 +150,18 @@ class InfluenceEngine:
 
     def _stochastic(self, vector: Tensor) -> list[Tensor]:
         """Every rank does all steps: each needs the one before."""
-        times, scale = self.settings.times or self.train.images, self.settings.scale
-        if scale == 'auto':
-            shown = self._shown(self.train, [[image] for image in self.order[:SCALE_IMAGES]], 'scale')
-            scale = max(largest_eigenvalue(partial(self._hessian, batches), vector) for _, batches in shown)
-            scale = distributed.from_first(scale)
+        times = self.settings.times or self.train.images
+        scale = self._scale(vector) if self.settings.scale == 'auto' else self.settings.scale
         dampings = [relative * scale for relative in self.settings.dampings]
         self.chosen = {'times': times, 'scale': scale, 'damping': dampings}
         solve = partial(self._recursion, vector, times, scale)
         return [solve(damping, f'solver_{number}.pth') for number, damping in enumerate(dampings)]
+
+    def _scale(self, vector: Tensor) -> float:
+        """The largest eigenvalue of a few images' Hessians: half of it would just be stable."""
+        shown = self._shown(self.train, [[image] for image in self.order[:SCALE_IMAGES]], 'scale')
+        largest = [largest_eigenvalue(partial(self._hessian, batches), vector) for _, batches in shown]
+        return distributed.from_first(max(largest))
 
     def _recursion(self, vector: Tensor, times: int, scale: float, damping: float, file: str) -> Tensor:
         """Algorithm 1 over the images in a shuffled order, again and again if `times` is more than there are."""
@@ -187,9 +190,9 @@ class InfluenceEngine:
         for unit, batches in self._shown(self.train, todo[self.rank :: self.world_size], 'scores'):
             if interrupt.requested():
                 break
-            rows = {image: 0.0 for image in unit}
+            rows = {image: np.zeros(1) for image in unit}
             for batch in batches:
-                values = score(batch).double().cpu() * batch.weights.double().cpu()[:, None]
+                values = (score(batch) * batch.weights[:, None]).double().cpu().numpy()
                 for image, value in zip(batch.images.tolist(), values, strict=True):
                     rows[image] = rows[image] + value
             notes.write(unit[0], [rows[image].tolist() for image in unit])

@@ -33,8 +33,8 @@ class Krylov:
         return values
 
     def solve(self, damping: float) -> Tensor:
-        """The Galerkin solution of (H + damping I) s = v, which is the K-th iterate of conjugate gradients (Golub and Van
-        Loan, Matrix Computations, 4th ed., 11.3).
+        """The Galerkin solution of (H + damping I) s = v: the K-th iterate of conjugate gradients (Golub and Van Loan,
+        Matrix Computations, 4th ed., 11.3).
 
         Raises:
             DivergenceError: H + damping I has a negative eigenvalue, so that s would mean nothing.

@@ -1,7 +1,8 @@
 """The file that rankings, mining and scoring write: one row an item, a header that says how it was made.
 
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
-metadata. Columns: `path` (relative to the dataroot), `height` and `width` of the ground truth, one column a score, `rank`.
+metadata. Columns: `path` (relative to the dataroot), `height` and `width` of the ground truth, one column a score,
+`rank`.
 """
 
 import importlib.metadata
@@ -87,18 +88,18 @@ class Manifest:
         Raises:
             DataError: dataset and manifest do not hold the same images; names those that differ.
         """
-        own = {item.name: row for row, item in enumerate(self.items())}
-        theirs = {item.name: item for item in items}
-        sizes = self.items()
-        different = [
-            f'{item.path} ({item.height} x {item.width} instead of {sizes[own[name]].height} x {sizes[own[name]].width})'
-            for name, item in theirs.items()
-            if name in own and (item.height, item.width) != (sizes[own[name]].height, sizes[own[name]].width)
-        ]
+        listed = self.items()
+        rows = {item.name: row for row, item in enumerate(listed)}
+        theirs = {item.name for item in items}
+        known = [(item, listed[rows[item.name]]) for item in items if item.name in rows]
         problems = {
-            'not in the manifest': [item.path for name, item in theirs.items() if name not in own],
-            'not in the dataset': [sizes[row].path for name, row in own.items() if name not in theirs],
-            'of another size': different,
+            'not in the manifest': [item.path for item in items if item.name not in rows],
+            'not in the dataset': [item.path for item in listed if item.name not in theirs],
+            'of another size': [
+                f'{new.path} ({new.height} x {new.width} instead of {old.height} x {old.width})'
+                for new, old in known
+                if (new.height, new.width) != (old.height, old.width)
+            ],
         }
         found = [f'{len(names)} {problem}: {_some(names)}' for problem, names in problems.items() if names]
         if found:
@@ -106,7 +107,7 @@ class Manifest:
                 f'{where}: expected the images that {self.source} was made from, got {"; ".join(found)}. Correct the '
                 'dataroot or make the manifest again.'
             )
-        return [own[item.name] for item in items]
+        return [rows[item.name] for item in items]
 
 
 def fingerprint(items: Sequence[Item]) -> str:
@@ -177,7 +178,7 @@ def _refuse_foreign_paths(manifest: Manifest) -> None:
     outside = [str(path) for path in paths if path.is_absolute() or '..' in path.parts]
     if outside:
         raise DataError(
-            f'manifest {manifest.source}: expected paths inside the dataroot, got {_some(outside)}. Do not use this file.'
+            f'manifest {manifest.source}: expected paths inside the dataroot, got {_some(outside)}. Do not use it.'
         )
 
 

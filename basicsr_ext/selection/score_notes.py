@@ -7,7 +7,7 @@ Rows = list[list[float]]
 
 
 class ScoreNotes:
-    """One file a rank, one JSON object a line; what a killed run wrote is known to the next one, on any number of ranks.
+    """One file a rank, one JSON object a line; what a killed run wrote is known to the next, on any number of ranks.
 
     Args:
         folder: of the files.

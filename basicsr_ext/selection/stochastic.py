@@ -15,8 +15,8 @@ def stochastic_solve(
 ) -> Tensor:
     """Algorithm 1 of the influence paper (after Agarwal et al., 2016, LiSSA).
 
-    s <- v + s - (H_i s + damping s) / scale, `times` steps from s = v, each with the Hessian of one training image. What
-    it approaches is scale (H + damping I)^-1 v; the result is divided by the scale.
+    s <- v + s - (H_i s + damping s) / scale, `times` steps from s = v, each with the Hessian of one training image. It
+    approaches scale (H + damping I)^-1 v; the result is divided by the scale.
 
     Reading chosen: the text prints "+ hv / scale", which diverges; the pseudo-code's minus is meant. The paper has no
     damping, which is 0 here by default.

@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -124,6 +125,15 @@ def load_network_weights(
         )
     net.load_state_dict(fitting, strict=strict)
     return key
+
+
+def weights_digest(net: nn.Module) -> str:
+    """A digest of the names and values of all weights and buffers."""
+    digest = blake2b(digest_size=16)
+    for name, value in net.state_dict().items():
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _is_state_dict(value: Any) -> bool:

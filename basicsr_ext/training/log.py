@@ -16,7 +16,7 @@ from basicsr_ext.files import atomic_open
 
 
 @contextmanager
-def job_log(opt: dict[str, Any]) -> Iterator[Callable[[], None]]:
+def job_log(opt: dict[str, Any], job: str) -> Iterator[Callable[[], None]]:
     """BasicSR's logger for one job, beginning with the environment and the options.
 
     Gives a function that opens the log file, on rank 0 only. It is called once the folder of the job is there; what was
@@ -30,7 +30,6 @@ def job_log(opt: dict[str, Any]) -> Iterator[Callable[[], None]]:
     def open_file() -> None:
         if opt['rank'] != 0:
             return
-        job = 'train' if opt['is_train'] else 'test'
         path = os.path.join(opt['path']['log'], f'{job}_{opt["name"]}_{get_time_str()}.log')
         files.append(logging.FileHandler(path, 'w', encoding='utf-8'))
         files[0].setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))

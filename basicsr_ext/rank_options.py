@@ -1,0 +1,93 @@
+"""The option file of the job `rank`: checked, completed, one set of options a level."""
+
+import argparse
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from basicsr.utils.registry import LOSS_REGISTRY
+
+from basicsr_ext import checks
+from basicsr_ext.checking import check_call, read_block, registered
+from basicsr_ext.errors import OptionError
+from basicsr_ext.options import Options, complete, find_file, nearest, read_options, require
+from basicsr_ext.selection.settings import RankSettings
+
+KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'rank', 'dist_params')
+PATH_KEYS = ('pretrain_network_g', 'param_key_g', 'strict_load_g')
+
+
+@dataclass(frozen=True)
+class LevelOptions:
+    """What differs in one of several rankings: the weights, and keys of the blocks that read the images."""
+
+    name: str
+    pretrain_network_g: str | None = None
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_rank_options(
+    root_path: str | os.PathLike[str], argv: Sequence[str] | None = None
+) -> tuple[dict[str, Options], RankSettings, argparse.Namespace]:
+    """Read the command line and the option file of `rank`; start the process group if a launcher is named.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Returns:
+        name -> completed options of each level, one named '' without `levels`; the block `rank`; the command line.
+
+    Raises:
+        OptionError, DataError: an option is wrong, a file is missing.
+    """
+    opt, args = read_options('rank', argv)
+    require(opt, ('name', 'datasets', 'network_g', 'path', 'rank'))
+    for key in opt:
+        if key not in KEYS:
+            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, KEYS)}'.rstrip())
+    # BasicSR keeps the number of the process under this name.
+    settings = read_block(RankSettings, opt.pop('rank'), 'rank')
+    complete(opt, root_path, is_train=False, launcher=args.launcher)
+    _check_blocks(opt, settings)
+    levels = _levels(opt, settings)
+    for level in levels.values():
+        checks.check_parts(level)
+    return levels, settings, args
+
+
+def _check_blocks(opt: Options, settings: RankSettings) -> None:
+    if set(opt['datasets']) != {'train', 'test'}:
+        raise OptionError(f'datasets: expected train and test, got {", ".join(opt["datasets"])}. Name two blocks.')
+    for key in opt['path']:
+        if key not in (*PATH_KEYS, *checks.COMPLETED_PATH_KEYS):
+            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, PATH_KEYS)}'.rstrip())
+    require(settings.grad_loss, ('type',), 'rank.grad_loss')
+    loss = registered(LOSS_REGISTRY, settings.grad_loss['type'], 'rank.grad_loss.type')
+    check_call(loss, settings.grad_loss, 'rank.grad_loss')
+
+
+def _levels(opt: Options, settings: RankSettings) -> dict[str, Options]:
+    # Whole images whose noise belongs to their name: what validation sees.
+    opt['datasets']['train']['phase'] = 'val'
+    levels = {}
+    for number, block in enumerate(settings.levels):
+        level = read_block(LevelOptions, block, f'rank.levels.{number}')
+        if level.name in levels:
+            raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {level.name!r} again.')
+        own = copy.deepcopy(opt)
+        for dataset in own['datasets'].values():
+            while isinstance(dataset.get('dataset'), dict):
+                dataset = dataset['dataset']
+            dataset.update(level.dataset)
+        if level.pretrain_network_g is not None:
+            own['path']['pretrain_network_g'] = find_file(level.pretrain_network_g)
+        levels[level.name] = own
+    levels = levels or {'': opt}
+    for name, own in levels.items():
+        if settings.method != 'random' and own['path'].get('pretrain_network_g') is None:
+            where = f'rank.levels {name}: pretrain_network_g' if name else 'path.pretrain_network_g'
+            raise OptionError(f'{where}: expected the weights of a trained network, got none. Add them.')
+    return levels

@@ -1,0 +1,62 @@
+"""The folder in which an unfinished result is kept, and the proof that it may be continued."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from basicsr_ext.errors import OptionError
+from basicsr_ext.files import write_json
+
+NAMES_SHOWN = 5
+
+
+def refuse_other(earlier: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+    """Compare what made an earlier result with what would continue it.
+
+    Args:
+        earlier, now: JSON values.
+        where: the earlier result, named in errors.
+
+    Raises:
+        OptionError: they differ; names the keys and both values.
+    """
+    before, after = _leaves(earlier), _leaves(json.loads(json.dumps(now)))
+    different = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if different:
+        shown = [f'{key}: {before.get(key)!r} became {after.get(key)!r}' for key in different[:NAMES_SHOWN]]
+        more = f' and {len(different) - NAMES_SHOWN} more' if len(different) > NAMES_SHOWN else ''
+        raise OptionError(
+            f'{where}: expected the options, network and data that it was made with, got {"; ".join(shown)}{more}. '
+            'Change them back, give another name, or remove it to start again.'
+        )
+
+
+def _leaves(value: Any, path: str = '') -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        parts = [_leaves(item, f'{path}.{key}' if path else str(key)) for key, item in value.items()]
+        return {key: item for part in parts for key, item in part.items()}
+    return {path: value}
+
+
+def open_unfinished(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Make the folder, or continue in it.
+
+    Args:
+        folder: of the unfinished result.
+        identity: all that decides the result, as JSON values.
+
+    Returns:
+        Whether there is something to continue.
+
+    Raises:
+        OptionError: what is there was made from something else.
+    """
+    note = folder / 'identity.json'
+    if note.is_file():
+        refuse_other(json.loads(note.read_text(encoding='utf-8')), identity, str(folder))
+        return True
+    shutil.rmtree(folder, ignore_errors=True)  # a run killed before it knew what it was
+    write_json(note, identity)
+    return False

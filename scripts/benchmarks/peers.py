@@ -1,0 +1,134 @@
+"""Influence by other libraries on the same data: predicted rise of the mean L1 test loss without each training image.
+
+    pip install --no-deps kronfluence dattri && pip install accelerate einconv opt-einsum
+
+Both functions take and give the same, positive means the image helps, and the scale is the library's own. The gradients
+that are multiplied are those of the L1 loss; the curvature is that of the squared error, because that of L1 is zero
+almost everywhere.
+"""
+
+import copy
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from retraining import Crops
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+Scores = Callable[..., np.ndarray]
+
+
+def installed(name: str) -> bool:
+    """Whether a library can be imported."""
+    return importlib.util.find_spec(name) is not None
+
+
+def kronfluence_scores(
+    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], folder: Path, batch_size: int = 12
+) -> np.ndarray:
+    """EK-FAC (Grosse et al., 2023) by kronfluence: `fit_all_factors`, then pairwise scores.
+
+    As in kronfluence's example of regression, losses are sums over the pixels and the Fisher matrix is the true one: its
+    targets are the outputs plus noise of variance 1/2. All convolutions are tracked, dilated ones too: kronfluence
+    unfolds their inputs with the dilation. The gradients of the test images are added up first
+    (`aggregate_query_gradients`), which costs one pass over the training images instead of one a test image.
+
+    Args:
+        net: built of nn.Conv2d and layers without parameters.
+        train, test: pairs of images.
+        dampings: absolute; 0 stands for kronfluence's heuristic, 0.1 of the mean eigenvalue of each layer.
+        folder: for its files; has to be empty.
+        batch_size: images computed together.
+
+    Returns:
+        (images, dampings).
+    """
+    from kronfluence.analyzer import Analyzer, prepare_model
+    from kronfluence.arguments import FactorArguments, ScoreArguments
+    from kronfluence.task import Task
+
+    class Restoration(Task):
+        def compute_train_loss(self, batch: Any, model: nn.Module, sample: bool = False) -> Tensor:
+            lq, gt = batch
+            output = model(lq)
+            if not sample:
+                return (output - gt).abs().sum()
+            return functional.mse_loss(output, torch.normal(output.detach(), 0.5**0.5), reduction='sum')
+
+        def compute_measurement(self, batch: Any, model: nn.Module) -> Tensor:
+            return self.compute_train_loss(batch, model)
+
+    task = Restoration()
+    model = prepare_model(copy.deepcopy(net), task)
+    analyzer = Analyzer(
+        'peer', model, task, cpu=True, log_level=40, disable_tqdm=True, output_dir=str(folder)
+    )
+    train_set, test_set = TensorDataset(train.lq, train.gt), TensorDataset(test.lq, test.gt)
+    analyzer.fit_all_factors('ekfac', train_set, batch_size, factor_args=FactorArguments('ekfac'))
+    columns = []
+    for damping in dampings:
+        analyzer.compute_pairwise_scores(
+            f'damping_{damping:g}',
+            'ekfac',
+            test_set,
+            train_set,
+            per_device_query_batch_size=batch_size,
+            per_device_train_batch_size=batch_size,
+            score_args=ScoreArguments(damping_factor=damping or None, aggregate_query_gradients=True),
+        )
+        columns.append(analyzer.load_pairwise_scores(f'damping_{damping:g}')['all_modules'][0].double().numpy())
+    return np.stack(columns, 1)
+
+
+def dattri_cg_scores(
+    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], max_iter: int = 20, batch_size: int = 12
+) -> np.ndarray:
+    """Conjugate gradients with the exact Hessian by dattri's `IFAttributorCG`.
+
+    Its loss is the squared error / 2 and its target the L1 loss of all test images together, one solution instead of
+    one a test image. The Hessian is that of all training images at once, as dattri recommends. `IFAttributorCG` would
+    multiply gradients of the loss of its Hessian; they are replaced by those of L1, which gives better rankings of our
+    truth.
+
+    Args:
+        net: any that torch.func can differentiate.
+        train, test: pairs of images.
+        dampings: absolute `regularization`s.
+        max_iter: products, after a first one.
+        batch_size: training images whose gradients are computed together.
+
+    Returns:
+        (images, dampings).
+    """
+    from dattri.algorithm import IFAttributorCG
+    from dattri.task import AttributionTask
+
+    def error(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
+        lq, gt = (images.flatten(0, -4) for images in data)
+        return functional_call(net, parameters, (lq,)) - gt
+
+    def loss(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
+        return error(parameters, data).square().mean() / 2
+
+    def target(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
+        return error(parameters, data).abs().mean()
+
+    class WithL1Gradients(IFAttributorCG):
+        def generate_train_rep(self, ckpt_idx: int, data: tuple[Tensor, ...]) -> Tensor:
+            return self.generate_test_rep(ckpt_idx, data)
+
+    train_set = TensorDataset(train.lq, train.gt)
+    whole_test_set = DataLoader(TensorDataset(test.lq[None], test.gt[None]))
+    task = AttributionTask(loss, net, net.state_dict(), target)
+    columns = []
+    for damping in dampings:
+        attributor = WithL1Gradients(task, max_iter=max_iter, regularization=damping)
+        attributor.cache(DataLoader(train_set, batch_size=len(train_set)))
+        columns.append(attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)[:, 0])
+    return torch.stack(columns, 1).detach().double().numpy()
