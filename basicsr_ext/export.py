@@ -55,9 +55,7 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
     args = build_parser().parse_args(argv)
     write = {'.txt': _write_meta_info, '.csv': _write_csv}.get(Path(args.output).suffix.lower())
     if write is None:
-        raise OptionError(
-            f'-o {args.output}: expected a file that ends in .txt or .csv, got another ending. Rename it.'
-        )
+        raise OptionError(f'-o {args.output}: expected a name in .txt or .csv, got another ending. Rename it.')
     manifest = read_manifest(Path(root_path, args.manifest))
     ranks = manifest.column(args.column)
     rows = _rows(ranks, args)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From a clone to a trained denoiser: install, write a small dataset, train IRCNN on the CPU, measure and draw.
+# Less data: install, write a small dataset, rank its images by influence, train a denoiser on the middle of the ranking
+# and another one on as many random images, measure both and draw. On the CPU.
 #     bash scripts/demo.sh
 set -euo pipefail
 
@@ -9,6 +10,11 @@ python="$PWD/.venv/bin/python"
 # On patches this small a second thread gains little, and where other programs use the cores it waits for them.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
-"$python" scripts/data_preparation/prepare_demo_dataset.py
-"$python" -m basicsr_ext train -opt options/demo/train_IRCNN_demo.yml
-"$python" scripts/demo_report.py -opt options/demo/train_IRCNN_demo.yml
+train=(-m basicsr_ext train -opt options/demo/train_IRCNN_demo.yml)
+rm -rf results/rank_IRCNN_demo # a ranking of another version's images would be refused
+"$python" scripts/data_preparation/prepare_demo_dataset.py --color gray
+"$python" -m basicsr_ext rank -opt options/demo/rank_IRCNN_demo.yml
+"$python" "${train[@]}"
+"$python" "${train[@]}" --set name=train_IRCNN_demo_random datasets.train.subset=random
+"$python" -m basicsr_ext inspect --manifest results/rank_IRCNN_demo/ranking.parquet --size 24
+"$python" scripts/demo_report.py random=train_IRCNN_demo_random mid=train_IRCNN_demo_mid

@@ -1,4 +1,4 @@
-"""Measure what the demo's network learned: PSNR before and after on each held-out photograph, and a picture."""
+"""Measure what the demo's networks learned: PSNR of each on the held-out photographs, and a picture."""
 
 import argparse
 import sys
@@ -25,90 +25,97 @@ from basicsr_ext.training.checkpoint import load_network_weights
 
 @dataclass(frozen=True)
 class Restored:
-    """One photograph: three H x W x 3 BGR images of 8 bits and their PSNR to `clean` in dB."""
+    """One photograph: H x W x 3 BGR images of 8 bits, noisy, restored by each network, clean."""
 
     name: str
     noisy: np.ndarray
-    restored: np.ndarray
+    restored: dict[str, np.ndarray]
     clean: np.ndarray
 
-    @property
-    def before(self) -> float:
-        """PSNR of the noisy input."""
-        return float(calculate_psnr(self.noisy, self.clean, crop_border=0))
-
-    @property
-    def after(self) -> float:
-        """PSNR of the restored image."""
-        return float(calculate_psnr(self.restored, self.clean, crop_border=0))
+    def psnr(self) -> dict[str, float]:
+        """PSNR in dB of the noisy photograph and of each restored one."""
+        images = {'noisy': self.noisy, **self.restored}
+        return {label: float(calculate_psnr(image, self.clean, crop_border=0)) for label, image in images.items()}
 
 
-def restore(opt_file: Path, weights: Path) -> Iterator[Restored]:
-    """Run the network of an option file over its validation photographs.
+def restore(opt_file: Path, weights: dict[str, Path]) -> Iterator[Restored]:
+    """Run the networks of an option file over its validation photographs.
 
     Args:
-        opt_file: the option file that trained the network.
-        weights: the checkpoint.
+        opt_file: the option file that trained the networks.
+        weights: label -> checkpoint.
 
     Raises:
-        BasicsrExtError: the option file, a photograph or the checkpoint is missing or wrong.
+        BasicsrExtError: the option file, a photograph or a checkpoint is missing or wrong.
     """
     opt = load_options(opt_file)
-    net = build_network(opt['network_g']).eval()
-    load_network_weights(net, str(weights), strict=True, param_key='params')
+    nets = {}
+    for label, path in weights.items():
+        nets[label] = build_network(opt['network_g']).eval()
+        load_network_weights(nets[label], str(path), strict=True, param_key='params')
     dataset = build_dataset({**opt['datasets']['val'], 'phase': 'val', 'scale': 1})
     for index in range(len(dataset)):
         sample = dataset[index]
         with torch.inference_mode():
-            output = net(sample['lq'][None])[0]
-        images = (tensor2img(tensor) for tensor in (sample['lq'], output, sample['gt']))
-        yield Restored(Path(sample['gt_path']).stem, *images)
+            outputs = {label: tensor2img(net(sample['lq'][None])[0]) for label, net in nets.items()}
+        yield Restored(Path(sample['gt_path']).stem, tensor2img(sample['lq']), outputs, tensor2img(sample['gt']))
 
 
 def draw(results: list[Restored], path: Path) -> None:
     """Save noisy, restored and clean side by side, one row a photograph."""
     heights = [result.clean.shape[0] / result.clean.shape[1] for result in results]
-    width = 5.0  # inches a photograph, at 100 pixels an inch
-    size = (3 * width, sum(heights) * width + 0.3 * len(results))
+    columns = len(results[0].restored) + 2
+    width = 4.0  # inches a photograph, at 100 pixels an inch
+    size = (columns * width, sum(heights) * width + 0.3 * len(results))
     figure = Figure(figsize=size, layout='constrained')
-    axes = figure.subplots(len(results), 3, height_ratios=heights, squeeze=False)
+    axes = figure.subplots(len(results), columns, height_ratios=heights, squeeze=False)
     for row, result in zip(axes, results, strict=True):
-        titles = (f'{result.name}, noisy: {result.before:.2f} dB', f'restored: {result.after:.2f} dB', 'clean')
-        for axis, title, image in zip(row, titles, (result.noisy, result.restored, result.clean), strict=True):
-            axis.imshow(image[..., ::-1])
-            axis.set_title(title)
+        psnr = result.psnr()
+        images = {'noisy': result.noisy, **result.restored, 'clean': result.clean}
+        for axis, (label, image) in zip(row, images.items(), strict=True):
+            axis.imshow(image if image.ndim == 2 else image[..., ::-1], cmap='gray', vmin=0, vmax=255)
+            axis.set_title(f'{result.name}, {label}' + (f': {psnr[label]:.2f} dB' if label in psnr else ''))
             axis.axis('off')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
 
-def report(results: list[Restored]) -> float:
-    """Print a table and return the mean gain in dB."""
-    print(f'{"PSNR [dB]":<16}{"noisy":>8}{"restored":>10}{"gain":>8}')
-    for result in results:
-        print(f'{result.name:<16}{result.before:8.2f}{result.after:10.2f}{result.after - result.before:+8.2f}')
-    before = float(np.mean([result.before for result in results]))
-    after = float(np.mean([result.after for result in results]))
-    print(f'{"mean":<16}{before:8.2f}{after:10.2f}{after - before:+8.2f}')
-    return after - before
+def report(results: list[Restored]) -> dict[str, float]:
+    """Print a table and return the mean PSNR of each column in dB."""
+    rows = {result.name: result.psnr() for result in results}
+    labels = list(next(iter(rows.values())))
+    rows['mean'] = {label: float(np.mean([row[label] for row in rows.values()])) for label in labels}
+    print(f'{"PSNR [dB]":<16}' + ''.join(f'{label:>10}' for label in labels))
+    for name, row in rows.items():
+        print(f'{name:<16}' + ''.join(f'{row[label]:10.2f}' for label in labels))
+    return rows['mean']
 
 
 def main() -> int:
-    """Read the command line, measure and draw; returns 1 if the gain is too small, 2 if something is missing."""
+    """Read the command line, measure and draw; returns 1 if a network learned too little, 2 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('-opt', type=Path, default=Path('options/demo/train_IRCNN_demo.yml'), help='option file')
-    parser.add_argument('--weights', type=Path, help='checkpoint; net_g_latest.pth of the experiment by default')
+    parser.add_argument(
+        'runs', nargs='+', metavar='LABEL=EXPERIMENT', help='column of the table=folder in experiments/'
+    )
+    parser.add_argument('-o', '--output', type=Path, default=Path('results/demo/demo.png'), help='the picture')
     parser.add_argument('--least_gain', type=float, default=5.0, help='smallest gain in dB that counts as success (5)')
     args = parser.parse_args()
+    weights = {}
+    for run in args.runs:
+        label, separator, name = run.partition('=')
+        if not separator:
+            parser.error(f'{run}: expected LABEL=EXPERIMENT, got no "=".')
+        weights[label] = Path('experiments') / name / 'models' / 'net_g_latest.pth'
     try:
-        folder = Path('experiments') / load_options(args.opt)['name']
-        results = list(restore(args.opt, args.weights or folder / 'models' / 'net_g_latest.pth'))
+        results = list(restore(args.opt, weights))
     except BasicsrExtError as error:
         print(f'demo_report: {error}', file=sys.stderr)
         return 2
-    gain = report(results)
-    draw(results, folder / 'demo.png')
-    print(f'noisy | restored | clean: {folder / "demo.png"}')
+    means = report(results)
+    draw(results, args.output)
+    print(f'noisy | {" | ".join(weights)} | clean: {args.output}')
+    gain = min(means[label] for label in weights) - means['noisy']
     if gain < args.least_gain:
         print(f'demo_report: expected a gain of at least {args.least_gain:g} dB, got {gain:.2f}.', file=sys.stderr)
         return 1

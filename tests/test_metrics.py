@@ -19,6 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from basicsr_ext.archs.dncnn_arch import DnCNN
 from basicsr_ext.metrics.lpips_metric import build_lpips, calculate_lpips
 from basicsr_ext.metrics.metric_util import prepare_pair
+from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.metrics.psnrb_metric import blocking_effect_factor, calculate_psnrb
 
 SHARED = Path(__file__).parents[1] / os.environ.get('BASICSR_EXT_SHARED', '../shared')
@@ -214,6 +215,91 @@ def test_published_figures_of_dncnn3_on_classic5(quality: int, psnr: float, psnr
         restored = (out[0, 0].clamp(0, 1) * 255).round().byte().numpy()
         values.append((calculate_psnr(restored, clean, 0), calculate_psnrb(restored, clean, 0)))
     assert np.mean(values, axis=0) == pytest.approx((psnr, psnrb), abs=0.02)
+
+
+# MGVG
+
+
+def plain_mgvg(grey: np.ndarray) -> float:
+    """Pixel by pixel, of the gradients whose two differences exist, without those near the edges."""
+    height, width = grey.shape
+    border = int(min(height, width) / 16 + 0.5)
+    gradients = [
+        math.hypot(float(grey[y, x + 1]) - float(grey[y, x]), float(grey[y + 1, x]) - float(grey[y, x]))
+        for y in range(border, height - 1 - border)
+        for x in range(border, width - 1 - border)
+    ]
+    spread = (max(gradients) - min(gradients)) / (sum(gradients) / len(gradients))
+    return max(gradients) ** 0.61 * spread**0.39
+
+
+def test_mgvg_of_a_step() -> None:
+    """MG is 100; of the 63 x 63 gradients 55 x 55 remain and one column of them is not 0, so that VG is 55."""
+    assert calculate_mgvg(step(64, 32, 100)) == pytest.approx(100**0.61 * 55**0.39, rel=1e-12)
+    assert calculate_mgvg(step(64, 32, 100).T) == pytest.approx(79.203, abs=5e-4)
+
+
+@pytest.mark.parametrize('shape', [(64, 64), (21, 35), (40, 24), (8, 9), (3, 5)])
+def test_mgvg_equals_a_loop_over_pixels(shape: tuple[int, int]) -> None:
+    grey = images(*shape)[0]
+    assert calculate_mgvg(grey) == pytest.approx(plain_mgvg(grey), rel=1e-12)
+
+
+@pytest.mark.parametrize('column, counts', [(2, False), (3, False), (4, True), (58, True), (59, False)])
+def test_mgvg_leaves_out_the_gradients_near_the_edges(column: int, counts: bool) -> None:
+    """The step before pixel c is the gradient c - 1; those from 4 to 58 of 0 to 62 count."""
+    assert (calculate_mgvg(step(64, column + 1)) > 0) == counts
+
+
+@pytest.mark.parametrize('factor', [0.1, 2, 255])
+def test_mgvg_of_a_brighter_image(factor: float) -> None:
+    grey = images(30, 40)[0].astype(np.float64)
+    assert calculate_mgvg(factor * grey) == pytest.approx(factor**0.61 * calculate_mgvg(grey), rel=1e-10)
+    assert calculate_mgvg(grey + 7) == pytest.approx(calculate_mgvg(grey), rel=1e-10)
+
+
+@pytest.mark.parametrize('img', [np.full((20, 20), 9.0), np.zeros((20, 20, 3)), np.tile(np.arange(20.0), (20, 1))])
+def test_mgvg_where_all_gradients_are_the_same_is_zero(img: np.ndarray) -> None:
+    assert calculate_mgvg(img) == 0
+
+
+def test_mgvg_falls_with_blur() -> None:
+    img = blocky(64, 64)
+    values = [calculate_mgvg(cv2.GaussianBlur(img.astype(np.float64), None, sigma)) for sigma in (0.5, 1, 2, 4)]
+    assert values == sorted(values, reverse=True)
+    assert calculate_mgvg(img) > values[0] > 1.5 * values[-1]
+
+
+def test_mgvg_of_colour_is_that_of_its_luma_in_every_order() -> None:
+    img = images(40, 30, 3)[0]
+    grey = cv2.cvtColor(img.astype(np.float32), cv2.COLOR_BGR2GRAY)
+    expected = plain_mgvg(grey[3:-3, 3:-3])
+    assert calculate_mgvg(img, 3) == pytest.approx(expected, rel=1e-5)
+    assert calculate_mgvg(img.transpose(2, 0, 1), 3, 'CHW') == pytest.approx(expected, rel=1e-5)
+    assert calculate_mgvg(img[..., ::-1], 3) != pytest.approx(expected, rel=1e-3)
+
+
+def test_mgvg_through_basicsr_does_not_see_the_ground_truth() -> None:
+    img, img2 = images(40, 30, 3)
+    options = {'type': 'calculate_mgvg', 'crop_border': 2, 'better': 'higher'}
+    assert calculate_metric({'img': img, 'img2': img2}, options) == calculate_mgvg(img, 2)
+    assert calculate_metric({'img': img}, options) == calculate_mgvg(img, 2)
+
+
+@pytest.mark.parametrize(
+    'shape, options, text',
+    [
+        ((40,), {}, r'calculate_mgvg: expected an image, \(H, W\) or .*, got \(40,\)\. Pass'),
+        ((40, 40, 2), {}, r'expected 1 or 3 channels.*got 40x40 with 2 channels\. Use'),
+        ((1, 40), {}, r'sides of at least 2 pixels after cropping, got 1x40 with 1 channels'),
+        ((40, 40), {'crop_border': 20}, r'calculate_mgvg: expected sides longer than twice the crop_border of 20'),
+        ((40, 40), {'crop_border': -1}, r'calculate_mgvg\.crop_border: expected 0 or more pixels, got -1'),
+        ((40, 40), {'input_order': 'WHC'}, r"calculate_mgvg\.input_order: expected HWC or CHW, got 'WHC'"),
+    ],
+)
+def test_mgvg_refuses(shape: tuple, options: dict, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        calculate_mgvg(np.zeros(shape), **options)
 
 
 # LPIPS

@@ -33,6 +33,7 @@ from basicsr_ext.__main__ import JOBS
 from basicsr_ext.checks import check_dataset, check_options
 from basicsr_ext.metrics import lpips_metric
 from basicsr_ext.options import OptionLoader, build_parser, complete, load_options, override
+from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
 
@@ -224,11 +225,29 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def make_pictures(folder: Path) -> None:
+def make_pictures(folder: Path, count: int = 2) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    for name in 'ab':
+    for number in range(count):  # a, b, ..., z, aa, bb, ...
+        name = chr(ord('a') + number % 26) * (number // 26 + 1)
         cv2.imwrite(str(folder / f'{name}.png'), rng.integers(0, 256, (144, 136, 3), np.uint8))
+
+
+def make_manifests(block: dict[str, Any]) -> None:
+    """Write every ranking that a dataset block names, of as many pictures as it asks for."""
+    for value in block.values():
+        if isinstance(value, dict):
+            make_manifests(value)
+    if 'manifest' in block:
+        assert not os.path.isabs(block['manifest'])
+        reader = block
+        while 'dataset' in reader:
+            reader = reader['dataset']
+        folder = Path(reader['dataroot_gt'])
+        make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
+        items = [Item(path.name, 144, 136) for path in sorted(folder.iterdir())]
+        ranks = range(1, len(items) + 1)
+        write_manifest(block['manifest'], items, {block.get('column', 'rank'): ranks}, {'method': 'none'})
 
 
 def point_to(block: Any, folder: str) -> None:
@@ -261,6 +280,7 @@ def whole_file(part: dict[str, Any]) -> dict[str, Any]:
     opt['datasets'].setdefault('train', {'name': 'default', **data})
     opt['datasets']['train'].setdefault('batch_size_per_gpu', 1)
     point_to(opt['datasets'], 'images')
+    make_manifests(opt['datasets'])
     return opt
 
 
@@ -296,7 +316,7 @@ def test_the_example_of_a_dataset_builds_and_reads(name: str, pictures: Path) ->
     key, block = next((key, block) for key, block in opt['datasets'].items() if block['type'] == name)
     dataset = build_dataset(block)
     check_dataset(dataset, f'datasets.{key}')
-    assert len(dataset) == 2
+    assert len(dataset) == block.get('size', 2)
     sample = default_collate([dataset[0], dataset[1]])
     scale = opt.get('scale', 1)
     assert [side * scale for side in sample['lq'].shape[-2:]] == list(sample['gt'].shape[-2:])
@@ -388,6 +408,7 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
     opt['num_gpu'] = 0
     for block in opt['datasets'].values():
         fill_dataroots(block)
+        make_manifests(block)
     for key, value in opt['path'].items():
         if key.startswith('pretrain_network') and value is not None:
             assert not os.path.isabs(value)

@@ -24,8 +24,7 @@ def calculate_mgvg(img: np.ndarray, crop_border: int = 0, input_order: str = 'HW
     Omega(c I) = c^0.61 Omega(I). Noise counts as sharpness.
 
     Readings chosen: gradients exist where both differences do, so that their map is (H - 1, W - 1); halves are rounded
-    up; colour becomes BT.601 luma that is not rounded; an image whose gradients are all the same has VG = 0, one without
-    any gradient Omega = 0.
+    up; colour becomes BT.601 luma that is not rounded; an image without any gradient has Omega = 0.
 
     .. code-block:: yaml
 

@@ -78,8 +78,9 @@ def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
     _save(figure, path)
 
 
-def draw_histogram(scores: Sequence[float], ranks: Sequence[int], name: str, groups: Sequence[Group],
-                   path: str | os.PathLike[str]) -> None:
+def draw_histogram(
+    scores: Sequence[float], ranks: Sequence[int], name: str, groups: Sequence[Group], path: str | os.PathLike[str]
+) -> None:
     """Save the histogram of the scores and the scores over the ranks, the groups shaded.
 
     Args:
@@ -88,7 +89,7 @@ def draw_histogram(scores: Sequence[float], ranks: Sequence[int], name: str, gro
         groups: to shade.
         path: the file.
     """
-    figure = Figure(figsize=(11, 4.2), layout='constrained')
+    figure = Figure(figsize=(11, 4.5), layout='constrained')
     left, right = figure.subplots(1, 2)
     left.hist(scores, bins=min(max(len(scores) // 5, 10), 60), color='0.55', edgecolor='white', linewidth=0.4)
     left.set(xlabel=f'score ({name})', ylabel='images', title=f'Scores of {len(scores)} images')
@@ -99,7 +100,7 @@ def draw_histogram(scores: Sequence[float], ranks: Sequence[int], name: str, gro
         style = {'color': COLOURS[group.name], 'alpha': 0.3, 'label': group.title}
         left.axvspan(min(group.scores), max(group.scores), **style)
         right.axvspan(group.ranks[0] - 0.5, group.ranks[-1] + 0.5, **style)
-    right.legend()
+    figure.legend(*right.get_legend_handles_labels(), loc='outside lower center', ncols=len(groups), frameon=False)
     for axis in (left, right):
         axis.spines[['top', 'right']].set_visible(False)
     _save(figure, path)
@@ -114,7 +115,9 @@ def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
         example.set_title(group.title, color=COLOURS[group.name], weight='bold')
         example.set_xlabel(group.example.label)
         for axis, spectrum in ((own, group.spectrum), (mean, group.mean_spectrum)):
-            drawn = axis.imshow(spectrum, cmap='magma', vmin=0, vmax=BRIGHTEST, aspect='auto', extent=(-0.5, 0.5, 0.5, -0.5))
+            drawn = axis.imshow(
+                spectrum, cmap='magma', vmin=0, vmax=BRIGHTEST, aspect='auto', extent=(-0.5, 0.5, 0.5, -0.5)
+            )
             axis.set_box_aspect(1)
             axis.add_patch(Rectangle((-CENTRE / 2, -CENTRE / 2), CENTRE, CENTRE, fill=False, color='white', ls='--'))
     for axis in axes.flat:

@@ -66,9 +66,7 @@ def kronfluence_scores(
 
     task = Restoration()
     model = prepare_model(copy.deepcopy(net), task)
-    analyzer = Analyzer(
-        'peer', model, task, cpu=True, log_level=40, disable_tqdm=True, output_dir=str(folder)
-    )
+    analyzer = Analyzer('peer', model, task, cpu=True, log_level=40, disable_tqdm=True, output_dir=str(folder))
     train_set, test_set = TensorDataset(train.lq, train.gt), TensorDataset(test.lq, test.gt)
     analyzer.fit_all_factors('ekfac', train_set, batch_size, factor_args=FactorArguments('ekfac'))
     columns = []

@@ -1,0 +1,233 @@
+"""The job `inspect`: a ranking in, pictures and a table of its Top, Mid and Bottom images out."""
+
+import argparse
+import copy
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from basicsr.data import build_dataset
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import DATASET_REGISTRY
+from tqdm import tqdm
+
+from basicsr_ext.checking import registered
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.files import atomic_open, write_json
+from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
+from basicsr_ext.options import Options
+from basicsr_ext.selection.manifest import Manifest, read_manifest
+from basicsr_ext.selection.pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
+from basicsr_ext.selection.spectrum import hfapi, lfapi, spectrum_picture
+from basicsr_ext.selection.subsets import choose
+
+CRITERIA = ('IQA', 'HFAPI', 'LFAPI')
+SHOWN = 10  # images of a group in the gallery
+THUMBNAIL, EXAMPLE, MEAN_SPECTRUM = 160, 480, 256  # longest sides in pixels
+
+Values = dict[str, list[float]]  # criterion -> a value an image
+Statistics = dict[str, dict[str, Any]]  # group -> `ranks`, and criterion -> `mean` and `std`
+
+
+def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
+    """Look at a ranking as the command line says: Fig. 6 and Table 6 of the influence paper, and more.
+
+    Writes `gallery.png`, `histogram.png`, `spectra.png`, `table.csv` and `table.json`, and prints the table.
+
+    Args:
+        root_path: not used; the folder of the results is that of the manifest.
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Returns:
+        0.
+
+    Raises:
+        BasicsrExtError: the manifest, the images or the command line do not fit together.
+    """
+    args = build_parser().parse_args(argv)
+    manifest = read_manifest(args.manifest)
+    ranks, scores = manifest.column(args.column), manifest.column(_score_column(manifest, args.column))
+    rows = choose_groups(ranks, args.size)
+    dataset = scheduled(build_dataset(_dataset_block(manifest, args.dataroot)))
+    places = manifest.rows_of(inventory(dataset), _where(args.dataroot))
+    index_of = {row: index for index, row in enumerate(places)}
+    folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
+
+    groups, statistics = [], {}
+    with tqdm(total=sum(map(len, rows.values())), desc='inspect', unit='image', leave=False, disable=None) as bar:
+        for name, chosen in rows.items():
+            images = [(index_of[row], int(ranks[row]), float(scores[row])) for row in chosen]
+            group, values = _look_at(name, images, dataset, bar)
+            groups.append(group)
+            statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **_mean_and_std(values)}
+    draw_gallery(groups, folder / 'gallery.png')
+    draw_histogram(scores, ranks, _score_column(manifest, args.column), groups, folder / 'histogram.png')
+    draw_spectra(groups, folder / 'spectra.png')
+    write_json(folder / 'table.json', {'manifest': args.manifest, 'column': args.column, 'groups': statistics})
+    _write_csv(folder / 'table.csv', statistics)
+    print(_as_text(statistics))
+    print(f'Pictures and table: {folder}')
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `inspect`."""
+    parser = argparse.ArgumentParser(prog='basicsr-ext inspect')
+    parser.add_argument('--manifest', required=True, metavar='FILE', help='ranking.parquet of `basicsr-ext rank`')
+    parser.add_argument('--size', type=int, default=20, help='images of each group (20)')
+    parser.add_argument('--column', default='rank', help='the ranks to look at (rank); rank_x goes with METHOD_x')
+    parser.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
+    parser.add_argument('-o', '--output', metavar='FOLDER', help='`inspect` beside the manifest by default')
+    return parser
+
+
+def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
+    """The rows of each group, by rank; groups are made smaller rather than let overlap.
+
+    Raises:
+        OptionError: less than 1 image a group, or values that are no ranks.
+        DataError: less than 3 images in all.
+    """
+    largest = len(ranks) // 3
+    if largest < 1:
+        raise DataError(f'--manifest: expected at least 3 images, got {len(ranks)}. Rank a larger dataset.')
+    if size > largest:
+        get_root_logger().warning(f'Groups of {largest} images instead of {size}: the ranking has {len(ranks)}.')
+    try:
+        rows = {
+            'Top': choose(ranks, 'top', size=min(size, largest)),
+            'Mid': choose(ranks, 'mid', size=min(size, largest)),
+            'Bottom': choose(ranks, 'bottom', size=min(size, largest)),
+        }
+    except OptionError as error:
+        raise OptionError(f'--{error}') from error
+    return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
+
+
+def _score_column(manifest: Manifest, column: str) -> str:
+    """The scores that a column of ranks was made from."""
+    method = str(manifest.header.get('method'))
+    name = f'{method}{column.removeprefix("rank")}' if column.startswith('rank') else method
+    manifest.column(name)
+    return name
+
+
+# ---- the dataset ----
+
+
+def _where(dataroot: str | None) -> str:
+    return '--dataroot' if dataroot else 'datasets.train'
+
+
+def _dataset_block(manifest: Manifest, dataroot: str | None) -> Options:
+    """The block of the dataset that was ranked, its images taken from another folder if one is named."""
+    try:
+        block: Options = copy.deepcopy(manifest.header['options']['datasets']['train'])
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
+            'that `basicsr-ext rank` wrote.'
+        ) from error
+    inner = block
+    registered(DATASET_REGISTRY, inner.get('type'), 'datasets.train.type')
+    while isinstance(inner.get('dataset'), dict):
+        inner = inner['dataset']
+    if dataroot:
+        if 'dataroot_gt' not in inner:
+            raise OptionError(
+                f'--dataroot: expected a ranking of a dataset with dataroot_gt, got {inner.get("type")}. Remove it.'
+            )
+        inner['dataroot_gt'] = dataroot
+    root = inner.get('dataroot_gt')
+    if isinstance(root, str) and not os.path.isdir(os.path.expanduser(root)):
+        raise DataError(
+            f'{_where(dataroot)}: expected a folder, got {root!r}. Say with --dataroot where the images are.'
+        )
+    return block
+
+
+def _read(dataset: SampleDataset, index: int) -> np.ndarray:
+    """The clean image of a sample: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
+    sample = dataset[index]
+    image = sample.get('gt')
+    if image is None or image.ndim != 3 or image.shape[0] not in (1, 3):
+        shape = None if image is None else tuple(image.shape)
+        raise DataError(
+            f'{sample.get("gt_path", "a sample")}: expected gt of 1 or 3 channels (C, H, W), got {shape}. Choose a '
+            'dataset that gives such images.'
+        )
+    pixels: np.ndarray = image.permute(1, 2, 0).numpy()
+    return pixels if pixels.shape[2] == 3 else pixels[..., 0]
+
+
+# ---- what is looked at ----
+
+
+def _look_at(
+    name: str, images: Sequence[tuple[int, int, float]], dataset: SampleDataset, bar: 'tqdm[Any]'
+) -> tuple[Group, Values]:
+    """Read the images of a group once, one at a time: (index, rank, score) of each, by rank."""
+    values: Values = {criterion: [] for criterion in CRITERIA}
+    mean_spectrum = np.zeros((MEAN_SPECTRUM, MEAN_SPECTRUM))
+    places = set(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int).tolist())
+    at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
+    shown = []
+    for place, (index, rank, score) in enumerate(images):
+        pixels = _read(dataset, index)
+        grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        picture = spectrum_picture(grey)
+        measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))
+        for criterion, value in zip(CRITERIA, measured, strict=True):
+            values[criterion].append(value)
+        mean_spectrum += cv2.resize(picture, mean_spectrum.shape, interpolation=cv2.INTER_AREA) / len(images)
+        if place in places:
+            shown.append(Shown(_reduced(pixels, THUMBNAIL), rank, score))
+        if place == at_example:
+            example, spectrum = Shown(_reduced(pixels, EXAMPLE), rank, score), _reduced(picture, EXAMPLE)
+        bar.update()
+    ranks, scores = [rank for _, rank, _ in images], [score for _, _, score in images]
+    return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values
+
+
+def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
+    """An image whose longest side is `side` pixels at most."""
+    factor = side / max(pixels.shape[:2])
+    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels
+
+
+# ---- the table ----
+
+
+def _mean_and_std(values: Values) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation (of the group itself: divided by K) of each criterion."""
+    return {name: {'mean': float(np.mean(v)), 'std': float(np.std(v))} for name, v in values.items()}
+
+
+def _write_csv(path: Path, statistics: Statistics) -> None:
+    with atomic_open(path, 'w') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(
+            ['group', 'first_rank', 'last_rank', *(f'{c}_{part}' for c in CRITERIA for part in ('mean', 'std'))]
+        )
+        for name, row in statistics.items():
+            writer.writerow([name, *row['ranks'], *(row[c][part] for c in CRITERIA for part in ('mean', 'std'))])
+
+
+def _as_text(statistics: Statistics) -> str:
+    """The table as in the paper, with mean and standard deviation."""
+    lines = [f'{"":<8}{"ranks":>14}' + ''.join(f'{criterion:>20}' for criterion in CRITERIA)]
+    for name, row in statistics.items():
+        ranks = f'{row["ranks"][0]} to {row["ranks"][1]}'
+        cells = [
+            f'{row[criterion]["mean"]:.{digits}f} ± {row[criterion]["std"]:.{digits}f}'
+            for criterion, digits in zip(CRITERIA, (2, 4, 4), strict=True)
+        ]
+        lines.append(f'{name:<8}{ranks:>14}' + ''.join(f'{cell:>20}' for cell in cells))
+    return '\n'.join(lines)

@@ -1,0 +1,183 @@
+"""Cost of ranking training images in epochs, next to kronfluence and dattri, in one run.
+
+    python scripts/benchmarks/influence_cost.py --folder datasets/BSD400_gray --weights weights/ircnn_25.pth
+
+An epoch is one forward and backward pass over all training images. It is measured on the same images and in turn with
+what it is compared with. IRCNN, grey images, sigma 25, L1 loss, default settings of the ranking.
+
+The parts of our ranking are measured on `--images` images and added up for the whole folder; `--full` also measures the
+whole. kronfluence and dattri (see peers.py) are measured on two small numbers of images and the line through them is
+followed to the whole folder: what they do is linear in the number of images, but for kronfluence's eigendecompositions,
+which are the constant of that line. dattri needs the graph of the Hessian of all images in memory at once, which the line
+does not show. Their test images are the middle 180 x 180 pixels, ours are whole.
+
+`--agreement` instead ranks the whole folder twice, with curvature products on 40 images and on all, and prints
+Spearman's correlation. It takes hours; stopped, it continues from the folder `--state`.
+"""
+
+import argparse
+import contextlib
+import io
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import denoising
+import numpy as np
+import peers
+import torch
+from alternate import alternate, median_ratio, print_table
+from denoising import l1_loss, seconds
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from basicsr_ext.selection.batches import ImageBatches
+from basicsr_ext.selection.derivatives import Derivatives
+from basicsr_ext.selection.influence import InfluenceEngine
+from basicsr_ext.selection.settings import RankSettings
+
+EPOCH = 'forward + backward (an epoch)'
+SCORING = 'scoring, forward mode'
+PRODUCT = 'Gauss-Newton product'
+PEER_IMAGES = {'kronfluence': (4, 12), 'dattri': (2, 4)}
+
+
+def parts(train: Any, derivatives: Derivatives, images: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of an epoch and of our parts over the same images."""
+    data = ImageBatches(train, RankSettings().batch_size)
+    batches = [batch for unit in data.load(data.units(range(images))) for batch in unit]
+    vector = torch.randn(derivatives.size, generator=torch.Generator().manual_seed(0))
+    vector /= vector.norm()
+
+    def over(term: Callable[..., Tensor], *rest: object) -> Callable[[], float]:
+        return seconds(lambda: [term(batch, *rest) for batch in batches])
+
+    variants = {
+        EPOCH: over(derivatives.gradient, l1_loss),
+        SCORING: over(derivatives.directional, l1_loss, vector[None]),
+        PRODUCT: over(derivatives.gauss_newton_product, vector),
+        'Hessian product': over(derivatives.hessian_product, vector),
+    }
+    return alternate(variants, rounds)
+
+
+def rank(train: Any, test: Any, derivatives: Derivatives, curvature_images: int | None, state: Path) -> np.ndarray:
+    """Scores of all training images by the default settings, but for the number of curvature images."""
+    settings = RankSettings(curvature_images=curvature_images)
+    batches = (ImageBatches(images, settings.batch_size) for images in (train, test))
+    return InfluenceEngine(derivatives, *batches, l1_loss, settings, 0, state).scores()[:, 0]
+
+
+def print_ours(train: Any, test: Any, derivatives: Derivatives, args: argparse.Namespace) -> None:
+    """The parts, their sum for the whole folder, and with `--full` the whole."""
+    measured = parts(train, derivatives, args.images, args.rounds)
+    print(f'IRCNN, {args.folder}, {args.images} images, {args.precision}, {torch.get_num_threads()} threads')
+    print_table(measured, 'seconds', EPOCH)
+    settings, whole = RankSettings(), len(train)
+    pixels = [sum(data[index]['gt'].numel() for index in range(len(data))) for data in (test, train)]
+    gradient, scoring = pixels[0] / pixels[1], median_ratio(measured, SCORING, EPOCH)
+    seen = min(settings.curvature_images or whole, whole) / whole
+    products = settings.iterations * seen * median_ratio(measured, PRODUCT, EPOCH)
+    print(
+        f'default ranking of {whole} images, added up: test gradient {gradient:.2f} (by pixels) + products '
+        f'{products:.2f} + scoring {scoring:.2f} = {gradient + products + scoring:.2f} epochs',
+        flush=True,
+    )
+    if args.full:
+        with tempfile.TemporaryDirectory() as state:
+            work = lambda: rank(train, test, derivatives, settings.curvature_images, Path(state))  # noqa: E731
+            duration = seconds(work)()
+        again = parts(train, derivatives, args.images, args.rounds)
+        image = statistics.mean(statistics.median(run[EPOCH]) for run in (measured, again)) / args.images
+        print(f'default ranking of {whole} images, measured: {duration:.0f} s = {duration / image / whole:.2f} epochs')
+
+
+def print_agreement(train: Any, test: Any, derivatives: Derivatives, state: Path) -> None:
+    """Spearman's correlation between the rankings with 40 curvature images and with all."""
+    number = RankSettings().curvature_images
+    rankings = []
+    for images in (number, None):
+        folder = state / f'curvature_{images or "all"}'
+        folder.mkdir(parents=True, exist_ok=True)
+        rankings.append(rank(train, test, derivatives, images, folder))
+    print(f'curvature of {number} images against {len(train)}: Spearman {spearmanr(*rankings)[0]:.4f}')
+
+
+def print_peer(
+    name: str, run: Callable[[int], object], epoch: Callable[[int], object], whole: int, rounds: int
+) -> None:
+    """Epochs of a peer for the whole folder by the line through two small numbers of images."""
+    if not peers.installed(name):
+        print(f'{name:<14}not installed, see peers.py')
+        return
+    few, more = PEER_IMAGES[name]
+    variants = {
+        f'{what} {size}': seconds(lambda work=work, size=size: work(size))  # type: ignore[misc]
+        for size in (few, more)
+        for what, work in (('peer', run), ('epoch', epoch))
+    }
+    measured = alternate(variants, rounds)
+    first, second = (statistics.median(measured[f'peer {size}']) for size in (few, more))
+    total = second + (second - first) / (more - few) * (whole - more)
+    image = statistics.median(measured[f'epoch {more}']) / more
+    ratio = median_ratio(measured, f'peer {more}', f'epoch {more}')
+    print(f'{name:<14}{ratio:8.1f} epochs of {more} images, {total / whole / image:8.1f} of {whole}', flush=True)
+
+
+def print_peers(train: Any, test: Any, net: nn.Module, rounds: int) -> None:
+    """kronfluence's factors and scores, dattri's 20 products and scores."""
+    crops = denoising.middles(train, max(max(sizes) for sizes in PEER_IMAGES.values()))
+    test_crops = denoising.middles(test, len(test))
+
+    def epoch(size: int) -> None:
+        for rows in torch.arange(size).split(RankSettings().batch_size):
+            output = net(crops[rows].lq.contiguous(memory_format=torch.channels_last))
+            torch.autograd.grad(l1_loss(output, crops[rows].gt).sum(), list(net.parameters()))
+
+    def kronfluence(size: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            peers.kronfluence_scores(net, crops[torch.arange(size)], test_crops, [0], Path(folder), 2)
+
+    def dattri(size: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            peers.dattri_cg_scores(net, crops[torch.arange(size)], test_crops, [1])
+
+    print(f'peers, default dampings, {rounds} rounds')
+    print_peer('kronfluence', kronfluence, epoch, len(train), rounds)
+    print_peer('dattri', dattri, epoch, len(train), rounds)
+
+
+def main() -> int:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--folder', type=Path, required=True, help='folder of grey training images')
+    parser.add_argument('--test', type=Path, default=Path('datasets/Set12'), help='folder of grey test images')
+    parser.add_argument('--weights', type=Path, required=True, help='IRCNN of 64 channels, trained at sigma 25')
+    parser.add_argument('--images', type=int, default=12, help='number of training images that the parts see')
+    parser.add_argument('--rounds', type=int, default=5, help='of the parts')
+    parser.add_argument('--peer-rounds', type=int, default=1, help='of the peers, which take minutes; 0 omits them')
+    parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32', help='of ours')
+    parser.add_argument('--full', action='store_true', help='also rank the whole folder by ours')
+    parser.add_argument('--agreement', action='store_true', help='only compare 40 curvature images with all')
+    parser.add_argument('--state', type=Path, default=Path('results/influence_cost'), help='folder of --agreement')
+    args = parser.parse_args()
+    train, test, net = (
+        denoising.noisy_images(args.folder),
+        denoising.noisy_images(args.test),
+        denoising.ircnn(args.weights),
+    )
+    derivatives = Derivatives(net, bfloat16=args.precision == 'bfloat16')
+    if args.agreement:
+        print_agreement(train, test, derivatives, args.state)
+        return 0
+    print_ours(train, test, derivatives, args)
+    if args.peer_rounds:
+        print_peers(train, test, net, args.peer_rounds)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The training runs of an experiment: several at a time, none twice, and what they measured."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+EXPERIMENTS = Path('experiments')
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: the name of the experiment, its option file, and what `--set` changes in it."""
+
+    name: str
+    option_file: str
+    changes: dict[str, str] = field(default_factory=dict)
+
+    def curve(self, metric: str = 'psnr') -> dict[int, float]:
+        """Iteration -> the metric on the first validation set."""
+        path = EXPERIMENTS / self.name / 'training_log.jsonl'
+        if not path.is_file():
+            return {}
+        lines = (json.loads(line) for line in path.read_text(encoding='utf-8').splitlines())
+        return {line['iter']: next(iter(line['validation'].values()))[metric] for line in lines if 'validation' in line}
+
+    def best(self, metric: str = 'psnr') -> float:
+        """The best validation, which is what the papers report."""
+        return max(self.curve(metric).values())
+
+
+def train_all(runs: Sequence[Run], iterations: int, jobs: int) -> None:
+    """Train what is not there yet; a run that was stopped continues.
+
+    Args:
+        runs: which.
+        iterations: their `total_iter`: a run that has validated there is done.
+        jobs: how many at a time.
+
+    Raises:
+        SystemExit: a run failed; says where its output is.
+    """
+    todo = [run for run in runs if iterations not in run.curve()]
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(todo), desc='Training', unit='run') as bar:
+        for run, code in zip(todo, pool.map(lambda run: _train(run, jobs), todo), strict=True):
+            if code:
+                pool.shutdown(cancel_futures=True)
+                raise SystemExit(
+                    f'{run.name}: expected the training to end well, got exit code {code}. '
+                    f'See {_output(run)}; the same command continues.'
+                )
+            bar.update()
+
+
+def _train(run: Run, jobs: int) -> int:
+    command = [sys.executable, '-m', 'basicsr_ext', 'train', '-opt', run.option_file, '--auto_resume']
+    changes = [f'{key}={value}' for key, value in {'name': run.name, **run.changes}.items()]
+    threads = max(1, (os.cpu_count() or 1) // jobs)  # more threads than cores would wait for each other
+    environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
+    output = _output(run)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with open(output, 'w', encoding='utf-8') as file:
+        result = subprocess.run(
+            [*command, '--set', *changes], stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    return result.returncode
+
+
+def _output(run: Run) -> Path:
+    return Path('results', 'reproduce', 'output', f'{run.name}.txt')
+
+
+def short_training(iterations: int, validations: int) -> dict[str, str]:
+    """Changes that turn a file of a million iterations at a fixed rate into a short run: larger rate, smaller patches,
+    cosine schedule, bfloat16."""
+    schedule = f'{{type: CosineAnnealingRestartLR, periods: [{iterations}], restart_weights: [1], eta_min: 1e-6}}'
+    return {
+        'use_amp': 'true',
+        'amp_bf16': 'true',
+        'use_channels_last': 'true',
+        'train.total_iter': str(iterations),
+        'train.optim_g.lr': '2e-3',
+        'train.scheduler': schedule,
+        'train.warmup_iter': str(iterations // 50),
+        'datasets.train.batch_size_per_gpu': '8',
+        'datasets.train.num_worker_per_gpu': '0',
+        'datasets.train.dataset.gt_size': '48',
+        'val.val_freq': str(iterations // validations),
+        'logger.save_checkpoint_freq': str(iterations // validations),
+        'logger.use_tb_logger': 'false',
+    }
+
+
+def arguments(description: str | None, iterations: int, seeds: int) -> argparse.ArgumentParser:
+    """The command line that all experiments share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
+    parser.add_argument('--seeds', type=int, default=seeds, help=f'trainings of each row ({seeds})')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='trainings at a time (one a core)')
+    parser.add_argument('--output', type=Path, default=Path('results/reproduce'), help='folder of tables and plots')
+    return parser
