@@ -20,7 +20,7 @@ def version() -> str:
 setup(
     name='basicsr-ext',
     version=version(),
-    description='A plug-in to BasicSR: restoration datasets, networks, metrics and an exactly repeatable training job',
+    description='Less data, less compute in BasicSR: rank training images by influence, train exactly repeatably',
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
@@ -33,7 +33,7 @@ setup(
         'Topic :: Scientific/Engineering :: Image Processing',
     ],
     packages=find_packages(include=['basicsr_ext', 'basicsr_ext.*']),
-    package_data={'basicsr_ext': ['py.typed']},
+    package_data={'basicsr_ext': ['py.typed', 'weights/*.pth']},
     zip_safe=False,
     python_requires='>=3.10,<3.13',  # basicsr 1.4.2 does not install on 3.13
     install_requires=[

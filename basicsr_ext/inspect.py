@@ -2,7 +2,6 @@
 
 import argparse
 import copy
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,20 +19,17 @@ from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.files import atomic_open, write_json
+from basicsr_ext.files import write_json
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.options import Options
+from basicsr_ext.selection.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
 from basicsr_ext.selection.spectrum import hfapi, lfapi, spectrum_picture
 from basicsr_ext.selection.subsets import choose
 
-CRITERIA = ('IQA', 'HFAPI', 'LFAPI')
 SHOWN = 10  # images of a group in the gallery
 THUMBNAIL, EXAMPLE, MEAN_SPECTRUM = 160, 480, 256  # longest sides in pixels
-
-Values = dict[str, list[float]]  # criterion -> a value an image
-Statistics = dict[str, dict[str, Any]]  # group -> `ranks`, and criterion -> `mean` and `std`
 
 
 def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -53,26 +49,28 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     """
     args = build_parser().parse_args(argv)
     manifest = read_manifest(args.manifest)
-    ranks, scores = manifest.column(args.column), manifest.column(_score_column(manifest, args.column))
+    score_column = _score_column(manifest, args.column)
+    ranks, scores = manifest.column(args.column), manifest.column(score_column)
     rows = choose_groups(ranks, args.size)
     dataset = scheduled(build_dataset(_dataset_block(manifest, args.dataroot)))
     places = manifest.rows_of(inventory(dataset), _where(args.dataroot))
     index_of = {row: index for index, row in enumerate(places)}
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
 
-    groups, statistics = [], {}
+    groups: list[Group] = []
+    statistics: Statistics = {}
     with tqdm(total=sum(map(len, rows.values())), desc='inspect', unit='image', leave=False, disable=None) as bar:
         for name, chosen in rows.items():
             images = [(index_of[row], int(ranks[row]), float(scores[row])) for row in chosen]
             group, values = _look_at(name, images, dataset, bar)
             groups.append(group)
-            statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **_mean_and_std(values)}
+            statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
     draw_gallery(groups, folder / 'gallery.png')
-    draw_histogram(scores, ranks, _score_column(manifest, args.column), groups, folder / 'histogram.png')
+    draw_histogram(scores, ranks, score_column, groups, folder / 'histogram.png')
     draw_spectra(groups, folder / 'spectra.png')
     write_json(folder / 'table.json', {'manifest': args.manifest, 'column': args.column, 'groups': statistics})
-    _write_csv(folder / 'table.csv', statistics)
-    print(_as_text(statistics))
+    write_csv(folder / 'table.csv', statistics)
+    print(as_text(statistics))
     print(f'Pictures and table: {folder}')
     return 0
 
@@ -135,10 +133,11 @@ def _dataset_block(manifest: Manifest, dataroot: str | None) -> Options:
             f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
             'that `basicsr-ext rank` wrote.'
         ) from error
-    inner = block
-    registered(DATASET_REGISTRY, inner.get('type'), 'datasets.train.type')
+    inner, where = block, 'datasets.train'
+    registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
     while isinstance(inner.get('dataset'), dict):
-        inner = inner['dataset']
+        inner, where = inner['dataset'], f'{where}.dataset'
+        registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
     if dataroot:
         if 'dataroot_gt' not in inner:
             raise OptionError(
@@ -200,34 +199,3 @@ def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
     """An image whose longest side is `side` pixels at most."""
     factor = side / max(pixels.shape[:2])
     return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels
-
-
-# ---- the table ----
-
-
-def _mean_and_std(values: Values) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (of the group itself: divided by K) of each criterion."""
-    return {name: {'mean': float(np.mean(v)), 'std': float(np.std(v))} for name, v in values.items()}
-
-
-def _write_csv(path: Path, statistics: Statistics) -> None:
-    with atomic_open(path, 'w') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(
-            ['group', 'first_rank', 'last_rank', *(f'{c}_{part}' for c in CRITERIA for part in ('mean', 'std'))]
-        )
-        for name, row in statistics.items():
-            writer.writerow([name, *row['ranks'], *(row[c][part] for c in CRITERIA for part in ('mean', 'std'))])
-
-
-def _as_text(statistics: Statistics) -> str:
-    """The table as in the paper, with mean and standard deviation."""
-    lines = [f'{"":<8}{"ranks":>14}' + ''.join(f'{criterion:>20}' for criterion in CRITERIA)]
-    for name, row in statistics.items():
-        ranks = f'{row["ranks"][0]} to {row["ranks"][1]}'
-        cells = [
-            f'{row[criterion]["mean"]:.{digits}f} ± {row[criterion]["std"]:.{digits}f}'
-            for criterion, digits in zip(CRITERIA, (2, 4, 4), strict=True)
-        ]
-        lines.append(f'{name:<8}{ranks:>14}' + ''.join(f'{cell:>20}' for cell in cells))
-    return '\n'.join(lines)

@@ -11,7 +11,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 
 from basicsr_ext import checks
 from basicsr_ext.checking import check_call, read_block, registered
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import BasicsrExtError, OptionError
 from basicsr_ext.options import Options, complete, find_file, nearest, read_options, require
 from basicsr_ext.selection.settings import RankSettings
 
@@ -53,8 +53,11 @@ def parse_rank_options(
     complete(opt, root_path, is_train=False, launcher=args.launcher)
     _check_blocks(opt, settings)
     levels = _levels(opt, settings)
-    for level in levels.values():
-        checks.check_parts(level)
+    for name, level in levels.items():
+        try:
+            checks.check_parts(level)
+        except BasicsrExtError as error:
+            raise type(error)(f'rank.levels {name}: {error}' if name else str(error)) from error
     return levels, settings, args
 
 

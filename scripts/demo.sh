@@ -10,7 +10,7 @@ python="$PWD/.venv/bin/python"
 # On patches this small a second thread gains little, and where other programs use the cores it waits for them.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
-train=(-m basicsr_ext train -opt options/demo/train_IRCNN_demo.yml)
+train=(-m basicsr_ext train -opt options/demo/train_IRCNN_demo_mid.yml)
 rm -rf results/rank_IRCNN_demo # a ranking of another version's images would be refused
 "$python" scripts/data_preparation/prepare_demo_dataset.py --color gray
 "$python" -m basicsr_ext rank -opt options/demo/rank_IRCNN_demo.yml

@@ -94,7 +94,7 @@ def report(results: list[Restored]) -> dict[str, float]:
 def main() -> int:
     """Read the command line, measure and draw; returns 1 if a network learned too little, 2 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('-opt', type=Path, default=Path('options/demo/train_IRCNN_demo.yml'), help='option file')
+    parser.add_argument('-opt', type=Path, default=Path('options/demo/train_IRCNN_demo_mid.yml'), help='option file')
     parser.add_argument(
         'runs', nargs='+', metavar='LABEL=EXPERIMENT', help='column of the table=folder in experiments/'
     )

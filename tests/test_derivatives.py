@@ -249,7 +249,9 @@ def test_directional_in_float64_equals_finite_differences(forward_mode: bool, co
     for column, direction in enumerate(directions):
         step = 1e-6 / direction.norm()
         with torch.no_grad():
-            up, down = (smooth_loss(network.output(network.flat + s * direction, batch.lq), batch.gt) for s in (step, -step))
+            up, down = (
+                smooth_loss(network.output(network.flat + s * direction, batch.lq), batch.gt) for s in (step, -step)
+            )
         torch.testing.assert_close(found[:, column], (up - down) / (2 * step), rtol=1e-6, atol=1e-9)
 
 
@@ -329,6 +331,16 @@ def test_bfloat16_is_float32_within_rounding(name: str, forward_mode: bool) -> N
 # ---- networks that forward mode does not know ----
 
 
+class Square(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
+
+
+class SquareWithoutForwardMode(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return _Square.apply(x)
+
+
 class _Square(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -340,31 +352,72 @@ class _Square(torch.autograd.Function):
         return 2 * ctx.saved_tensors[0] * grad
 
 
-class Square(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return _Square.apply(x)
-
-
-def test_networks_without_forward_mode_need_it_off() -> None:
+def square_net(square: nn.Module) -> nn.Module:
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), Square(), nn.Conv2d(2, 1, 3, padding=1)).double()
+    return nn.Sequential(conv(1, 2), square, conv(2, 1)).double()
+
+
+PRODUCTS = pytest.mark.parametrize(
+    'product',
+    [
+        lambda derivatives, batch, vector: derivatives.gauss_newton_product(batch, vector),
+        lambda derivatives, batch, vector: derivatives.hessian_product(batch, vector),
+        lambda derivatives, batch, vector: derivatives.directional(batch, l1_loss, vector[None]),
+    ],
+    ids=['gauss_newton', 'hessian', 'directional'],
+)
+
+
+@PRODUCTS
+def test_networks_without_forward_mode_need_it_off(product) -> None:
+    batch, vector = make_batch((5, 6)), torch.randn(39, dtype=torch.float64)
+    net = square_net(SquareWithoutForwardMode())
+    with pytest.raises((RuntimeError, NotImplementedError), match='forward'):
+        product(Derivatives(net), batch, vector)
+    found = product(Derivatives(net, forward_mode=False), batch, vector)
+    expected = product(Derivatives(square_net(Square())), batch, vector)
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize('exact_hessian', [True, False])
+def test_forward_mode_is_left_where_it_is_missing(exact_hessian: bool) -> None:
     batch = make_batch((5, 6))
-    forward, backward = (Derivatives(net, forward_mode=mode) for mode in (True, False))
-    vector = torch.randn(forward.size, dtype=torch.float64)
-    for call in (
-        lambda d: d.gauss_newton_product(batch, vector),
-        lambda d: d.hessian_product(batch, vector),
-        lambda d: d.directional(batch, l1_loss, vector[None]),
+    derivatives = Derivatives(square_net(Square()))
+    assert derivatives.leave_forward_mode_if_missing(batch, exact_hessian) is None
+    assert derivatives.forward_mode
+    derivatives = Derivatives(square_net(SquareWithoutForwardMode()))
+    assert 'forward' in derivatives.leave_forward_mode_if_missing(batch, exact_hessian)
+    assert not derivatives.forward_mode
+
+
+def test_other_errors_of_a_network_are_not_taken_for_a_missing_forward_mode() -> None:
+    with pytest.raises(RuntimeError, match='channels'):
+        Derivatives(square_net(conv(3, 2))).leave_forward_mode_if_missing(make_batch((5, 6)), False)
+
+
+@MODES
+def test_unused_parameters_have_derivative_zero(forward_mode: bool) -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = conv(1, 1), conv(1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x)
+
+    net, batch, vector = Half().double(), make_batch((5, 6)), torch.randn(20, dtype=torch.float64)
+    whole, used = (Derivatives(part, forward_mode=forward_mode) for part in (net, net.used))
+    zeros = torch.zeros(10, dtype=torch.float64)
+    for found, expected in (
+        (whole.gradient(batch, l1_loss), used.gradient(batch, l1_loss)),
+        (whole.gauss_newton_product(batch, vector), used.gauss_newton_product(batch, vector[:10])),
+        (whole.hessian_product(batch, vector), used.hessian_product(batch, vector[:10])),
     ):
-        with pytest.raises((RuntimeError, NotImplementedError), match='forward|jvp'):
-            call(forward)
-        net[1] = Square()
-        found = call(backward)
-        net[1] = _PlainSquare()
-        torch.testing.assert_close(found, call(forward), rtol=1e-10, atol=1e-14)
-        net[1] = Square()
+        torch.testing.assert_close(found, torch.cat([expected, zeros]))
+    along = whole.directional(batch, l1_loss, vector[None])
+    torch.testing.assert_close(along, used.directional(batch, l1_loss, vector[None, :10]))
 
 
-class _PlainSquare(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x * x
+def test_output_shape() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.PixelShuffle(2)).double()
+    assert Derivatives(net, multiple=4).output_shape(make_batch((5, 6))) == (2, 2, 10, 12)

@@ -11,6 +11,7 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 import cv2
 import numpy as np
 import pytest
+import torch
 from basicsr.data import build_dataset
 from basicsr.data.paired_image_dataset import PairedImageDataset
 
@@ -18,6 +19,7 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.export import export_pipeline
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
+from basicsr_ext.training.schedule import ScheduledSampler
 
 NAMES = 'abcdefg'
 RANKS = [4, 7, 1, 3, 6, 2, 5]  # of a to g
@@ -76,10 +78,22 @@ def test_a_plain_basicsr_reads_the_chosen_images(folder: Path) -> None:
         for kind in ('gt', 'lq'):
             found = np.rint(sample[kind].numpy().transpose(1, 2, 0)[..., ::-1] * 255)
             np.testing.assert_array_equal(found, pixels[kind, name])
-    ours = build_dataset(
-        {'name': 'x', 'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'gt', 'meta_info_file': 'chosen.txt'}
-    )
-    assert [ours[index]['gt_path'] for index in range(len(ours))] == ['gt/a.png', 'gt/d.png', 'gt/g.png']
+
+
+def test_training_on_the_file_equals_training_on_the_subset(folder: Path) -> None:
+    Path('gt').mkdir()
+    for number, name in enumerate(NAMES):
+        cv2.imwrite(f'gt/{name}.png', np.random.default_rng(number).integers(0, 256, (20 + number, 24, 3), np.uint8))
+    export(folder, '--subset', 'mid', '--size', '3')
+    reader = {'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'gt', 'gt_size': 8}
+    part = {'manifest': 'results/x/ranking.parquet', 'subset': 'mid', 'size': 3, 'dataset': reader}
+    subset = build_dataset({'name': 'x', 'type': 'InfluenceSubsetDataset', **part})
+    listed = build_dataset({'name': 'x', 'meta_info_file': 'chosen.txt', **reader})
+    assert len(subset) == len(listed) == 3
+    for index in ScheduledSampler(3, batch_size=2, seed=0, start=0, stop=3):
+        first, second = subset[index], listed[index]
+        assert first['gt_path'] == second['gt_path']
+        assert torch.equal(first['lq'], second['lq']) and torch.equal(first['gt'], second['gt'])
 
 
 @pytest.mark.parametrize(('words', 'names'), [('', 'cfdageb'), ('--subset mid --size 3', 'dag')])

@@ -13,7 +13,6 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import Dataset
 
 from basicsr_ext.archs.dncnn_arch import DnCNN
@@ -66,7 +65,9 @@ def design(lq: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(columns, 1))
 
 
-def linear_pairs(count: int, weight: Tensor, noise: float = 0.1, sizes: Sequence[tuple[int, int]] = ((6, 7),)) -> list[Pair]:
+def linear_pairs(
+    count: int, weight: Tensor, noise: float = 0.1, sizes: Sequence[tuple[int, int]] = ((6, 7),)
+) -> list[Pair]:
     """Images that a linear network with these weights restores up to the noise."""
     pairs = []
     for index in range(count):
@@ -349,7 +350,7 @@ def test_influence_is_the_product_with_the_dense_inverse(tmp_path: Path, solver:
 @pytest.mark.parametrize('tile_size', [None, 6])
 def test_batches_and_workers_do_not_change_scores(tmp_path: Path, solver: str, tile_size: int | None) -> None:
     net, train, test = small_net(), mixed_pairs(7), mixed_pairs(4)
-    settings = {'solver': solver, 'tile_size': tile_size, 'damping': 0.1, 'iterations': 4, 'scale': 8.0}
+    settings = {'solver': solver, 'tile_size': tile_size, 'damping': 0.5, 'iterations': 3, 'scale': 8.0}
     one = make_engine(net, train, test, tmp_path / 'one', batch_size=1, **settings).scores()
     for size in (2, 3):
         scores = make_engine(net, train, test, tmp_path / str(size), batch_size=size, **settings).scores()
@@ -378,13 +379,14 @@ RUNS = [
     {'method': 'graddot'},
     {'solver': 'gauss_newton', 'iterations': 3, 'damping': [0.1, 0.2]},
     {'solver': 'cg', 'iterations': 2, 'damping': 0.5},
-    {'solver': 'stochastic', 'times': 7, 'damping': [0.0, 0.1]},
+    {'solver': 'stochastic', 'times': 4, 'damping': [0.0, 0.1], 'scale': 4.0},
+    {'solver': 'stochastic', 'times': 2},
 ]
 
 
 @pytest.mark.parametrize('settings', RUNS, ids=[' '.join(map(str, run.values())) for run in RUNS])
 def test_stopped_anywhere_and_continued_is_never_stopped(tmp_path: Path, monkeypatch, settings) -> None:
-    net, train, test = small_net().float(), mixed_pairs(5), mixed_pairs(3)
+    net, train, test = small_net().float(), mixed_pairs(4), mixed_pairs(3)
     train, test = ([(lq.float(), gt.float()) for lq, gt in pairs] for pairs in (train, test))
     calls, limit = 0, -1
 
@@ -397,7 +399,7 @@ def test_stopped_anywhere_and_continued_is_never_stopped(tmp_path: Path, monkeyp
     whole = make_engine(net, train, test, tmp_path / 'whole', l1_loss, **settings)
     expected = whole.scores()
     total = calls
-    assert total >= 4
+    assert total >= 3
     for limit in range(total):
         folder, calls = tmp_path / str(limit), 0
         with pytest.raises(interrupt.Interrupted):
@@ -462,7 +464,9 @@ def test_notes_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
 def test_test_set_without_gradient_is_an_error(tmp_path: Path, weights, factor: float) -> None:
     pairs = linear_pairs(3, weights[0])
     test = [(lq, factor * gt) for lq, gt in pairs]
-    with pytest.raises(DataError, match=r'datasets\.test: expected a finite gradient of the test loss that is not zero'):
+    with pytest.raises(
+        DataError, match=r'datasets\.test: expected a finite gradient of the test loss that is not zero'
+    ):
         make_engine(linear_net(torch.zeros(9, dtype=torch.float64)), pairs, test, tmp_path).scores()
 
 
@@ -554,7 +558,11 @@ def test_one_row_of_a_batch() -> None:
     ('lq', 'gt', 'text'),
     [
         ((4, 4), None, 'image 1: expected ground truth to rank with, got none'),
-        ((4, 4), (6, 6), r'image 1: expected gt a whole number of times as large as lq, got \(1, 6, 6\) and \(1, 4, 4\)'),
+        (
+            (4, 4),
+            (6, 6),
+            r'image 1: expected gt a whole number of times as large as lq, got \(1, 6, 6\) and \(1, 4, 4\)',
+        ),
         ((4, 4), (8, 4), r'image 1: expected gt a whole number of times as large as lq'),
         ((4, 4), (2, 2), r'image 1: expected gt a whole number of times as large as lq'),
     ],

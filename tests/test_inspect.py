@@ -278,9 +278,14 @@ def test_header_without_the_dataset(tmp_path: Path) -> None:
         inspect(tmp_path / 'r.parquet')
 
 
-def test_dataset_of_an_unknown_type(tmp_path: Path) -> None:
-    write_ranking(tmp_path / 'r.parquet', write_images(tmp_path / 'images', 3), {'type': 'MyDataset'})
-    with pytest.raises(OptionError, match=r"datasets\.train\.type: expected a name in the registry .* 'MyDataset'"):
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_dataset_of_an_unknown_type(tmp_path: Path, wrapped: bool) -> None:
+    block: dict[str, Any] = {'type': 'MyDataset'}
+    if wrapped:
+        block = {'type': 'MeanBlurDataset', 'kernel_size': 3, 'dataset': block}
+    write_ranking(tmp_path / 'r.parquet', write_images(tmp_path / 'images', 3), block)
+    where = rf'datasets\.train{r".dataset" if wrapped else ""}\.type'
+    with pytest.raises(OptionError, match=rf"{where}: expected a name in the registry .* 'MyDataset'"):
         inspect(tmp_path / 'r.parquet')
 
 

@@ -31,8 +31,12 @@ from torch.utils.data import default_collate
 
 from basicsr_ext.__main__ import JOBS
 from basicsr_ext.checks import check_dataset, check_options
+from basicsr_ext.export import build_parser as export_parser
+from basicsr_ext.inspect import build_parser as inspect_parser
 from basicsr_ext.metrics import lpips_metric
 from basicsr_ext.options import OptionLoader, build_parser, complete, load_options, override
+from basicsr_ext.rank import Ranking
+from basicsr_ext.rank_options import parse_rank_options
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
@@ -333,7 +337,8 @@ def test_the_example_of_a_metric_runs(name: str, pictures: Path, monkeypatch: py
     truth = cv2.imread('images/a.png')[:64, :64]
     restored = np.clip(truth.astype(int) + 20, 0, 255).astype(np.uint8)
     for block in opt['val']['metrics'].values():
-        good, bad = (calculate_metric({'img': image, 'img2': truth}, block) for image in (restored, 255 - truth))
+        images = (restored, np.full_like(truth, 128))
+        good, bad = (calculate_metric({'img': image, 'img2': truth}, block) for image in images)
         assert good > bad if block.get('better', 'higher') == 'higher' else good < bad
     lpips_metric.build_lpips.cache_clear()
 
@@ -387,7 +392,12 @@ def types_in(block: Any) -> Iterator[str]:
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
-    assert {'train', 'test', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'demo'} <= folders
+
+
+def job_of(path: Path) -> str:
+    """The job that an option file is for."""
+    return next(job for job in ('rank', 'train', 'test') if job == 'test' or job in load_options(path))
 
 
 def option_id(path: Path) -> str:
@@ -401,7 +411,19 @@ def test_every_type_in_an_option_file_is_known(path: Path) -> None:
     assert set(found) <= known_types()
 
 
-@pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'rank'], ids=option_id)
+def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its datasets should be: checked, and one image of each dataset runs through each network."""
+    opt = load_options(path)
+    assert opt['name'] == path.stem
+    for block in opt['datasets'].values():
+        fill_dataroots(block)
+    levels, settings, _ = parse_rank_options(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0'])
+    for name, level in levels.items():
+        Ranking(name, level, settings).check(decode=True)
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) != 'rank'], ids=option_id)
 def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
     """With pictures where its datasets should be: checked, its datasets built, its weights load strictly."""
     opt = load_options(path)
@@ -410,7 +432,7 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
         fill_dataroots(block)
         make_manifests(block)
     for key, value in opt['path'].items():
-        if key.startswith('pretrain_network') and value is not None:
+        if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
             assert not os.path.isabs(value)
             Path(value).parent.mkdir(parents=True, exist_ok=True)
             torch.save(build_network(opt[key.removeprefix('pretrain_')]).state_dict(), value)
@@ -483,7 +505,9 @@ def commands() -> list[list[str]]:
     """The words of every command of ours in the README's shell blocks and in its inline code."""
     text = '\n'.join(fenced('bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
     lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
-    lines += re.findall(r'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:train|test) [^`\n]*)`', readme())
+    lines += re.findall(
+        r'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:train|test|rank|inspect|export) [^`\n]*)`', readme()
+    )
     words = [shlex.split(line, comments=True) for line in lines if re.search(r'basicsr[-_]ext\b|bash scripts/', line)]
     return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]
 
@@ -519,13 +543,16 @@ def test_a_script_of_the_readme_exists(command: list[str]) -> None:
 def test_a_command_of_the_readme_is_understood(command: list[str]) -> None:
     _, job, *arguments = command
     assert job in JOBS
-    args = build_parser(job).parse_args(arguments)
+    parsers = {'inspect': inspect_parser, 'export': export_parser}
+    args = parsers[job]().parse_args(arguments) if job in parsers else build_parser(job).parse_args(arguments)
+    if job in parsers:
+        return
     if args.opt in ('FILE', '...'):
         return
     opt = load_options(REPOSITORY / args.opt)
     for assignment in args.set:
         override(opt, assignment)
-    assert ('train' in opt) == (job == 'train')
+    assert job_of(REPOSITORY / args.opt) == job
 
 
 def test_every_path_in_the_readme_exists() -> None:

@@ -1,13 +1,14 @@
 """Which images a dataset has, without decoding them: what a manifest is compared with."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.image_files import header_size
+from basicsr_ext.data.image_files import header_size, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import StockDataset, WrapperDataset, innermost
 from basicsr_ext.errors import DataError
@@ -21,19 +22,32 @@ def inventory(dataset: SampleDataset) -> list[Item]:
         dataset: one of ours or BasicSR's with `paths`, also inside wrappers.
 
     Raises:
-        DataError: a dataset that does not tell its files.
+        DataError: a dataset that does not tell its files, or names two alike.
     """
+    items = _items(dataset)
+    times = Counter(item.name for item in items)
+    refuse_if_any(
+        [item.path for item in items if times[item.name] > 1],
+        'image names that differ, not counting their endings',
+        'Rename or remove one of each pair.',
+        f'dataset {dataset.opt.get("name")}',
+    )
+    return items
+
+
+def _items(dataset: SampleDataset) -> list[Item]:
     if isinstance(dataset, WrapperDataset):
-        return [items[index] for items in [inventory(dataset.dataset)] for index in dataset.indices()]
+        inner = _items(dataset.dataset)
+        return [inner[index] for index in dataset.indices()]
     if isinstance(dataset, StockDataset):
-        return inventory(dataset.dataset)
+        return _items(dataset.dataset)
     if isinstance(dataset, DegradationDataset):
         names = (name.replace(os.sep, '/') for name in dataset.files.names)
         return [Item(name, *dataset.files.size(index)) for index, name in enumerate(names)]
-    return _stock_inventory(dataset)
+    return _stock_items(dataset)
 
 
-def _stock_inventory(dataset: Any) -> list[Item]:
+def _stock_items(dataset: Any) -> list[Item]:
     opt, kind = dataset.opt, type(dataset).__name__
     entries = getattr(dataset, 'paths', None)
     if not isinstance(entries, Sequence) or len(entries) != len(dataset):
@@ -43,11 +57,16 @@ def _stock_inventory(dataset: Any) -> list[Item]:
         )
     key, root = ('gt', opt['dataroot_gt']) if opt.get('dataroot_gt') else ('lq', opt.get('dataroot_lq'))
     paths = [entry[f'{key}_path'] if isinstance(entry, dict) else entry for entry in entries]
-    if (opt.get('io_backend') or {}).get('type') == 'lmdb':
+    if _is_lmdb(root):
         sizes = _sizes_in_lmdb(Path(os.path.expanduser(root), 'meta_info.txt'))
         return [Item(path, *sizes[path]) for path in paths]
     root = os.path.expanduser(root)
     return [Item(os.path.relpath(path, root).replace(os.sep, '/'), *header_size(path, path)) for path in paths]
+
+
+def _is_lmdb(root: str) -> bool:
+    """By the name, which BasicSR demands of an LMDB; `io_backend.type` is gone once BasicSR has read a sample."""
+    return root.rstrip('/').endswith('.lmdb')
 
 
 def _sizes_in_lmdb(index: Path) -> dict[str, tuple[int, int]]:
@@ -64,8 +83,8 @@ def content_digest(dataset: SampleDataset) -> str:
     """A digest of the bytes of all files of a dataset that `inventory` accepts."""
     reader: Any = innermost(dataset)
     digest = blake2b(digest_size=16)
-    if (reader.opt.get('io_backend') or {}).get('type') == 'lmdb':
-        roots = [reader.opt[key] for key in ('dataroot_gt', 'dataroot_lq') if reader.opt.get(key)]
+    roots = [reader.opt[key] for key in ('dataroot_gt', 'dataroot_lq') if reader.opt.get(key)]
+    if _is_lmdb(roots[0]):
         files = [os.path.join(os.path.expanduser(root), 'data.mdb') for root in roots]
     elif isinstance(reader, DegradationDataset):
         files = [reader.files.path(index) for index in range(len(reader))]

@@ -161,7 +161,11 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     metadata = table.schema.metadata or {}
     if KEY not in metadata or 'path' not in table.column_names:
         raise DataError(f'manifest {path}: expected a header and a column path, got another Parquet file. {advice}')
-    manifest = Manifest(json.loads(metadata[KEY]), table.to_pydict(), os.fspath(path))
+    try:
+        header = json.loads(metadata[KEY])
+    except ValueError as error:
+        raise DataError(f'manifest {path}: expected a header in JSON, got {error}. {advice}') from error
+    manifest = Manifest(header, table.to_pydict(), os.fspath(path))
     _refuse_foreign_paths(manifest)
     if manifest.header.get('fingerprint') != fingerprint(manifest.items()):
         raise DataError(f'manifest {path}: expected the rows that were written, got others. {advice}')

@@ -114,6 +114,7 @@ def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
         _show_in_square(example, group.example.pixels)
         example.set_title(group.title, color=COLOURS[group.name], weight='bold')
         example.set_xlabel(group.example.label)
+        example.spines[:].set_visible(False)
         for axis, spectrum in ((own, group.spectrum), (mean, group.mean_spectrum)):
             drawn = axis.imshow(
                 spectrum, cmap='magma', vmin=0, vmax=BRIGHTEST, aspect='auto', extent=(-0.5, 0.5, 0.5, -0.5)

@@ -15,7 +15,7 @@ def spectrum_picture(image: np.ndarray) -> np.ndarray:
 
     After Fig. 6 and Table 6 of the influence paper, which tells neither the scale of the magnitudes nor the size of
     the centre. Reading chosen, with `CENTRE`: 8-bit levels, and stretched as a picture is for display. The means over
-    400 images of BSD500 are then 0.38 (`hfapi`) and 0.024 (`lfapi`), beside the paper's 0.36 to 0.39 and 0.024 to
+    the 400 images of BSD400 are then 0.38 (`hfapi`) and 0.024 (`lfapi`), beside the paper's 0.36 to 0.39 and 0.024 to
     0.028 for its subsets; an image in [0, 1] instead would have 0.19 and 0.017.
 
     Args:
@@ -64,7 +64,7 @@ def hfapi(spectrum: np.ndarray, side: float = CENTRE) -> float:
         spectrum: of `spectrum_picture`.
         side: of the centre square, relative to the sides of the picture.
     """
-    return float(np.where(centre_square(*spectrum.shape, side=side), 0, spectrum).mean())
+    return float(np.where(_centre(spectrum, side), 0, spectrum).mean())
 
 
 def lfapi(spectrum: np.ndarray, side: float = CENTRE) -> float:
@@ -74,4 +74,9 @@ def lfapi(spectrum: np.ndarray, side: float = CENTRE) -> float:
         spectrum: of `spectrum_picture`.
         side: of the centre square, relative to the sides of the picture.
     """
-    return float(np.where(centre_square(*spectrum.shape, side=side), spectrum, 0).mean())
+    return float(np.where(_centre(spectrum, side), spectrum, 0).mean())
+
+
+def _centre(spectrum: np.ndarray, side: float) -> np.ndarray:
+    height, width = spectrum.shape
+    return centre_square(height, width, side)

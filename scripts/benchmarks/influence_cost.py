@@ -5,11 +5,11 @@
 An epoch is one forward and backward pass over all training images. It is measured on the same images and in turn with
 what it is compared with. IRCNN, grey images, sigma 25, L1 loss, default settings of the ranking.
 
-The parts of our ranking are measured on `--images` images and added up for the whole folder; `--full` also measures the
-whole. kronfluence and dattri (see peers.py) are measured on two small numbers of images and the line through them is
-followed to the whole folder: what they do is linear in the number of images, but for kronfluence's eigendecompositions,
-which are the constant of that line. dattri needs the graph of the Hessian of all images in memory at once, which the line
-does not show. Their test images are the middle 180 x 180 pixels, ours are whole.
+The parts of our ranking are measured on `--images` images and added up for the whole folder; `--full` also measures
+the whole. kronfluence and dattri (see peers.py) are measured on two small numbers of images and the line through them
+is followed to the whole folder: what they do is linear in the number of images, but for kronfluence's
+eigendecompositions, which are the constant of that line. dattri needs the graph of the Hessian of all images in memory
+at once, which the line does not show. Their test images are the middle 180 x 180 pixels, ours are whole.
 
 `--agreement` instead ranks the whole folder twice, with curvature products on 40 images and on all, and prints
 Spearman's correlation. It takes hours; stopped, it continues from the folder `--state`.
@@ -42,6 +42,7 @@ from basicsr_ext.selection.settings import RankSettings
 EPOCH = 'forward + backward (an epoch)'
 SCORING = 'scoring, forward mode'
 PRODUCT = 'Gauss-Newton product'
+Work = Callable[[int], object]  # on so many images
 PEER_IMAGES = {'kronfluence': (4, 12), 'dattri': (2, 4)}
 
 
@@ -106,9 +107,7 @@ def print_agreement(train: Any, test: Any, derivatives: Derivatives, state: Path
     print(f'curvature of {number} images against {len(train)}: Spearman {spearmanr(*rankings)[0]:.4f}')
 
 
-def print_peer(
-    name: str, run: Callable[[int], object], epoch: Callable[[int], object], whole: int, rounds: int
-) -> None:
+def print_peer(name: str, run: Work, epoch: Work, whole: int, rounds: int) -> None:
     """Epochs of a peer for the whole folder by the line through two small numbers of images."""
     if not peers.installed(name):
         print(f'{name:<14}not installed, see peers.py')

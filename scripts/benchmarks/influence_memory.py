@@ -3,8 +3,8 @@
     python scripts/benchmarks/influence_memory.py
 
 Ranks random images of 96 x 96 pixels, made when they are asked for, by IRCNN with random weights and the default
-settings, except that the curvature is that of 8 images and takes 4 products, which saves time and no memory that depends on
-the number of images. Exit code 1 if 400 images take more than 1.15 times the memory of 50.
+settings, except that the curvature is that of 8 images and takes 4 products, which saves time; no memory that depends
+on the number of images is saved by that. Exit code 1 if 400 images take more than 1.15 times the memory of 50.
 """
 
 import argparse

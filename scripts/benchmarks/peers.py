@@ -34,10 +34,10 @@ def kronfluence_scores(
 ) -> np.ndarray:
     """EK-FAC (Grosse et al., 2023) by kronfluence: `fit_all_factors`, then pairwise scores.
 
-    As in kronfluence's example of regression, losses are sums over the pixels and the Fisher matrix is the true one: its
-    targets are the outputs plus noise of variance 1/2. All convolutions are tracked, dilated ones too: kronfluence
+    As in kronfluence's example of regression, losses are sums over the pixels and the Fisher matrix is the true one:
+    its targets are the outputs plus noise of variance 1/2. All convolutions are tracked, dilated ones too: kronfluence
     unfolds their inputs with the dilation. The gradients of the test images are added up first
-    (`aggregate_query_gradients`), which costs one pass over the training images instead of one a test image.
+    (`aggregate_query_gradients`), so that scores cost one product a training image instead of one a pair.
 
     Args:
         net: built of nn.Conv2d and layers without parameters.
@@ -85,7 +85,7 @@ def kronfluence_scores(
 
 
 def dattri_cg_scores(
-    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], max_iter: int = 20, batch_size: int = 12
+    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], max_iter: int = 20
 ) -> np.ndarray:
     """Conjugate gradients with the exact Hessian by dattri's `IFAttributorCG`.
 
@@ -99,7 +99,6 @@ def dattri_cg_scores(
         train, test: pairs of images.
         dampings: absolute `regularization`s.
         max_iter: products, after a first one.
-        batch_size: training images whose gradients are computed together.
 
     Returns:
         (images, dampings).
