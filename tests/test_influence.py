@@ -442,6 +442,15 @@ def test_finished_notes_and_states_are_used_again(tmp_path: Path, monkeypatch) -
     assert np.array_equal(make_engine(net, train, test, tmp_path, iterations=3).scores(), expected)
 
 
+def test_notes_of_a_killed_run_are_on_disk(tmp_path: Path) -> None:
+    killed = ScoreNotes(tmp_path, 0)
+    killed.write(0, [[1.0], [2.0]])
+    other = ScoreNotes(tmp_path, 1)
+    assert other.known == {0: [[1.0], [2.0]]}
+    other.close()
+    killed.close()
+
+
 def test_notes_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
     notes = ScoreNotes(tmp_path, 0)
     notes.write(0, [[0.1, 1e-300], [2.0, 3.0]])

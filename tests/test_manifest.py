@@ -187,14 +187,6 @@ def test_long_lists_of_images_are_shortened(tmp_path: Path) -> None:
         manifest.rows_of([*ITEMS, *more], 'train')
 
 
-def test_images_that_differ_only_by_ending_are_refused(tmp_path: Path) -> None:
-    """In an LMDB they would be one image: their rows cannot be told apart."""
-    twins = [Item('a.png', 8, 8), Item('a.jpg', 8, 8)]
-    with pytest.raises(DataError, match=r'a\.png.*a\.jpg|a\.jpg.*a\.png'):
-        manifest = read_manifest(write(tmp_path / 'ranking.parquet', twins, score=[1.0, 2.0]))
-        manifest.rows_of(twins, 'train')
-
-
 # ---- names and fingerprint ----
 
 

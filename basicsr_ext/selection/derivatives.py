@@ -52,7 +52,7 @@ class Derivatives:
     def gradient(self, batch: Batch, loss: ImageLoss) -> Tensor:
         """The gradient of the weighted sum of losses."""
         total = (loss(self._output(batch.lq, self.parameters), batch.gt) * batch.weights).sum()
-        return self._flat(torch.autograd.grad(total, self.parameters))
+        return self._gradients(total)
 
     def gauss_newton_product(self, batch: Batch, vector: Tensor) -> Tensor:
         """sum_i w_i J_i^T D_i J_i v / pixels, with the Jacobian J of the output and D = 1 where the smooth loss is
@@ -60,19 +60,17 @@ class Derivatives:
         output, moved = self._jvp(batch.lq, vector)
         curved = (output.detach() - batch.gt).abs() < 1
         weights = batch.weights / batch.gt[0].numel()
-        cotangent = moved.float() * curved * weights[:, None, None, None]
-        return self._flat(torch.autograd.grad(output, self.parameters, cotangent.to(output.dtype)))
+        return self._gradients(output, moved * curved * weights[:, None, None, None])
 
     def hessian_product(self, batch: Batch, vector: Tensor) -> Tensor:
         """The exact Hessian of the weighted sum of smooth losses times a vector."""
         if not self.forward_mode:
             total = (smooth_loss(self._output(batch.lq, self.parameters), batch.gt) * batch.weights).sum()
-            gradient = self._flat(torch.autograd.grad(total, self.parameters, create_graph=True))
-            return self._flat(torch.autograd.grad(gradient @ vector, self.parameters))
+            return self._gradients(self._gradients(total, create_graph=True) @ vector)
         with forward_ad.dual_level():
             duals = self._duals([parameter.detach().requires_grad_() for parameter in self.parameters], vector)
             total = (smooth_loss(self._output(batch.lq, duals), batch.gt) * batch.weights).sum()
-            gradients = torch.autograd.grad(total, duals)
+            gradients = torch.autograd.grad(total, duals, materialize_grads=True)
             tangents = [forward_ad.unpack_dual(gradient).tangent for gradient in gradients]
             zeros = (torch.zeros_like(parameter) for parameter in self.parameters)
             return self._flat([zero if t is None else t for t, zero in zip(tangents, zeros, strict=True)]).detach()
@@ -149,12 +147,19 @@ class Derivatives:
         output = self._output(lq, self.parameters)
         # J v is the derivative of u -> (J^T u) v, which is linear in u (Townsend, 2017).
         dummy = torch.zeros_like(output, requires_grad=True)
-        pulled = self._flat(torch.autograd.grad(output, self.parameters, dummy, create_graph=True))
+        pulled = self._gradients(output, dummy, create_graph=True)
         return output, torch.autograd.grad(pulled @ vector, dummy, retain_graph=True)[0]
 
     def _duals(self, parameters: Sequence[Tensor], vector: Tensor) -> list[Tensor]:
         tangents = vector.split([parameter.numel() for parameter in parameters])
         return [forward_ad.make_dual(p, t.view_as(p).to(p.dtype)) for p, t in zip(parameters, tangents, strict=True)]
+
+    def _gradients(self, output: Tensor, cotangent: Tensor | None = None, create_graph: bool = False) -> Tensor:
+        """Backward to the parameters; zero for those that the output does not depend on."""
+        gradients = torch.autograd.grad(
+            output, self.parameters, cotangent, create_graph=create_graph, materialize_grads=True
+        )
+        return self._flat(gradients)
 
     @staticmethod
     def _flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -59,6 +59,9 @@ def lanczos(product: Product, vector: Tensor, steps: int, saved: SavedState) -> 
         vector: v, (P,), not zero.
         steps: number of products K; fewer where the space is exhausted before.
         saved: where the state is kept.
+
+    Raises:
+        DivergenceError: a product is not finite.
     """
     norm = vector.norm().item()
     state = saved.load() or {'basis': [vector / norm], 'diagonal': [], 'side': []}
@@ -67,6 +70,11 @@ def lanczos(product: Product, vector: Tensor, steps: int, saved: SavedState) -> 
     side: list[float] = state['side']
     for number in range(len(diagonal), min(steps, len(vector))):
         image = product(basis[-1], number)
+        if not torch.isfinite(image).all():
+            raise DivergenceError(
+                f'curvature product {number + 1}: expected finite values, got others. Set rank.precision: float32, or '
+                'look for damaged images or weights.'
+            )
         diagonal.append(_dot(image, basis[-1]))
         for _ in range(2):  # once is not orthogonal to rounding, twice is (Parlett, The Symmetric Eigenvalue Problem)
             for row in basis:

@@ -165,6 +165,8 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         header = json.loads(metadata[KEY])
     except ValueError as error:
         raise DataError(f'manifest {path}: expected a header in JSON, got {error}. {advice}') from error
+    if not isinstance(header, dict):
+        raise DataError(f'manifest {path}: expected a header of names and values, got {header!r}. {advice}')
     manifest = Manifest(header, table.to_pydict(), os.fspath(path))
     _refuse_foreign_paths(manifest)
     if manifest.header.get('fingerprint') != fingerprint(manifest.items()):

@@ -8,8 +8,9 @@ what it is compared with. IRCNN, grey images, sigma 25, L1 loss, default setting
 The parts of our ranking are measured on `--images` images and added up for the whole folder; `--full` also measures
 the whole. kronfluence and dattri (see peers.py) are measured on two small numbers of images and the line through them
 is followed to the whole folder: what they do is linear in the number of images, but for kronfluence's
-eigendecompositions, which are the constant of that line. dattri needs the graph of the Hessian of all images in memory
-at once, which the line does not show. Their test images are the middle 180 x 180 pixels, ours are whole.
+eigendecompositions, which are the constant of that line. dattri holds the graph of the Hessian of all images in memory
+at once, 3 GB an image of 180 x 180 pixels. The line does not show that, and dattri's images here are the middle 90 x 90
+pixels, also in its epoch. The peers' test images are cut to the same size, ours are whole.
 
 `--agreement` instead ranks the whole folder twice, with curvature products on 40 images and on all, and prints
 Spearman's correlation. It takes hours; stopped, it continues from the folder `--state`.
@@ -31,6 +32,7 @@ import peers
 import torch
 from alternate import alternate, median_ratio, print_table
 from denoising import l1_loss, seconds
+from retraining import Crops
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -42,8 +44,8 @@ from basicsr_ext.selection.settings import RankSettings
 EPOCH = 'forward + backward (an epoch)'
 SCORING = 'scoring, forward mode'
 PRODUCT = 'Gauss-Newton product'
-Work = Callable[[int], object]  # on so many images
 PEER_IMAGES = {'kronfluence': (4, 12), 'dattri': (2, 4)}
+PEER_SIZE = {'kronfluence': 180, 'dattri': 90}
 
 
 def parts(train: Any, derivatives: Derivatives, images: int, rounds: int) -> dict[str, list[float]]:
@@ -107,46 +109,46 @@ def print_agreement(train: Any, test: Any, derivatives: Derivatives, state: Path
     print(f'curvature of {number} images against {len(train)}: Spearman {spearmanr(*rankings)[0]:.4f}')
 
 
-def print_peer(name: str, run: Work, epoch: Work, whole: int, rounds: int) -> None:
-    """Epochs of a peer for the whole folder by the line through two small numbers of images."""
-    if not peers.installed(name):
-        print(f'{name:<14}not installed, see peers.py')
-        return
+def peer_epochs(name: str, train: Crops, test: Crops, net: nn.Module, whole: int, rounds: int) -> tuple[float, float]:
+    """Epochs that a peer takes for the larger of its two numbers of images, and for the whole folder by the line."""
+
+    def epoch(size: int) -> None:
+        for rows in torch.arange(size).split(RankSettings().batch_size):
+            output = net(train[rows].lq.contiguous(memory_format=torch.channels_last))
+            torch.autograd.grad(l1_loss(output, train[rows].gt).sum(), list(net.parameters()))
+
+    def peer(size: int) -> None:
+        images, l1 = train[torch.arange(size)], nn.functional.l1_loss
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            if name == 'kronfluence':
+                peers.kronfluence_scores(net, images, test, [0], l1, Path(folder), RankSettings().batch_size)
+            else:
+                peers.dattri_cg_scores(net, images, test, [1], l1)
+
     few, more = PEER_IMAGES[name]
-    variants = {
-        f'{what} {size}': seconds(lambda work=work, size=size: work(size))  # type: ignore[misc]
-        for size in (few, more)
-        for what, work in (('peer', run), ('epoch', epoch))
-    }
-    measured = alternate(variants, rounds)
-    first, second = (statistics.median(measured[f'peer {size}']) for size in (few, more))
+    measured = alternate(
+        {
+            'few': seconds(lambda: peer(few)),
+            'more': seconds(lambda: peer(more)),
+            EPOCH: seconds(lambda: epoch(more)),
+        },
+        rounds,
+    )
+    first, second, unit = (statistics.median(measured[key]) for key in ('few', 'more', EPOCH))
     total = second + (second - first) / (more - few) * (whole - more)
-    image = statistics.median(measured[f'epoch {more}']) / more
-    ratio = median_ratio(measured, f'peer {more}', f'epoch {more}')
-    print(f'{name:<14}{ratio:8.1f} epochs of {more} images, {total / whole / image:8.1f} of {whole}', flush=True)
+    return second / unit, total / (unit / more * whole)
 
 
 def print_peers(train: Any, test: Any, net: nn.Module, rounds: int) -> None:
     """kronfluence's factors and scores, dattri's 20 products and scores."""
-    crops = denoising.middles(train, max(max(sizes) for sizes in PEER_IMAGES.values()))
-    test_crops = denoising.middles(test, len(test))
-
-    def epoch(size: int) -> None:
-        for rows in torch.arange(size).split(RankSettings().batch_size):
-            output = net(crops[rows].lq.contiguous(memory_format=torch.channels_last))
-            torch.autograd.grad(l1_loss(output, crops[rows].gt).sum(), list(net.parameters()))
-
-    def kronfluence(size: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            peers.kronfluence_scores(net, crops[torch.arange(size)], test_crops, [0], Path(folder), 2)
-
-    def dattri(size: int) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):
-            peers.dattri_cg_scores(net, crops[torch.arange(size)], test_crops, [1])
-
-    print(f'peers, default dampings, {rounds} rounds')
-    print_peer('kronfluence', kronfluence, epoch, len(train), rounds)
-    print_peer('dattri', dattri, epoch, len(train), rounds)
+    for name, (_, more) in PEER_IMAGES.items():
+        if not peers.installed(name):
+            print(f'{name:<12}not installed, see peers.py')
+            continue
+        size = PEER_SIZE[name]
+        crops = denoising.middles(train, more, size), denoising.middles(test, len(test), size)
+        there, whole = peer_epochs(name, *crops, net, len(train), rounds)
+        print(f'{name:<12}{there:7.1f} epochs of {more} images, {whole:7.1f} of {len(train)}', flush=True)
 
 
 def main() -> int:
@@ -170,7 +172,7 @@ def main() -> int:
     )
     derivatives = Derivatives(net, bfloat16=args.precision == 'bfloat16')
     if args.agreement:
-        print_agreement(train, test, derivatives, args.state)
+        print_agreement(train, test, derivatives, args.state / f'{args.weights.stem}_{args.precision}')
         return 0
     print_ours(train, test, derivatives, args)
     if args.peer_rounds:

@@ -1,10 +1,10 @@
-"""Influence by other libraries on the same data: predicted rise of the mean L1 test loss without each training image.
+"""Influence by other libraries on the same data: predicted rise of the mean test loss without each training image.
 
     pip install --no-deps kronfluence dattri && pip install accelerate einconv opt-einsum
 
-Both functions take and give the same, positive means the image helps, and the scale is the library's own. The gradients
-that are multiplied are those of the L1 loss; the curvature is that of the squared error, because that of L1 is zero
-almost everywhere.
+Both functions take and give the same, positive means the image helps, and the scale is the library's own. The curvature
+is that of the squared error, because that of L1 is zero almost everywhere; the gradients that are multiplied are those
+of a loss of choice.
 """
 
 import copy
@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-Scores = Callable[..., np.ndarray]
+Loss = Callable[[Tensor, Tensor], Tensor]  # mean over everything, as functional.l1_loss
 
 
 def installed(name: str) -> bool:
@@ -29,8 +29,19 @@ def installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+def half_square(output: Tensor, gt: Tensor) -> Tensor:
+    """Half the mean squared error."""
+    return functional.mse_loss(output, gt) / 2
+
+
 def kronfluence_scores(
-    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], folder: Path, batch_size: int = 12
+    net: nn.Module,
+    train: Crops,
+    test: Crops,
+    dampings: Sequence[float],
+    loss: Loss,
+    folder: Path,
+    batch_size: int = 12,
 ) -> np.ndarray:
     """EK-FAC (Grosse et al., 2023) by kronfluence: `fit_all_factors`, then pairwise scores.
 
@@ -43,6 +54,7 @@ def kronfluence_scores(
         net: built of nn.Conv2d and layers without parameters.
         train, test: pairs of images.
         dampings: absolute; 0 stands for kronfluence's heuristic, 0.1 of the mean eigenvalue of each layer.
+        loss: whose gradients are multiplied.
         folder: for its files; has to be empty.
         batch_size: images computed together.
 
@@ -58,7 +70,7 @@ def kronfluence_scores(
             lq, gt = batch
             output = model(lq)
             if not sample:
-                return (output - gt).abs().sum()
+                return loss(output, gt) * output.numel()
             return functional.mse_loss(output, torch.normal(output.detach(), 0.5**0.5), reduction='sum')
 
         def compute_measurement(self, batch: Any, model: nn.Module) -> Tensor:
@@ -68,7 +80,9 @@ def kronfluence_scores(
     model = prepare_model(copy.deepcopy(net), task)
     analyzer = Analyzer('peer', model, task, cpu=True, log_level=40, disable_tqdm=True, output_dir=str(folder))
     train_set, test_set = TensorDataset(train.lq, train.gt), TensorDataset(test.lq, test.gt)
-    analyzer.fit_all_factors('ekfac', train_set, batch_size, factor_args=FactorArguments('ekfac'))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        analyzer.fit_all_factors('ekfac', train_set, batch_size, factor_args=FactorArguments('ekfac'))
     columns = []
     for damping in dampings:
         analyzer.compute_pairwise_scores(
@@ -85,19 +99,19 @@ def kronfluence_scores(
 
 
 def dattri_cg_scores(
-    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], max_iter: int = 20
+    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], loss: Loss, max_iter: int = 20
 ) -> np.ndarray:
     """Conjugate gradients with the exact Hessian by dattri's `IFAttributorCG`.
 
-    Its loss is the squared error / 2 and its target the L1 loss of all test images together, one solution instead of
-    one a test image. The Hessian is that of all training images at once, as dattri recommends. `IFAttributorCG` would
-    multiply gradients of the loss of its Hessian; they are replaced by those of L1, which gives better rankings of our
-    truth.
+    Its loss is the squared error / 2 and its target the loss of all test images together, one solution instead of one a
+    test image. The Hessian is that of all training images at once, as dattri recommends. `IFAttributorCG` itself
+    multiplies gradients of the loss of its Hessian with those of the target; here both are gradients of the target.
 
     Args:
         net: any that torch.func can differentiate.
         train, test: pairs of images.
         dampings: absolute `regularization`s.
+        loss: whose gradients are multiplied.
         max_iter: products, after a first one.
 
     Returns:
@@ -106,26 +120,23 @@ def dattri_cg_scores(
     from dattri.algorithm import IFAttributorCG
     from dattri.task import AttributionTask
 
-    def error(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
-        lq, gt = (images.flatten(0, -4) for images in data)
-        return functional_call(net, parameters, (lq,)) - gt
+    def measured(loss: Loss) -> Callable[[dict[str, Tensor], tuple[Tensor, Tensor]], Tensor]:
+        def function(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
+            lq, gt = (images.flatten(0, -4) for images in data)
+            return loss(functional_call(net, parameters, (lq,)), gt)
 
-    def loss(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
-        return error(parameters, data).square().mean() / 2
+        return function
 
-    def target(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
-        return error(parameters, data).abs().mean()
-
-    class WithL1Gradients(IFAttributorCG):
+    class WithGradientsOfTarget(IFAttributorCG):
         def generate_train_rep(self, ckpt_idx: int, data: tuple[Tensor, ...]) -> Tensor:
             return self.generate_test_rep(ckpt_idx, data)
 
     train_set = TensorDataset(train.lq, train.gt)
     whole_test_set = DataLoader(TensorDataset(test.lq[None], test.gt[None]))
-    task = AttributionTask(loss, net, net.state_dict(), target)
+    task = AttributionTask(measured(half_square), net, net.state_dict(), measured(loss))
     columns = []
     for damping in dampings:
-        attributor = WithL1Gradients(task, max_iter=max_iter, regularization=damping)
+        attributor = WithGradientsOfTarget(task, max_iter=max_iter, regularization=damping)
         attributor.cache(DataLoader(train_set, batch_size=len(train_set)))
         columns.append(attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)[:, 0])
     return torch.stack(columns, 1).detach().double().numpy()
