@@ -10,7 +10,7 @@ import yaml
 
 import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 from basicsr_ext.errors import BasicsrExtError, OptionError
-from basicsr_ext.options import OptionLoader, load_options, nearest, override, parse_options
+from basicsr_ext.options import OptionLoader, find_file, load_options, nearest, override, parse_options
 
 TRAIN = """
 name: tiny
@@ -382,3 +382,15 @@ def test_wrong_command_line(tmp_path: Path, words: list[str], capsys: pytest.Cap
 def test_option_errors_are_value_errors() -> None:
     assert issubclass(OptionError, BasicsrExtError)
     assert issubclass(OptionError, ValueError)
+
+
+def test_a_file_inside_a_package_is_found(tmp_path: Path) -> None:
+    text = TRAIN.replace('~/weights.pth', 'pkg://basicsr_ext/py.typed')
+    found = Path(parse(tmp_path, text=text)['path']['pretrain_network_g'])
+    assert found.is_file()
+    assert found.parts[-2:] == ('basicsr_ext', 'py.typed')
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="pkg://no_such/a.pth: expected an installed package, got 'no_such'"):
+        find_file('pkg://no_such/a.pth')

@@ -17,8 +17,6 @@ Spearman's correlation. It takes hours; stopped, it continues from the folder `-
 """
 
 import argparse
-import contextlib
-import io
 import statistics
 import sys
 import tempfile
@@ -119,7 +117,7 @@ def peer_epochs(name: str, train: Crops, test: Crops, net: nn.Module, whole: int
 
     def peer(size: int) -> None:
         images, l1 = train[torch.arange(size)], nn.functional.l1_loss
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        with tempfile.TemporaryDirectory() as folder:
             if name == 'kronfluence':
                 peers.kronfluence_scores(net, images, test, [0], l1, Path(folder), RankSettings().batch_size)
             else:

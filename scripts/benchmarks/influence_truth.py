@@ -14,12 +14,9 @@ every peer.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -101,15 +98,13 @@ def exact(net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float]) 
 
 def kronfluence(net: nn.Module, train: Crops, test: Crops, loss: peers.Loss) -> np.ndarray:
     """Scores by EK-FAC."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter('ignore', FutureWarning)
+    with tempfile.TemporaryDirectory() as folder:
         return peers.kronfluence_scores(net, train, test, SUMMED, loss, Path(folder))
 
 
 def dattri(net: nn.Module, train: Crops, test: Crops, loss: peers.Loss) -> np.ndarray:
-    """Scores by conjugate gradients, without the progress bars."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        return peers.dattri_cg_scores(net, train, test, ABSOLUTE, loss)
+    """Scores by conjugate gradients."""
+    return peers.dattri_cg_scores(net, train, test, ABSOLUTE, loss)
 
 
 def estimates() -> dict[str, tuple[Scores, Sequence[float | None]]]:
@@ -158,7 +153,7 @@ def evaluate(scores: np.ndarray, dampings: Sequence[float | None], losses: np.nd
     """
     ensemble = (scores / scores.std(1, keepdims=True)).mean(0)
     lds = np.array([correlation(column, losses.mean(0), halves) for column in ensemble.T])
-    best = int(np.nanargmax(lds))
+    best = int(np.nan_to_num(lds, nan=-2).argmax())
     seeds = [correlation(one[:, best], own, halves) for one, own in zip(scores, losses, strict=True)]
     every = {
         f'{damping:g}': None if np.isnan(value) else float(value)
@@ -199,7 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     retraining.arguments(parser)
     args = parser.parse_args()
-    truth = retraining.experiment(args.train, args.test, args.cache, args.quick)
+    truth = retraining.experiment(args.train, args.test, args.cache, args.quick, args.steps)
     nets, losses = truth.full_networks(), truth.losses()
     agreement = [float(spearmanr(a, b)[0]) for a, b in combinations(losses, 2)]
     print(

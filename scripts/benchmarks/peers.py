@@ -7,8 +7,11 @@ is that of the squared error, because that of L1 is zero almost everywhere; the 
 of a loss of choice.
 """
 
+import contextlib
 import copy
 import importlib.util
+import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,21 +83,22 @@ def kronfluence_scores(
     model = prepare_model(copy.deepcopy(net), task)
     analyzer = Analyzer('peer', model, task, cpu=True, log_level=40, disable_tqdm=True, output_dir=str(folder))
     train_set, test_set = TensorDataset(train.lq, train.gt), TensorDataset(test.lq, test.gt)
-    with torch.random.fork_rng([]):
+    columns = []
+    with torch.random.fork_rng([]), warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
         torch.manual_seed(0)
         analyzer.fit_all_factors('ekfac', train_set, batch_size, factor_args=FactorArguments('ekfac'))
-    columns = []
-    for damping in dampings:
-        analyzer.compute_pairwise_scores(
-            f'damping_{damping:g}',
-            'ekfac',
-            test_set,
-            train_set,
-            per_device_query_batch_size=batch_size,
-            per_device_train_batch_size=batch_size,
-            score_args=ScoreArguments(damping_factor=damping or None, aggregate_query_gradients=True),
-        )
-        columns.append(analyzer.load_pairwise_scores(f'damping_{damping:g}')['all_modules'][0].double().numpy())
+        for damping in dampings:
+            analyzer.compute_pairwise_scores(
+                f'damping_{damping:g}',
+                'ekfac',
+                test_set,
+                train_set,
+                per_device_query_batch_size=batch_size,
+                per_device_train_batch_size=batch_size,
+                score_args=ScoreArguments(damping_factor=damping or None, aggregate_query_gradients=True),
+            )
+            columns.append(analyzer.load_pairwise_scores(f'damping_{damping:g}')['all_modules'][0].double().numpy())
     return np.stack(columns, 1)
 
 
@@ -138,5 +142,7 @@ def dattri_cg_scores(
     for damping in dampings:
         attributor = WithGradientsOfTarget(task, max_iter=max_iter, regularization=damping)
         attributor.cache(DataLoader(train_set, batch_size=len(train_set)))
-        columns.append(attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)[:, 0])
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+            scores = attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)
+        columns.append(scores[:, 0])
     return torch.stack(columns, 1).detach().double().numpy()

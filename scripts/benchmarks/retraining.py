@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from basicsr_ext.files import atomic_open
+
 DILATIONS = (1, 2, 2, 1)
 CHANNELS = 16
 SIGMA = 25 / 255
+STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -113,37 +116,35 @@ class Experiment:
 
     def full_networks(self) -> list[TinyDenoiser]:
         """A network a seed, trained on all crops: what influence is computed at."""
-        nets = []
-        for seed in range(self.seeds):
-            path = self.cache / f'full_{seed}.pth'
-            net = TinyDenoiser(seed)
-            if not path.is_file():
-                torch.save(train(self.train, seed, self.steps).state_dict(), path)
-            net.load_state_dict(torch.load(path, weights_only=True))
-            nets.append(net)
-        return nets
+        return [self._network(self.cache / f'full_{seed}.pth', self.train, seed) for seed in range(self.seeds)]
+
+    def _network(self, path: Path, crops: Crops, seed: int) -> TinyDenoiser:
+        net = TinyDenoiser(seed)
+        if not path.is_file():
+            with atomic_open(path) as file:
+                torch.save(train(crops, seed, self.steps).state_dict(), file)
+        net.load_state_dict(torch.load(path, weights_only=True))
+        return net
 
     def losses(self) -> np.ndarray:
         """Test loss of every retraining, (seeds, halves); what is cached is not done again."""
         losses = np.empty((self.seeds, len(self.halves)))
         jobs = [(half, seed) for half in range(len(self.halves)) for seed in range(self.seeds)]
         for half, seed in tqdm(jobs, 'Retraining on halves', disable=None):
-            path = self.cache / f'half_{half:03d}_{seed}.txt'
-            if not path.is_file():
-                net = train(self.train[torch.from_numpy(self.halves[half])], seed, self.steps)
-                path.write_text(repr(test_loss(net, self.test)))
-            losses[seed, half] = float(path.read_text())
+            path = self.cache / f'half_{half:03d}_{seed}.pth'
+            rows = torch.from_numpy(self.halves[half])
+            losses[seed, half] = test_loss(self._network(path, self.train[rows], seed), self.test)
         return losses
 
 
-def experiment(train_folder: Path, test_folder: Path, cache: Path, quick: bool) -> Experiment:
-    """100 halves x 3 seeds of 48 crops; `quick`: 24 halves x 2 seeds, fewer steps."""
-    crops, halves, seeds, steps = 48, (24 if quick else 100), (2 if quick else 3), (300 if quick else 1500)
+def experiment(train_folder: Path, test_folder: Path, cache: Path, quick: bool, steps: int = STEPS) -> Experiment:
+    """100 halves x 3 seeds of 48 crops; `quick`: the first 24 halves and 2 seeds of them."""
+    crops, halves, seeds = 48, (24 if quick else 100), (2 if quick else 3)
     rng = np.random.default_rng(1)
     rows = np.stack([np.sort(rng.permutation(crops)[: crops // 2]) for _ in range(halves)])
-    cache = cache / ('quick' if quick else 'full')
+    cache = cache / f'{steps}_steps'
     cache.mkdir(parents=True, exist_ok=True)
-    train_crops, test_crops = read_crops(train_folder, crops, 40, 2), read_crops(test_folder, 12, 96, 3)
+    train_crops, test_crops = read_crops(train_folder, crops, 40, 2), read_crops(test_folder, 12, 180, 4)
     return Experiment(train_crops, test_crops, rows, seeds, steps, cache)
 
 
@@ -152,7 +153,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--train', type=Path, default=Path('datasets/BSD400_gray'), help='folder of grey PNG images')
     parser.add_argument('--test', type=Path, default=Path('datasets/Set12'), help='folder of grey PNG images')
     parser.add_argument('--cache', type=Path, default=Path('results/influence_truth'), help='folder of the retrainings')
-    parser.add_argument('--quick', action='store_true', help='fewer, shorter retrainings')
+    parser.add_argument('--steps', type=int, default=STEPS, help=f'of each training ({STEPS})')
+    parser.add_argument('--quick', action='store_true', help='fewer retrainings')
 
 
 def main() -> int:
@@ -160,7 +162,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     arguments(parser)
     args = parser.parse_args()
-    truth = experiment(args.train, args.test, args.cache, args.quick)
+    truth = experiment(args.train, args.test, args.cache, args.quick, args.steps)
     truth.full_networks()
     truth.losses()
     return 0
