@@ -9,8 +9,8 @@ ensemble, where the scores of each seed's network are divided by their standard 
 are averaged too, and of every seed alone. All estimates are treated alike. Ours is `gauss_newton` with its default
 damping; of everything else the best of several dampings is taken, which nobody can know without the truth.
 
-Writes lds.json and lds.png beside the truth. Exit code 1 if the full truth gives ours less than 0.65 or not more than
-every peer.
+Writes lds.json and lds.png (lds_quick with `--quick`) beside the truth. Exit code 1 if the full truth gives ours less
+than 0.65 or not more than every peer.
 """
 
 import argparse
@@ -185,7 +185,7 @@ def draw(results: dict[str, Result], ceiling: float, path: Path) -> None:
     axes.set_yticks(range(len(results)), results)
     axes.invert_yaxis()
     axes.set_xlabel('LDS of the ensemble (bars) and of single seeds (dots)')
-    axes.legend(loc='lower right')
+    axes.legend(loc='lower center', bbox_to_anchor=(0.5, 1))
     figure.savefig(path, dpi=120, bbox_inches='tight')
 
 
@@ -211,8 +211,9 @@ def main() -> int:
         print_row(name, results[name])
     rows = {name: vars(result) for name, result in results.items()}
     text = json.dumps({'halves': losses.shape[1], 'agreement': agreement, 'estimates': rows}, indent=1)
-    (truth.cache / 'lds.json').write_text(text + '\n')
-    draw(results, float(np.mean(agreement)), truth.cache / 'lds.png')
+    name = 'lds_quick' if args.quick else 'lds'
+    (truth.cache / f'{name}.json').write_text(text + '\n')
+    draw(results, float(np.mean(agreement)), truth.cache / f'{name}.png')
     best_peer = max((result.lds for name, result in results.items() if is_peer(name)), default=-1.0)
     return int(not args.quick and (results[OURS].lds < LEAST or results[OURS].lds <= best_peer))
 
