@@ -42,7 +42,7 @@ def options(root: Path, **rank: Any) -> dict[str, Any]:
         'name': 'small',
         'num_gpu': 0,
         'manual_seed': 3,
-        'rank': {'method': 'influence', 'iterations': 4, 'curvature_images': 5, **rank},
+        'rank': {'grad_loss': {'type': 'L1Loss'}, 'iterations': 4, 'curvature_images': 5, **rank},
         'datasets': {
             'train': {'name': 'train', 'dataroot_gt': str(root / 'train'), **images},
             'test': {'name': 'test', 'dataroot_gt': str(root / 'test'), **images},
@@ -130,7 +130,7 @@ def test_the_header_tells_all_that_made_it(folder: Path) -> None:
     assert header['versions']['torch'] == torch.__version__
     chosen = header['chosen']['']
     assert chosen['curvature_images'] == 5
-    assert chosen['damping'][0] == pytest.approx(1e-4 * chosen['largest_eigenvalue'])
+    assert chosen['damping'][0] == pytest.approx(1e-6 * chosen['largest_eigenvalue'])
 
 
 @pytest.mark.parametrize('method', ['graddot', 'loss', 'random'])

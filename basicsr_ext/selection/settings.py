@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from basicsr_ext.errors import OptionError
 
-AUTO_DAMPING = 1e-4
+AUTO_DAMPING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class RankSettings:
 
     method: Literal['influence', 'graddot', 'loss', 'random'] = 'influence'
     solver: Literal['gauss_newton', 'cg', 'stochastic'] = 'gauss_newton'
-    grad_loss: dict[str, Any] = field(default_factory=lambda: {'type': 'L1Loss'})
+    grad_loss: dict[str, Any] = field(default_factory=lambda: {'type': 'MSELoss'})
     damping: float | Literal['auto'] | list[float] = 'auto'
     iterations: int = 20
     curvature_images: int | None = 40
@@ -57,7 +57,7 @@ class RankSettings:
 
     @property
     def dampings(self) -> list[float]:
-        """Relative dampings. `auto` is 1e-4; the paper's own solver has none."""
+        """Relative dampings. `auto` is 1e-6; the paper's own solver has none."""
         if isinstance(self.damping, list):
             return self.damping
         if self.damping == 'auto':

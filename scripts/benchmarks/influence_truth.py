@@ -93,7 +93,7 @@ def ours(net: nn.Module, train: Crops, test: Crops, settings: RankSettings, loss
 def exact(net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float]) -> np.ndarray:
     """Scores by this package with the exact Hessian, each damping alone, because small ones have no solution."""
     settings = (RankSettings(solver='cg', curvature_images=None, damping=damping) for damping in dampings)
-    return np.concatenate([ours(net, train, test, one, l1_loss) for one in settings], 1)
+    return np.concatenate([ours(net, train, test, one, mse_loss) for one in settings], 1)
 
 
 def kronfluence(net: nn.Module, train: Crops, test: Crops, loss: peers.Loss) -> np.ndarray:
@@ -121,10 +121,10 @@ def estimates() -> dict[str, tuple[Scores, Sequence[float | None]]]:
         for times in (400, 1000)
     }
     return {
-        OURS: by(),
-        'gauss_newton': by(damping=RELATIVE),
-        'gauss_newton, 40 products': by(damping=RELATIVE, iterations=40),
-        'gauss_newton, MSE gradients': by(mse_loss, damping=RELATIVE),
+        OURS: by(mse_loss),
+        'gauss_newton': by(mse_loss, damping=RELATIVE),
+        'gauss_newton, 40 products': by(mse_loss, damping=RELATIVE, iterations=40),
+        'gauss_newton, L1 gradients': by(l1_loss, damping=RELATIVE),
         'cg (exact Hessian)': (partial(exact, dampings=INDEFINITE), INDEFINITE),
         **paper,
         'graddot (TracIn)': by(method='graddot'),
