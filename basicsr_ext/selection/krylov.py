@@ -43,7 +43,8 @@ class Krylov:
         if smallest <= 0:
             raise DivergenceError(
                 f'damping {damping:.3g}: expected H + damping I to be positive definite, got the eigenvalue '
-                f'{smallest:.3g}. Raise rank.damping, or take solver: gauss_newton, whose matrix has no negative ones.'
+                f'{smallest:.3g}. Raise rank.damping. With cg, take solver: gauss_newton, whose matrix has no negative '
+                'eigenvalues; with bfloat16, take float32, which rounds less.'
             )
         start = torch.zeros(len(self.matrix), dtype=torch.float64)
         start[0] = self.norm

@@ -5,7 +5,10 @@ from typing import Any, Literal
 
 from basicsr_ext.errors import OptionError
 
-AUTO_DAMPING = 1e-6
+AUTO_DAMPING = {
+    'float32': 1e-6,
+    'bfloat16': 1e-4,
+}  # above the rounding of a product, relative to the largest eigenvalue
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ class RankSettings:
 
     @property
     def dampings(self) -> list[float]:
-        """Relative dampings. `auto` is 1e-6; the paper's own solver has none."""
+        """Relative dampings. `auto` is 1e-6, in bfloat16 1e-4; the paper's own solver has none."""
         if isinstance(self.damping, list):
             return self.damping
         if self.damping == 'auto':
-            return [0.0 if self.solver == 'stochastic' else AUTO_DAMPING]
+            return [0.0 if self.solver == 'stochastic' else AUTO_DAMPING[self.precision]]
         return [self.damping]

@@ -24,6 +24,11 @@ def l1_loss(output: Tensor, gt: Tensor) -> Tensor:
     return (output - gt).abs().flatten(1).mean(1)
 
 
+def mse_loss(output: Tensor, gt: Tensor) -> Tensor:
+    """The mean squared error of each image, (N,)."""
+    return (output - gt).square().flatten(1).mean(1)
+
+
 def ircnn(weights: Path | None = None) -> nn.Module:
     """IRCNN for grey images, of 64 channels."""
     net: nn.Module = build_network({'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1})

@@ -29,7 +29,7 @@ import numpy as np
 import peers
 import torch
 from alternate import alternate, median_ratio, print_table
-from denoising import l1_loss, seconds
+from denoising import l1_loss, mse_loss, seconds
 from retraining import Crops
 from scipy.stats import spearmanr
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ def parts(train: Any, derivatives: Derivatives, images: int, rounds: int) -> dic
 
     variants = {
         EPOCH: over(derivatives.gradient, l1_loss),
-        SCORING: over(derivatives.directional, l1_loss, vector[None]),
+        SCORING: over(derivatives.directional, mse_loss, vector[None]),
         PRODUCT: over(derivatives.gauss_newton_product, vector),
         'Hessian product': over(derivatives.hessian_product, vector),
     }
@@ -67,9 +67,10 @@ def parts(train: Any, derivatives: Derivatives, images: int, rounds: int) -> dic
 
 def rank(train: Any, test: Any, derivatives: Derivatives, curvature_images: int | None, state: Path) -> np.ndarray:
     """Scores of all training images by the default settings, but for the number of curvature images."""
-    settings = RankSettings(curvature_images=curvature_images)
+    precision = 'bfloat16' if derivatives.bfloat16 else 'float32'
+    settings = RankSettings(curvature_images=curvature_images, precision=precision)
     batches = (ImageBatches(images, settings.batch_size) for images in (train, test))
-    return InfluenceEngine(derivatives, *batches, l1_loss, settings, 0, state).scores()[:, 0]
+    return InfluenceEngine(derivatives, *batches, mse_loss, settings, 0, state).scores()[:, 0]
 
 
 def print_ours(train: Any, test: Any, derivatives: Derivatives, args: argparse.Namespace) -> None:

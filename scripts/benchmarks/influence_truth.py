@@ -28,10 +28,10 @@ import matplotlib
 import numpy as np
 import peers
 import retraining
-from denoising import CropDataset, l1_loss
+from denoising import CropDataset, l1_loss, mse_loss
 from retraining import Crops
 from scipy.stats import spearmanr
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from basicsr_ext.errors import DivergenceError
@@ -72,11 +72,6 @@ class Result:
 def is_peer(name: str) -> bool:
     """Whether an estimate is another library's."""
     return name.startswith(PEERS)
-
-
-def mse_loss(output: Tensor, gt: Tensor) -> Tensor:
-    """The mean over the pixels of each image, (N,)."""
-    return (output - gt).square().flatten(1).mean(1)
 
 
 def ours(net: nn.Module, train: Crops, test: Crops, settings: RankSettings, loss: ImageLoss) -> np.ndarray:
