@@ -133,7 +133,7 @@ def test_negative_eigenvalue_is_an_error(tmp_path: Path) -> None:
     krylov, _ = run_lanczos(matrix, vector, 3, tmp_path)
     expected = (
         r'damping 0\.05: expected H \+ damping I to be positive definite, got the eigenvalue -0\.2\. '
-        r'Raise rank\.damping, or take solver: gauss_newton'
+        r'Raise rank\.damping\. With cg, take solver: gauss_newton'
     )
     with pytest.raises(DivergenceError, match=expected):
         krylov.solve(0.05)

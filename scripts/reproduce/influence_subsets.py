@@ -52,7 +52,9 @@ def main() -> int:
             'datasets.train.seed': str(seed),
             'manual_seed': str(seed),
         }
-        return Run(f'reproduce_{Path(args.opt).stem}_{subset}{size}_{args.iterations}_seed{seed}', args.opt, changes)
+        ranking = Path(manifest).parent.name
+        name = f'reproduce_{Path(args.opt).stem}_{ranking}_{subset}{size}_{args.iterations}_seed{seed}'
+        return Run(name, args.opt, changes)
 
     runs = {(row, seed): run(*row, seed) for seed in range(args.seeds) for row in rows}
     train_all(list(runs.values()), args.iterations, args.jobs)
