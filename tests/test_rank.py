@@ -249,6 +249,37 @@ def test_a_ranking_of_something_else_is_refused(
 
 # ---- networks ----
 
+NETWORKS = {
+    'DnCNN': {'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4, 'num_layers': 4},
+    'Restormer': {'num_in_ch': 1, 'num_out_ch': 1, 'dim': 8, 'num_blocks': [1, 1, 1, 1], 'heads': [1, 1, 2, 2]},
+    'SwinIR': {'in_chans': 1, 'img_size': 24, 'window_size': 8, 'depths': [2], 'num_heads': [2], 'embed_dim': 8,
+               'mlp_ratio': 2, 'upsampler': ''},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_other_networks_rank_in_both_precisions(folder: Path, name: str) -> None:
+    """Sides of 28 pixels, which neither Restormer's 8 nor SwinIR's window divides."""
+    write_images(folder / 'train', number=IMAGES, size=28)
+    network = {'type': name, **NETWORKS[name]}
+    scores = {}
+    for precision in ('float32', 'bfloat16'):
+        opt = options(folder, precision=precision, damping=0.1)
+        opt.update(name=precision, network_g=network, path={'pretrain_network_g': weights(folder, 'net', 1, **network)})
+        assert main(['rank', '-opt', write(folder, opt)]) == 0
+        assert 'no forward-mode' not in next(Path('results', precision).glob('*.log')).read_text()
+        scores[precision] = np.array(ranking(precision).column('influence'))
+    assert np.corrcoef(scores['float32'], scores['bfloat16'])[0, 1] > 0.99
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_ranks_as_the_cpu(folder: Path) -> None:
+    manifest = rank(folder)
+    shutil.rmtree('results')
+    on_gpu = rank(folder, '--set', 'num_gpu=1')
+    np.testing.assert_allclose(on_gpu.column('influence'), manifest.column('influence'), rtol=1e-2)
+
 
 class NoForwardMode(torch.autograd.Function):
     """x -> 2 x, without jvp."""
