@@ -46,8 +46,8 @@ PEERS = ('kronfluence', 'dattri')
 
 RELATIVE = [1e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]  # to the largest eigenvalue
 INDEFINITE = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]  # relative too; smaller ones leave negative eigenvalues
-ABSOLUTE = [1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]  # the largest eigenvalue is about 10
-SUMMED = [0, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1e3, 1e4]  # absolute, of losses that are sums over pixels; 0 is automatic
+ABSOLUTE = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]  # the largest eigenvalue is about 10
+SUMMED = [0, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100]  # absolute, of losses that are sums over pixels; 0 is automatic
 
 Scores = Callable[[nn.Module, Crops, Crops], np.ndarray]  # network, train, test -> (images, dampings)
 

@@ -9,6 +9,7 @@ of a loss of choice.
 
 import contextlib
 import copy
+import gc
 import importlib.util
 import io
 import warnings
@@ -145,4 +146,6 @@ def dattri_cg_scores(
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             scores = attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)
         columns.append(scores[:, 0])
+        del attributor
+        gc.collect()  # it keeps the graph of the Hessian in a cycle of references
     return torch.stack(columns, 1).detach().double().numpy()
