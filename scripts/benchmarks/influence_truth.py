@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/influence_truth.py --train datasets/BSD400_gray --test datasets/Set12
 
-The truth are the test losses of networks trained on random halves of the images (retraining.py, hours; with `--quick`
+The truth are the test losses of networks trained on random halves of the images (retraining.py, half an hour; `--quick`
 minutes). An estimate predicts that a half helps as much as the scores of its images add up to. LDS is Spearman's
 correlation over the halves between that and minus the test loss (Park et al., "TRAK", 2023, Definition 2.3): of the
 ensemble, where the scores of each seed's network are divided by their standard deviation and averaged and the losses
