@@ -1,5 +1,15 @@
 """Errors that tell a user what to change; the command line prints them without a traceback."""
 
+from collections.abc import Sequence
+
+SHOWN = 5
+
+
+def first_few(items: Sequence[str], separator: str = ', ') -> str:
+    """The first five of a list for a message, and how many more there are."""
+    more = f' and {len(items) - SHOWN} more' if len(items) > SHOWN else ''
+    return f'{separator.join(items[:SHOWN])}{more}'
+
 
 class BasicsrExtError(Exception):
     """Base of all errors below."""

@@ -11,7 +11,7 @@ from basicsr.utils import bgr2ycbcr
 from PIL import Image
 
 from basicsr_ext.data.lmdb_env import open_lmdb
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, first_few
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 Color = Literal['gray', 'y', 'rgb']
@@ -153,5 +153,4 @@ def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:
 def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> None:
     """Raise DataError that names up to five bad items, if there are any."""
     if bad:
-        more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
-        raise DataError(f'{where}: expected {expected}, got {"; ".join(bad[:5])}{more}. {advice}')
+        raise DataError(f'{where}: expected {expected}, got {first_few(bad, "; ")}. {advice}')

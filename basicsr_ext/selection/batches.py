@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.errors import DataError
-from basicsr_ext.training import interrupt
+from basicsr_ext.training.loader import prepare_worker
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ImageBatches:
             batch_sampler=units,
             collate_fn=list,
             num_workers=self.num_workers,
-            worker_init_fn=_detach,
+            worker_init_fn=prepare_worker,
             generator=torch.Generator(),
         )
         for unit, samples in zip(units, loader, strict=True):
@@ -95,10 +95,6 @@ class ImageBatches:
                 batch = Batch(torch.stack(lqs), torch.stack(gts), torch.tensor(images), torch.tensor(weights))
                 batches.append(batch)
         return batches
-
-
-def _detach(worker: int) -> None:
-    interrupt.detach()
 
 
 def _pair(sample: Sample) -> tuple[Tensor, Tensor]:

@@ -51,8 +51,7 @@ class Derivatives:
 
     def gradient(self, batch: Batch, loss: ImageLoss) -> Tensor:
         """The gradient of the weighted sum of losses."""
-        total = (loss(self._output(batch.lq, self.parameters), batch.gt) * batch.weights).sum()
-        return self._gradients(total)
+        return self._gradients(self._total(batch, loss, self.parameters))
 
     def gauss_newton_product(self, batch: Batch, vector: Tensor) -> Tensor:
         """sum_i w_i J_i^T D_i J_i v / pixels, with the Jacobian J of the output and D = 1 where the smooth loss is
@@ -65,12 +64,11 @@ class Derivatives:
     def hessian_product(self, batch: Batch, vector: Tensor) -> Tensor:
         """The exact Hessian of the weighted sum of smooth losses times a vector."""
         if not self.forward_mode:
-            total = (smooth_loss(self._output(batch.lq, self.parameters), batch.gt) * batch.weights).sum()
-            return self._gradients(self._gradients(total, create_graph=True) @ vector)
+            gradient = self._gradients(self._total(batch, smooth_loss, self.parameters), create_graph=True)
+            return self._gradients(gradient @ vector)
         with forward_ad.dual_level():
             duals = self._duals([parameter.detach().requires_grad_() for parameter in self.parameters], vector)
-            total = (smooth_loss(self._output(batch.lq, duals), batch.gt) * batch.weights).sum()
-            gradients = torch.autograd.grad(total, duals, materialize_grads=True)
+            gradients = torch.autograd.grad(self._total(batch, smooth_loss, duals), duals, materialize_grads=True)
             tangents = [forward_ad.unpack_dual(gradient).tangent for gradient in gradients]
             zeros = (torch.zeros_like(parameter) for parameter in self.parameters)
             return self._flat([zero if t is None else t for t, zero in zip(tangents, zeros, strict=True)]).detach()
@@ -136,6 +134,10 @@ class Derivatives:
         with torch.autocast(lq.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
             output = run_padded(lambda image: functional_call(self.net, named, (image,)), lq, self.multiple)
         return output.float() if self.bfloat16 else output
+
+    def _total(self, batch: Batch, loss: ImageLoss, parameters: Sequence[Tensor]) -> Tensor:
+        """The weighted sum of the losses of a batch."""
+        return (loss(self._output(batch.lq, parameters), batch.gt) * batch.weights).sum()
 
     def _jvp(self, lq: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
         """The output, with its graph, and its derivative along the vector, without."""

@@ -18,12 +18,11 @@ import pyarrow
 from pyarrow import parquet
 
 from basicsr_ext.data.image_files import IMAGE_SUFFIXES
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, first_few
 from basicsr_ext.files import atomic_open
 from basicsr_ext.version import __version__
 
 KEY = b'basicsr_ext'
-NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Manifest:
                 if (new.height, new.width) != (old.height, old.width)
             ],
         }
-        found = [f'{len(names)} {problem}: {_some(names)}' for problem, names in problems.items() if names]
+        found = [f'{len(names)} {problem}: {first_few(names)}' for problem, names in problems.items() if names]
         if found:
             raise DataError(
                 f'{where}: expected the images that {self.source} was made from, got {"; ".join(found)}. Correct the '
@@ -184,10 +183,5 @@ def _refuse_foreign_paths(manifest: Manifest) -> None:
     outside = [str(path) for path in paths if path.is_absolute() or '..' in path.parts]
     if outside:
         raise DataError(
-            f'manifest {manifest.source}: expected paths inside the dataroot, got {_some(outside)}. Do not use it.'
+            f'manifest {manifest.source}: expected paths inside the dataroot, got {first_few(outside)}. Do not use it.'
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f' and {len(names) - NAMES_SHOWN} more' if len(names) > NAMES_SHOWN else ''
-    return f'{", ".join(names[:NAMES_SHOWN])}{more}'

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, first_few
 from basicsr_ext.files import write_json
-
-NAMES_SHOWN = 5
 
 
 def refuse_other(earlier: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
@@ -25,10 +23,9 @@ def refuse_other(earlier: Mapping[str, Any], now: Mapping[str, Any], where: str)
     before, after = _leaves(earlier), _leaves(json.loads(json.dumps(now)))
     different = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if different:
-        shown = [f'{key}: {before.get(key)!r} became {after.get(key)!r}' for key in different[:NAMES_SHOWN]]
-        more = f' and {len(different) - NAMES_SHOWN} more' if len(different) > NAMES_SHOWN else ''
+        changes = [f'{key}: {before.get(key)!r} became {after.get(key)!r}' for key in different]
         raise OptionError(
-            f'{where}: expected the options, network and data that it was made with, got {"; ".join(shown)}{more}. '
+            f'{where}: expected the options, network and data that it was made with, got {first_few(changes, "; ")}. '
             'Change them back, give another name, or remove it to start again.'
         )
 

@@ -45,12 +45,13 @@ def build_train_loader(dataset: SampleDataset, opt: dict[str, Any], start: int) 
         sampler=sampler,
         num_workers=block.get('num_worker_per_gpu', 0),
         pin_memory=block.get('pin_memory', opt['num_gpu'] != 0),
-        worker_init_fn=_prepare_worker,
+        worker_init_fn=prepare_worker,
         generator=torch.Generator(),  # else starting the loader would draw from the generator that dropout uses
     )
 
 
-def _prepare_worker(worker: int) -> None:
+def prepare_worker(worker: int) -> None:
+    """What every process that decodes images does first: one thread, and no signals but its own."""
     cv2.setNumThreads(1)  # workers are processes already; OpenCV's own threads would compete with them
     interrupt.detach()
 
