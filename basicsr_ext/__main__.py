@@ -14,6 +14,7 @@ JOBS = {
     'train': 'basicsr_ext.train:train_pipeline',
     'test': 'basicsr_ext.test:test_pipeline',
     'rank': 'basicsr_ext.rank:rank_pipeline',
+    'mine': 'basicsr_ext.mine:mine_pipeline',
     'inspect': 'basicsr_ext.inspect:inspect_pipeline',
     'export': 'basicsr_ext.export:export_pipeline',
 }

@@ -95,6 +95,6 @@ def _write_meta_info(path: Path, manifest: Manifest, rows: Sequence[int]) -> Non
 def _write_csv(path: Path, manifest: Manifest, rows: Sequence[int]) -> None:
     with atomic_open(path, 'w') as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(manifest.columns)
-        for row in rows:
-            writer.writerow([values[row] for values in manifest.columns.values()])
+        writer.writerow(manifest.names)
+        columns = [manifest.column(name) for name in manifest.names]
+        writer.writerows([values[row] for values in columns] for row in rows)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.archs import build_network
 from basicsr.data import build_dataset
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
@@ -28,8 +27,9 @@ from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, wri
 from basicsr_ext.selection.ranks import score_columns
 from basicsr_ext.selection.settings import RankSettings
 from basicsr_ext.selection.unfinished import open_unfinished, refuse_other
+from basicsr_ext.trained_network import device_of, size_multiple, trained_network
 from basicsr_ext.training import distributed, interrupt
-from basicsr_ext.training.checkpoint import load_network_weights, weights_digest
+from basicsr_ext.training.checkpoint import weights_digest
 from basicsr_ext.training.log import job_log
 
 
@@ -121,21 +121,12 @@ class Ranking:
 
     def __init__(self, name: str, opt: Options, settings: RankSettings) -> None:
         self.name, self.opt, self.settings = name, opt, settings
-        self.device = torch.device('cuda' if opt['num_gpu'] else 'cpu')
+        self.device = device_of(opt)
         self.train, self.test = (build_dataset(opt['datasets'][key]) for key in ('train', 'test'))
         self.items = inventory(self.train)
-        self.net = self._network()
-        multiple = getattr(self.net, 'size_multiple', opt['network_g'].get('window_size', 1))
+        self.net = trained_network(opt)
+        multiple = size_multiple(self.net, opt['network_g'])
         self.derivatives = Derivatives(self.net, multiple, settings.precision == 'bfloat16')
-
-    def _network(self) -> nn.Module:
-        path = self.opt['path']
-        net: nn.Module = build_network(self.opt['network_g'])
-        if path.get('pretrain_network_g') is not None:
-            load_network_weights(
-                net, path['pretrain_network_g'], path.get('strict_load_g', True), path.get('param_key_g', 'params')
-            )
-        return net.to(self.device)
 
     def identity(self) -> dict[str, Any]:
         """What decides the scores beside the options."""

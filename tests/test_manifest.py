@@ -44,7 +44,7 @@ def test_round_trip(tmp_path: Path) -> None:
     manifest = read_manifest(write(tmp_path / 'new' / 'ranking.parquet'))
     assert manifest.items() == ITEMS
     assert manifest.column('score') == SCORES and manifest.column('rank') == [2, 3, 1]
-    assert list(manifest.columns) == ['path', 'height', 'width', 'score', 'rank']
+    assert manifest.names == ['path', 'height', 'width', 'score', 'rank']
     assert manifest.source == str(tmp_path / 'new' / 'ranking.parquet')
     assert {key: manifest.header[key] for key in HEADER} == HEADER
     versions = manifest.header['versions']

@@ -136,7 +136,7 @@ def test_the_header_tells_all_that_made_it(folder: Path) -> None:
 @pytest.mark.parametrize('method', ['graddot', 'loss', 'random'])
 def test_a_baseline_names_its_column(folder: Path, method: str) -> None:
     manifest = rank(folder, method=method)
-    assert list(manifest.columns) == ['path', 'height', 'width', method, 'rank']
+    assert manifest.names == ['path', 'height', 'width', method, 'rank']
     assert sorted(manifest.column('rank')) == list(range(1, IMAGES + 1))
 
 

@@ -1,7 +1,7 @@
 """What is wrong with the files of a dataset, known before work starts."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from basicsr_ext.data.degradation import DegradationDataset
 from basicsr_ext.data.image_files import IMAGE_SUFFIXES, header_size, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import innermost
+from basicsr_ext.data.wrapper import innermost, used_indices
 from basicsr_ext.errors import DataError, OptionError
 
 
@@ -57,18 +57,18 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
     """
     if not len(dataset):
         raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
-    reader = innermost(dataset)
+    reader, used = innermost(dataset), used_indices(dataset)
     if isinstance(reader, DegradationDataset):
-        reader.check(where)
+        reader.check(where, used)
     else:
-        _check_stock_sizes(reader, where)
+        _check_stock_sizes(reader, used, where)
 
 
-def _check_stock_sizes(reader: SampleDataset, where: str) -> None:
+def _check_stock_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
     scale, is_train = reader.opt.get('scale', 1), reader.opt.get('phase') == 'train'
     size = reader.opt.get('gt_size') if is_train else None
     small, different = [], []
-    for pair in _path_entries(reader):
+    for pair in _path_entries(reader, used):
         if not {'lq_path', 'gt_path'} <= set(pair):
             continue
         lq, gt = (header_size(pair[key], pair[key]) for key in ('lq_path', 'gt_path'))
@@ -83,26 +83,27 @@ def _check_stock_sizes(reader: SampleDataset, where: str) -> None:
     refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Remove them or lower gt_size.', where)
 
 
-def _path_entries(dataset: Any) -> Iterator[dict[str, str]]:
+def _path_entries(dataset: Any, used: Sequence[int]) -> Iterator[dict[str, str]]:
     """The paths of a stock dataset's items, where they are files."""
-    for entry in getattr(dataset, 'paths', ()):
+    paths = getattr(dataset, 'paths', ())
+    for entry in (paths[index] for index in used if index < len(paths)):
         named = entry if isinstance(entry, dict) else {'path': entry}
         if all(isinstance(path, str) and path.lower().endswith(IMAGE_SUFFIXES) for path in named.values()):
             yield named
 
 
 def check_pixels(dataset: SampleDataset, where: str) -> None:
-    """Decode every image.
+    """Decode every image that is used.
 
     Raises:
         DataError: damaged images; names them.
     """
-    reader = innermost(dataset)
+    reader, used = innermost(dataset), used_indices(dataset)
     if isinstance(reader, DegradationDataset):
-        paths = [reader.files.path(index) for index in range(len(reader))]
-        readable = (_decodes(reader, index) for index in range(len(reader)))
+        paths = [reader.files.path(index) for index in used]
+        readable = (_decodes(reader, index) for index in used)
     else:
-        paths = [path for entry in _path_entries(reader) for path in entry.values()]
+        paths = [path for entry in _path_entries(reader, used) for path in entry.values()]
         readable = (cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None for path in paths)
     shown = tqdm(zip(paths, readable, strict=True), f'Decoding {where}', len(paths), leave=False, disable=None)
     refuse_if_any([path for path, good in shown if not good], 'images that decode', 'Replace or remove them.', where)

@@ -1,7 +1,7 @@
 """The base of datasets that read clean images and degrade them on the fly."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from basicsr_ext.checking import read_block
+from basicsr_ext.data.augmentation import draw_flips
 from basicsr_ext.data.image_cache import ImageCache
 from basicsr_ext.data.image_files import Color, ImageFiles, refuse_if_any
 from basicsr_ext.data.sample import Sample
@@ -123,14 +124,18 @@ class DegradationDataset(Dataset[Sample], ABC):
         """Change clean images (float32, H x W x C in OpenCV's order, [0, 1]) before anything else happens to them."""
         self.gt_filters.append(gt_filter)
 
-    def check(self, where: str) -> None:
-        """Look at the header of every file.
+    def check(self, where: str, used: Sequence[int]) -> None:
+        """Look at the headers of files.
+
+        Args:
+            where: path of the block in the option file, named in errors.
+            used: indices of the images to look at.
 
         Raises:
             DataError: files that are no images, or too small for the patch; names them.
         """
         size = self.options.gt_size if self.is_train and self.options.gt_size else self.options.scale
-        sizes = [(self.files.path(index), self.files.size(index)) for index in range(len(self))]
+        sizes = [(self.files.path(index), self.files.size(index)) for index in used]
         small = [f'{path} ({height} x {width})' for path, (height, width) in sizes if min(height, width) < size]
         refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Remove them or lower gt_size.', where)
 
@@ -138,41 +143,51 @@ class DegradationDataset(Dataset[Sample], ABC):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
+        return self._sample(index, None)
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """The sample of a given training patch instead of a random one, flipped and degraded as ever.
+
+        Args:
+            index: of the image.
+            corner: y and x of the patch of `gt_size` x `gt_size` pixels in the clean image.
+        """
+        return self._sample(index, corner)
+
+    def _sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
         image = self.cached[index] if self.cached is not None else self.files.decode(index, self.color)
         if self.gt_filters:
             image = _as_float(image)
             for gt_filter in self.gt_filters:
                 image = gt_filter(image)
         path = self.files.path(index)
-        if self.is_train and self.options.gt_size is not None:
-            image = self._crop(image, self.options.gt_size, index, path)
+        if self.options.gt_size is not None and (self.is_train or corner is not None):
+            image = self._crop(image, self.options.gt_size, index, path, corner)
         else:
             height, width = (side - side % self.options.scale for side in image.shape[:2])
             image = image[:height, :width]
         if self.is_train:
-            image = self._augment(image, index)
+            image = draw_flips(index, self.options.use_hflip, self.options.use_rot).of_array(image)
         rng = sample_rng(index, 'degrade') if self.is_train else name_rng(self.files.name(index), 'degrade')
         gt = np.ascontiguousarray(_as_float(image[..., ::-1] if image.shape[2] == 3 else image))
         lq = self.degrade(gt, rng)
         return {'lq': _as_tensor(lq), 'gt': _as_tensor(gt), 'lq_path': path, 'gt_path': path}
 
-    def _crop(self, image: np.ndarray, size: int, index: int, path: str) -> np.ndarray:
+    def _crop(self, image: np.ndarray, size: int, index: int, path: str, corner: tuple[int, int] | None) -> np.ndarray:
         height, width = image.shape[:2]
         if min(height, width) < size:
             raise DataError(f'{path}: expected at least {size} x {size} pixels, got {height} x {width}. Lower gt_size.')
-        rng = sample_rng(index, 'crop')
-        top, left = rng.integers(height - size, endpoint=True), rng.integers(width - size, endpoint=True)
-        return image[top : top + size, left : left + size]
-
-    def _augment(self, image: np.ndarray, index: int) -> np.ndarray:
-        hflip, vflip, transpose = sample_rng(index, 'augment').random(3) < 0.5
-        if self.options.use_hflip and hflip:
-            image = image[:, ::-1]
-        if self.options.use_rot and vflip:
-            image = image[::-1]
-        if self.options.use_rot and transpose:
-            image = image.transpose(1, 0, 2)
-        return image
+        if corner is None:
+            rng = sample_rng(index, 'crop')
+            corner = rng.integers(height - size, endpoint=True), rng.integers(width - size, endpoint=True)
+        top, left = corner
+        part = image[top : top + size, left : left + size]
+        if part.shape[:2] != (size, size):
+            raise DataError(
+                f'{path}: expected {size} x {size} pixels from {corner} on, got an image of {height} x {width}. '
+                'Mine the dataset again.'
+            )
+        return part
 
 
 def _as_float(image: np.ndarray) -> np.ndarray:

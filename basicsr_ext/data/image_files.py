@@ -87,16 +87,7 @@ class ImageFiles:
         Raises:
             DataError: it cannot be read.
         """
-        if self.backend == 'lmdb':
-            with open_lmdb(self.root).begin() as transaction:
-                content = transaction.get(self.names[index].encode())
-            if content is None:
-                raise DataError(f'{self.root}: expected an image under the key {self.names[index]!r}, got none.')
-            return bytes(content)
-        try:
-            return Path(self.path(index)).read_bytes()
-        except OSError as error:
-            raise DataError(f'{self.path(index)}: expected an image file, got {error.strerror}.') from error
+        return read_image(self.root, self.path(index))
 
     def decode(self, index: int, color: Color) -> np.ndarray:
         """The pixels of an image.
@@ -113,12 +104,7 @@ class ImageFiles:
             DataError: the file is not an image or is damaged.
         """
         flag = {'gray': cv2.IMREAD_GRAYSCALE, 'rgb': cv2.IMREAD_COLOR, 'y': cv2.IMREAD_ANYCOLOR}[color]
-        content = np.frombuffer(self.read(index), np.uint8)
-        image = cv2.imdecode(content, flag) if content.size else None
-        if image is None:
-            raise DataError(
-                f'{self.path(index)}: expected an image, got a damaged or foreign file. Replace or remove it.'
-            )
+        image = decode_image(self.read(index), flag, self.path(index))
         if color == 'y' and image.ndim == 3:
             image = bgr2ycbcr(image, y_only=True)
         return image if image.ndim == 3 else image[..., None]
@@ -131,6 +117,46 @@ class ImageFiles:
         """
         source = self.path(index) if self.backend == 'disk' else io.BytesIO(self.read(index))
         return header_size(source, self.path(index))
+
+
+def is_lmdb(root: str) -> bool:
+    """By the name, which BasicSR demands of an LMDB."""
+    return root.rstrip('/').endswith('.lmdb')
+
+
+def read_image(root: str, path: str) -> bytes:
+    """The encoded image of a file, or of a key of the LMDB `root`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if is_lmdb(root):
+        with open_lmdb(root).begin() as transaction:
+            content = transaction.get(path.encode())
+        if content is None:
+            raise DataError(f'{root}: expected an image under the key {path!r}, got none.')
+        return bytes(content)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f'{path}: expected an image file, got {error.strerror}.') from error
+
+
+def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
+    """Decode by OpenCV, uint8 in [0, 255].
+
+    Args:
+        content: the encoded image.
+        flag: `cv2.IMREAD_...`.
+        path: named in errors.
+
+    Raises:
+        DataError: it is no image or is damaged.
+    """
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
+    if image is None:
+        raise DataError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
+    return image
 
 
 def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:

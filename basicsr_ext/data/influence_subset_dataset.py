@@ -15,7 +15,6 @@ from basicsr_ext.data.wrapper import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets import Subset, check_part, choose
-from basicsr_ext.training.schedule import ScheduledIndex
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ class InfluenceSubsetDataset(WrapperDataset):
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Sample:
-        inner = self.chosen[index]
-        return self.dataset[index.at(inner) if isinstance(index, ScheduledIndex) else inner]
+        return self.dataset[self.inner_index(index)]
 
     def indices(self) -> Sequence[int]:
         """Which items of the dataset inside are kept, in ascending order."""

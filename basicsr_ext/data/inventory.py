@@ -2,29 +2,31 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.image_files import header_size, refuse_if_any
+from basicsr_ext.data.image_files import header_size, is_lmdb, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import StockDataset, WrapperDataset, innermost
 from basicsr_ext.errors import DataError
 from basicsr_ext.selection.manifest import Item
 
 
-def inventory(dataset: SampleDataset) -> list[Item]:
+def inventory(dataset: SampleDataset, tolerant: bool = False) -> list[Item]:
     """The images of a dataset in the order of its indices, by the headers of the files.
 
     Args:
         dataset: one of ours or BasicSR's with `paths`, also inside wrappers.
+        tolerant: give files that are no images the size 0 x 0 instead of refusing them.
 
     Raises:
-        DataError: a dataset that does not tell its files, or names two alike.
+        DataError: a dataset that does not tell its files, or names two alike; files that are no images.
     """
-    items = _items(dataset)
+    items = _items(dataset, tolerant)
     times = Counter(item.name for item in items)
     refuse_if_any(
         [item.path for item in items if times[item.name] > 1],
@@ -35,19 +37,40 @@ def inventory(dataset: SampleDataset) -> list[Item]:
     return items
 
 
-def _items(dataset: SampleDataset) -> list[Item]:
+def _items(dataset: SampleDataset, tolerant: bool) -> list[Item]:
     if isinstance(dataset, WrapperDataset):
-        inner = _items(dataset.dataset)
+        inner = _items(dataset.dataset, tolerant)
         return [inner[index] for index in dataset.indices()]
     if isinstance(dataset, StockDataset):
-        return _items(dataset.dataset)
+        return _items(dataset.dataset, tolerant)
     if isinstance(dataset, DegradationDataset):
-        names = (name.replace(os.sep, '/') for name in dataset.files.names)
-        return [Item(name, *dataset.files.size(index)) for index, name in enumerate(names)]
-    return _stock_items(dataset)
+        names = [name.replace(os.sep, '/') for name in dataset.files.names]
+        sizes = [_size(partial(dataset.files.size, index), tolerant) for index in range(len(names))]
+        return [Item(name, *size) for name, size in zip(names, sizes, strict=True)]
+    root, paths = stock_files(dataset)
+    if is_lmdb(root):
+        known = _sizes_in_lmdb(Path(root, 'meta_info.txt'))
+        return [Item(path, *known[path]) for path in paths]
+    sizes = [_size(partial(header_size, path, path), tolerant) for path in paths]
+    names = [os.path.relpath(path, root).replace(os.sep, '/') for path in paths]
+    return [Item(name, *size) for name, size in zip(names, sizes, strict=True)]
 
 
-def _stock_items(dataset: Any) -> list[Item]:
+def _size(read: Callable[[], tuple[int, int]], tolerant: bool) -> tuple[int, int]:
+    try:
+        return read()
+    except DataError:
+        if not tolerant:
+            raise
+        return 0, 0
+
+
+def stock_files(dataset: Any) -> tuple[str, list[str]]:
+    """Root and files (or keys of the LMDB) of the clean images of one of BasicSR's datasets, by its indices.
+
+    Raises:
+        DataError: a dataset that does not tell its files.
+    """
     opt, kind = dataset.opt, type(dataset).__name__
     entries = getattr(dataset, 'paths', None)
     if not isinstance(entries, Sequence) or len(entries) != len(dataset):
@@ -57,16 +80,7 @@ def _stock_items(dataset: Any) -> list[Item]:
         )
     key, root = ('gt', opt['dataroot_gt']) if opt.get('dataroot_gt') else ('lq', opt.get('dataroot_lq'))
     paths = [entry[f'{key}_path'] if isinstance(entry, dict) else entry for entry in entries]
-    if _is_lmdb(root):
-        sizes = _sizes_in_lmdb(Path(os.path.expanduser(root), 'meta_info.txt'))
-        return [Item(path, *sizes[path]) for path in paths]
-    root = os.path.expanduser(root)
-    return [Item(os.path.relpath(path, root).replace(os.sep, '/'), *header_size(path, path)) for path in paths]
-
-
-def _is_lmdb(root: str) -> bool:
-    """By the name, which BasicSR demands of an LMDB; `io_backend.type` is gone once BasicSR has read a sample."""
-    return root.rstrip('/').endswith('.lmdb')
+    return os.path.expanduser(root), paths
 
 
 def _sizes_in_lmdb(index: Path) -> dict[str, tuple[int, int]]:
@@ -84,7 +98,7 @@ def content_digest(dataset: SampleDataset) -> str:
     reader: Any = innermost(dataset)
     digest = blake2b(digest_size=16)
     roots = [reader.opt[key] for key in ('dataroot_gt', 'dataroot_lq') if reader.opt.get(key)]
-    if _is_lmdb(roots[0]):
+    if is_lmdb(roots[0]):
         files = [os.path.join(os.path.expanduser(root), 'data.mdb') for root in roots]
     elif isinstance(reader, DegradationDataset):
         files = [reader.files.path(index) for index in range(len(reader))]

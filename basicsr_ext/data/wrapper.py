@@ -8,8 +8,8 @@ from torch.utils.data import Dataset
 
 from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Filter
 from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.errors import OptionError
-from basicsr_ext.training.schedule import seeded_globals
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.training.schedule import ScheduledIndex, seeded_globals
 
 INHERITED_KEYS = ('name', 'phase', 'scale')
 
@@ -27,6 +27,31 @@ class StockDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         with seeded_globals(index):
             return self.dataset[index]
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """A patch of `gt_size` x `gt_size` pixels, y and x of which are given, cut from a pair of whole images.
+
+        Raises:
+            DataError: the sample has no clean image, or one that is too small.
+        """
+        sample = dict(self[index])
+        where, size, scale = (
+            sample.get('gt_path', f'sample {int(index)}'),
+            self.opt['gt_size'],
+            self.opt.get('scale', 1),
+        )
+        if sample.get('gt') is None:
+            raise DataError(f'{where}: expected ground truth, got none. Choose a dataset that gives gt.')
+        for key, factor in (('lq', scale), ('gt', 1)):
+            top, left, side = corner[0] // factor, corner[1] // factor, size // factor
+            part = sample[key][:, top : top + side, left : left + side]
+            if part.shape[1:] != (side, side):
+                raise DataError(
+                    f'{where}: expected {side} x {side} pixels from ({top}, {left}) on in {key}, got an image of '
+                    f'{tuple(sample[key].shape)}. Mine the dataset again.'
+                )
+            sample[key] = part
+        return sample
 
 
 class WrapperDataset(Dataset[Sample]):
@@ -51,6 +76,15 @@ class WrapperDataset(Dataset[Sample]):
     def indices(self) -> Sequence[int]:
         """Which items of the inner dataset the items of this one are; one that selects overrides this."""
         return range(len(self.dataset))
+
+    def inner_index(self, index: int) -> int:
+        """The index of an item in the inner dataset, at the same moment of the training."""
+        inner = self.indices()[index]
+        return index.at(inner) if isinstance(index, ScheduledIndex) else inner
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """The sample of a given patch; see `DegradationDataset.patch`."""
+        return self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
 
     def add_gt_filter(self, gt_filter: Filter) -> None:
         """Pass a filter of the clean images on to the dataset that reads them."""
@@ -85,3 +119,16 @@ def innermost(dataset: SampleDataset) -> SampleDataset:
     while isinstance(dataset, WrapperDataset | StockDataset):
         dataset = dataset.dataset
     return dataset
+
+
+def innermost_index(dataset: SampleDataset, index: int) -> int:
+    """The index, in the dataset that reads the files, of an item."""
+    while isinstance(dataset, WrapperDataset | StockDataset):
+        index = dataset.indices()[index] if isinstance(dataset, WrapperDataset) else index
+        dataset = dataset.dataset
+    return index
+
+
+def used_indices(dataset: SampleDataset) -> list[int]:
+    """The indices, in the dataset that reads the files, of the images that are used at all."""
+    return sorted({innermost_index(dataset, index) for index in range(len(dataset))})

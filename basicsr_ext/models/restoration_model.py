@@ -20,6 +20,7 @@ from basicsr_ext.checking import read_block
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, ValOptions
 from basicsr_ext.tiling import run_padded, run_tiled
+from basicsr_ext.trained_network import size_multiple
 from basicsr_ext.training import learning_rate, state
 from basicsr_ext.training.checkpoint import atomic_torch_save, load_network_weights
 from basicsr_ext.training.loader import samples_per_rank
@@ -268,7 +269,7 @@ class RestorationModel(SRModel):
     def test(self) -> None:
         """Restore `lq` with the averaged network if there is one."""
         net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
-        multiple = getattr(net, 'size_multiple', self.opt['network_g'].get('window_size', 1))
+        multiple = size_multiple(net, self.opt['network_g'])
 
         def restore(image: Tensor) -> Tensor:
             with self._autocast():

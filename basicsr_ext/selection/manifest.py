@@ -1,21 +1,24 @@
 """The file that rankings, mining and scoring write: one row an item, a header that says how it was made.
 
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
-metadata. Columns: `path` (relative to the dataroot), `height` and `width` of the ground truth, one column a score,
-`rank`.
+metadata. Columns of a ranking: `path` (relative to the dataroot), `height` and `width` of the ground truth, one column
+a score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in the ground truth, one column a
+criterion; the sizes of the images stand in the header, under `images`.
 """
 
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from basicsr_ext.data.image_files import IMAGE_SUFFIXES
 from basicsr_ext.errors import DataError, first_few
@@ -23,6 +26,8 @@ from basicsr_ext.files import atomic_open
 from basicsr_ext.version import __version__
 
 KEY = b'basicsr_ext'
+PATCH_COLUMNS = ('path', 'y', 'x', 'size')
+ROW_GROUP = 65536  # rows that are written together
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,23 @@ class Manifest:
 
     Attributes:
         header: `method`, `options`, `seed`, `versions`, `fingerprint` and what the method adds.
-        columns: name -> values, a row an item.
+        table: the columns.
         source: the file, named in errors.
     """
 
     header: dict[str, Any]
-    columns: dict[str, list[Any]]
+    table: pyarrow.Table
     source: str
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns."""
+        return list(self.table.column_names)
+
+    @property
+    def holds_patches(self) -> bool:
+        """Whether a row is a patch; else it is an image."""
+        return set(PATCH_COLUMNS) <= set(self.names)
 
     def column(self, name: str) -> list[Any]:
         """The values of a column.
@@ -65,20 +80,44 @@ class Manifest:
         Raises:
             DataError: there is no such column.
         """
-        if name not in self.columns:
+        values: list[Any] = self._stored(name).to_pylist()
+        return values
+
+    def array(self, name: str) -> np.ndarray:
+        """The values of a column of numbers, (rows,).
+
+        Raises:
+            DataError: there is no such column.
+        """
+        return np.asarray(self._stored(name))
+
+    def _stored(self, name: str) -> pyarrow.ChunkedArray:
+        if name not in self.names:
             raise DataError(
-                f'manifest {self.source}: expected a column {name!r}, got {", ".join(self.columns)}. '
+                f'manifest {self.source}: expected a column {name!r}, got {", ".join(self.names)}. '
                 'Name another manifest or column.'
             )
-        return self.columns[name]
+        return self.table[name]
+
+    @property
+    def criteria(self) -> list[str]:
+        """Of patches: the columns that say what they are worth."""
+        return [name for name in self.names if name not in PATCH_COLUMNS]
+
+    def image_of_rows(self) -> np.ndarray:
+        """Of patches: the place in `items()` of the image of each row, (rows,)."""
+        paths = pyarrow.array([item.path for item in self.items()], self.table['path'].type)
+        return np.asarray(compute.index_in(self.table['path'], paths))
 
     def items(self) -> list[Item]:
-        """The images, in the order of the rows."""
+        """The images: in the order of the rows of a ranking, those that have patches in the order of their paths."""
+        if self.holds_patches:
+            return [Item(*image) for image in self.header['images']]
         rows = zip(self.column('path'), self.column('height'), self.column('width'), strict=True)
         return [Item(*row) for row in rows]
 
     def rows_of(self, items: Sequence[Item], where: str) -> list[int]:
-        """The row of each image of a dataset.
+        """The place in `items()` of each image of a dataset.
 
         Args:
             items: the inventory of the dataset, as `basicsr_ext.data.inventory.inventory` gives it.
@@ -121,7 +160,7 @@ def write_manifest(
     columns: Mapping[str, Sequence[Any]],
     header: Mapping[str, Any],
 ) -> None:
-    """Write a manifest atomically.
+    """Write a manifest of images atomically.
 
     Args:
         path: the file.
@@ -130,7 +169,6 @@ def write_manifest(
         header: `method`, `options`, `seed` and whatever else made the scores; plain JSON values. Versions and the
             fingerprint of the items are added.
     """
-    full = {**header, 'versions': versions(), 'fingerprint': fingerprint(items)}
     table = pyarrow.table(
         {
             'path': [item.path for item in items],
@@ -139,9 +177,54 @@ def write_manifest(
             **{name: list(values) for name, values in columns.items()},
         }
     )
-    table = table.replace_schema_metadata({KEY: json.dumps(full, sort_keys=True).encode()})
-    with atomic_open(path) as file:
-        parquet.write_table(table, file)
+    _write(path, [table], {**header, 'fingerprint': fingerprint(items)})
+
+
+def write_patch_manifest(
+    path: str | os.PathLike[str],
+    items: Sequence[Item],
+    parts: Iterable[Mapping[str, np.ndarray]],
+    header: Mapping[str, Any],
+) -> int:
+    """Write a manifest of patches atomically, holding a few parts of it in memory at a time.
+
+    Args:
+        path: the file.
+        items: the images that have patches.
+        parts: columns of the rows that come next, of the same names in all parts: `image`, the place of the patch's
+            image in `items`, then `y`, `x`, `size` and the criteria.
+        header: as in `write_manifest`.
+
+    Returns:
+        The number of rows.
+    """
+    paths = pyarrow.array([item.path for item in items], pyarrow.string())
+
+    def tables() -> Iterator[pyarrow.Table]:
+        for part in parts:
+            columns = {name: values for name, values in part.items() if name != 'image'}
+            yield pyarrow.table({'path': paths.take(pyarrow.array(part['image'])), **columns})
+
+    images = [[item.path, item.height, item.width] for item in items]
+    return _write(path, tables(), {**header, 'images': images, 'fingerprint': fingerprint(items)})
+
+
+def _write(path: str | os.PathLike[str], tables: Iterable[pyarrow.Table], header: Mapping[str, Any]) -> int:
+    text = json.dumps({**header, 'versions': versions()}, sort_keys=True).encode()
+    tables = iter(tables)
+    first = next(tables)
+    schema, rows = first.schema.with_metadata({KEY: text}), 0
+    with atomic_open(path) as file, parquet.ParquetWriter(file, schema) as writer:
+        waiting: list[pyarrow.Table] = []
+        for table in chain([first], tables):
+            waiting.append(table.cast(schema))
+            rows += len(table)
+            if sum(map(len, waiting)) >= ROW_GROUP:
+                writer.write_table(pyarrow.concat_tables(waiting))
+                waiting.clear()
+        if waiting:
+            writer.write_table(pyarrow.concat_tables(waiting))
+    return rows
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -150,7 +233,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     Raises:
         DataError: the file is missing, is not a manifest of ours, or names files outside the dataroot.
     """
-    advice = 'Name a file that `basicsr-ext rank` wrote.'
+    advice = 'Name a file that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
     if not os.path.isfile(path):
         raise DataError(f'manifest {path}: expected a file, got none. Correct the path or make it first.')
     try:
@@ -166,9 +249,13 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         raise DataError(f'manifest {path}: expected a header in JSON, got {error}. {advice}') from error
     if not isinstance(header, dict):
         raise DataError(f'manifest {path}: expected a header of names and values, got {header!r}. {advice}')
-    manifest = Manifest(header, table.to_pydict(), os.fspath(path))
+    manifest = Manifest(header, table, os.fspath(path))
     _refuse_foreign_paths(manifest)
-    if manifest.header.get('fingerprint') != fingerprint(manifest.items()):
+    try:
+        found = fingerprint(manifest.items())
+    except (KeyError, TypeError) as error:
+        raise DataError(f'manifest {path}: expected the images in the header, got none. {advice}') from error
+    if header.get('fingerprint') != found:
         raise DataError(f'manifest {path}: expected the rows that were written, got others. {advice}')
     return manifest
 
@@ -179,7 +266,7 @@ def versions() -> dict[str, str]:
 
 
 def _refuse_foreign_paths(manifest: Manifest) -> None:
-    paths = [PurePosixPath(str(path)) for path in manifest.column('path')]
+    paths = [PurePosixPath(str(path)) for path in manifest.table['path'].unique().to_pylist()]
     outside = [str(path) for path in paths if path.is_absolute() or '..' in path.parts]
     if outside:
         raise DataError(

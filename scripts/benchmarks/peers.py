@@ -12,8 +12,10 @@ import copy
 import gc
 import importlib.util
 import io
+import multiprocessing
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,14 @@ def dattri_cg_scores(
     Returns:
         (images, dampings).
     """
+    # dattri keeps its graphs, some gigabytes a damping, until the process ends.
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
+        return pool.submit(_dattri_cg_scores, net, train, test, dampings, loss, max_iter).result()
+
+
+def _dattri_cg_scores(
+    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], loss: Loss, max_iter: int
+) -> np.ndarray:
     from dattri.algorithm import IFAttributorCG
     from dattri.task import AttributionTask
 
@@ -145,7 +155,7 @@ def dattri_cg_scores(
         attributor.cache(DataLoader(train_set, batch_size=len(train_set)))
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             scores = attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)
-        columns.append(scores[:, 0])
-        del attributor
-        gc.collect()  # it keeps the graph of the Hessian in a cycle of references
-    return torch.stack(columns, 1).detach().double().numpy()
+        columns.append(scores[:, 0].detach().double().numpy())
+        del attributor, scores
+        gc.collect()
+    return np.stack(columns, 1)

@@ -1,0 +1,201 @@
+"""The patches that a scan found informative, as a dataset."""
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ext.checking import read_block, registered
+from basicsr_ext.data.augmentation import draw_flips
+from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.sample import Sample, SampleDataset
+from basicsr_ext.data.wrapper import WrapperDataset, innermost, innermost_index
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
+from basicsr_ext.selection.patch_choice import check_keep, keep_patches
+
+FEW = 30_000  # below that many patches the paper's networks overfit
+
+
+@dataclass(frozen=True)
+class MinedPatchOptions:
+    """Which patches of a scan are kept.
+
+    Attributes:
+        manifest: the file that `basicsr-ext mine` wrote.
+        dataset: the block of the dataset that was mined, or of a part of it.
+        keep: a ratio (0.5), a number of patches (80000), or a band of quantiles ([0.45, 0.95]) of the criterion.
+        criterion: a column of the manifest; None takes its only criterion.
+        per_image: choose in every image on its own instead of in all together.
+        name, type, phase, scale: as in BasicSR.
+    """
+
+    name: str
+    type: str
+    manifest: str
+    dataset: dict[str, Any]
+    keep: float | int | list[float] = 0.5
+    criterion: str | None = None
+    per_image: bool = False
+    phase: str = 'train'
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        check_keep(self.keep)
+
+
+@DATASET_REGISTRY.register()
+class MinedPatchDataset(WrapperDataset):
+    """Train on the patches where a criterion is large: Soh and Cho (2021, Sec. VI), who discard half of all patches.
+
+    An item is one kept patch, cut where it was mined, then flipped and degraded as the dataset inside does with its
+    random crops; `use_hflip` and `use_rot` stand there. Of one of BasicSR's datasets the patch is cut from the pair
+    that it gives outside training. The side of the patches replaces `gt_size` of the dataset inside.
+
+    The manifest may list more images than the dataset inside has if a wrapper inside chooses them; then `keep` is a
+    part of the patches of the chosen images.
+
+    Args:
+        opt: the block of the option file.
+
+    Raises:
+        OptionError: `keep` or `criterion` does not fit.
+        DataError: the manifest cannot be read, or was made from other images; names them.
+
+    Example:
+
+    .. code-block:: yaml
+
+        datasets:
+          train:
+            name: BSD400-mined
+            type: MinedPatchDataset
+            manifest: results/mine_BSD400/patches.parquet
+            keep: 0.5
+            dataset:
+              type: GaussianDenoisingDataset
+              dataroot_gt: datasets/BSD400
+              sigma: 25
+    """
+
+    Options = MinedPatchOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        where = f'dataset {opt.get("name")}'
+        options = read_block(MinedPatchOptions, opt, where, ignore=LOADER_KEYS)
+        try:
+            manifest = read_manifest(os.path.expanduser(options.manifest))
+            if not manifest.holds_patches:
+                raise DataError(
+                    f'manifest {manifest.source}: expected patches, got a ranking of images. Name a file that '
+                    '`basicsr-ext mine` wrote, or use InfluenceSubsetDataset.'
+                )
+            size = int(manifest.array('size')[0])
+            super().__init__({**opt, 'dataset': _inner_block(options, size, where)})
+            self.opt = opt
+            places = _places(self.dataset, manifest, f'{where}.manifest')
+            self.images, self.corners = _kept(manifest, options, places)
+        except (DataError, OptionError) as error:
+            text = str(error)
+            raise type(error)(text if text.startswith(where) else f'{where}.{text}') from error
+        self.flips_itself = isinstance(innermost(self.dataset), DegradationDataset) or options.phase != 'train'
+        if len(self) < FEW:
+            get_root_logger().warning(
+                f'{where}: {len(self)} patches are kept; Soh and Cho (2021) saw EDSR overfit below {FEW:,}, and '
+                'recommend 80,000 of DIV2K.'
+            )
+
+    def __len__(self) -> int:
+        return len(self.corners)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = self.dataset.patch(  # type: ignore[attr-defined]
+            self.inner_index(index), self.corners[index]
+        )
+        if not self.flips_itself:
+            block = innermost(self.dataset).opt
+            flips = draw_flips(index, block.get('use_hflip', True), block.get('use_rot', True))
+            sample.update({key: flips.of_tensor(sample[key]) for key in ('lq', 'gt')})
+        return sample
+
+    def indices(self) -> Sequence[int]:
+        """The image of each patch, an index of the dataset inside."""
+        return self.images
+
+
+def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str, Any]:
+    """The block of the dataset inside, so that it gives patches of this size."""
+    block = copy.deepcopy(options.dataset)
+    reader = block
+    while isinstance(reader.get('dataset'), dict):
+        if reader.get('type') == 'MinedPatchDataset':
+            raise OptionError(
+                f'{where}.dataset: expected whole images inside a MinedPatchDataset, got another MinedPatchDataset. '
+                'Remove one of the two.'
+            )
+        reader = reader['dataset']
+    if reader.get('gt_size', size) != size:
+        get_root_logger().warning(f'{where}: gt_size is {size}, as mined, instead of {reader["gt_size"]}.')
+    reader['gt_size'] = size
+    kind = registered(DATASET_REGISTRY, reader.get('type'), f'{where}.dataset.type')
+    if options.phase == 'train' and not issubclass(kind, DegradationDataset):
+        reader['phase'] = 'val'  # whole pairs, from which the patch is cut
+    return block
+
+
+def _places(dataset: SampleDataset, manifest: Manifest, where: str) -> np.ndarray:
+    """The place in `manifest.items()` of each image of a dataset; -1 where the scan skipped it."""
+    skipped = {Item(path, 0, 0).name for path in manifest.header.get('skipped', ())}
+
+    def places(items: Sequence[Item]) -> np.ndarray:
+        fit = [index for index, item in enumerate(items) if item.name not in skipped]
+        found = np.full(len(items), -1)
+        found[fit] = manifest.rows_of([items[index] for index in fit], where)
+        return found
+
+    try:
+        return places(inventory(dataset, tolerant=True))
+    except DataError:
+        reader = innermost(dataset)
+        if len(reader) == len(dataset):
+            raise
+        # A wrapper inside has chosen some of the images that were mined.
+        every = places(inventory(reader, tolerant=True))
+        return every[[innermost_index(dataset, index) for index in range(len(dataset))]]
+
+
+def _kept(
+    manifest: Manifest, options: MinedPatchOptions, places: np.ndarray
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Image (an index of the dataset inside) and corner of each kept patch."""
+    index_of = np.full(len(manifest.items()), -1)
+    listed = places >= 0
+    index_of[places[listed]] = np.flatnonzero(listed)
+    images = index_of[manifest.image_of_rows()]
+    rows = np.flatnonzero(images >= 0)
+    scores = manifest.array(criterion_of(manifest, options.criterion))[rows]
+    rows = rows[keep_patches(scores, images[rows], options.keep, options.per_image)]
+    y, x = (manifest.array(side)[rows].tolist() for side in ('y', 'x'))
+    return images[rows].tolist(), list(zip(y, x, strict=True))
+
+
+def criterion_of(manifest: Manifest, name: str | None) -> str:
+    """The column to choose by.
+
+    Raises:
+        OptionError: none is named and there are several, or there is none of that name.
+    """
+    known = manifest.criteria
+    if name in known:
+        return name
+    if name is None and len(known) == 1:
+        return known[0]
+    raise OptionError(
+        f'criterion: expected one of {", ".join(known)} of {manifest.source}, got {name or "none"}. Name it.'
+    )

@@ -1,0 +1,65 @@
+"""The option file of the job `mine`: checked and completed."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from basicsr_ext import checks
+from basicsr_ext.checking import read_block
+from basicsr_ext.errors import OptionError
+from basicsr_ext.options import Options, complete, nearest, read_options, require
+from basicsr_ext.rank_options import PATH_KEYS
+from basicsr_ext.selection.mine_settings import MineSettings
+
+KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'mine', 'dist_params')
+
+
+def parse_mine_options(
+    root_path: str | os.PathLike[str], argv: Sequence[str] | None = None
+) -> tuple[Options, MineSettings, argparse.Namespace]:
+    """Read the command line and the option file of `mine`; start the process group if a launcher is named.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Returns:
+        The completed options, the block `mine`, and the command line.
+
+    Raises:
+        OptionError, DataError: an option is wrong, a file is missing.
+    """
+    opt, args = read_options('mine', argv)
+    require(opt, ('name', 'datasets', 'mine'))
+    for key in opt:
+        if key not in KEYS:
+            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, KEYS)}'.rstrip())
+    settings = read_block(MineSettings, opt.pop('mine'), 'mine')
+    if 'loss' not in settings.criteria:  # nothing is computed by a network
+        opt.pop('network_g', None)
+        opt['path'], opt['num_gpu'] = {}, 0
+    complete(opt, root_path, is_train=False, launcher=args.launcher)
+    _check(opt, settings)
+    # Whole images whose noise belongs to their name: what validation sees.
+    opt['datasets']['train']['phase'] = 'val'
+    checks.check_parts(opt)
+    return opt, settings, args
+
+
+def _check(opt: Options, settings: MineSettings) -> None:
+    if set(opt['datasets']) != {'train'}:
+        raise OptionError(f'datasets: expected train, got {", ".join(opt["datasets"])}. Name the one block train.')
+    for key in opt['path']:
+        if key not in (*PATH_KEYS, *checks.COMPLETED_PATH_KEYS):
+            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, PATH_KEYS)}'.rstrip())
+    scale = opt['datasets']['train'].get('scale', 1)
+    for name in ('patch_size', 'stride'):
+        if getattr(settings, name) % scale:
+            raise OptionError(
+                f'mine.{name}: expected a multiple of the scale {scale}, so that patches of the input fit, got '
+                f'{getattr(settings, name)}. Correct it.'
+            )
+    if 'loss' in settings.criteria:
+        require(opt, ('network_g',))
+        if opt['path'].get('pretrain_network_g') is None:
+            raise OptionError('path.pretrain_network_g: expected the weights of a trained network, got none. Add them.')

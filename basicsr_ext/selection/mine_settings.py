@@ -1,0 +1,41 @@
+"""What a scan of patches is asked for: the block `mine` of an option file."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from basicsr_ext.errors import OptionError
+
+Criterion = Literal['grad', 'grad_mag', 'std', 'freq', 'loss', 'random']
+
+
+@dataclass(frozen=True)
+class MineSettings:
+    """Which patches are looked at, and how they are measured.
+
+    Attributes:
+        patch_size: side of the square patches in the clean images, in pixels.
+        stride: distance of neighbouring patches.
+        criteria: a column each: `grad`, `grad_mag`, `std`, `freq`; `loss` by the network of the option file; `random`.
+        edge: add the patches that touch the right and the lower side where the grid leaves a rest.
+        workers: processes that read and measure; 0 does it in the process of the job.
+        bad_images: `skip` or `refuse` images that are damaged or smaller than a patch.
+        batch_size: patches that the network of `loss` sees together.
+        precision: of this network, `float32` or `bfloat16`.
+    """
+
+    patch_size: int = 96
+    stride: int = 120
+    criteria: list[Criterion] = field(default_factory=lambda: ['grad'])
+    edge: bool = False
+    workers: int = 0
+    bad_images: Literal['skip', 'refuse'] = 'skip'
+    batch_size: int = 32
+    precision: Literal['float32', 'bfloat16'] = 'float32'
+
+    def __post_init__(self) -> None:
+        for name, least in (('patch_size', 1), ('stride', 1), ('workers', 0), ('batch_size', 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise OptionError(f'{name}: expected at least {least}, got {value}. Correct the value.')
+        if not self.criteria or len(set(self.criteria)) < len(self.criteria):
+            raise OptionError(f'criteria: expected different names, at least one, got {self.criteria}. Correct them.')

@@ -1,0 +1,168 @@
+"""What is measured on the patches of an image: Soh and Cho, "Training Patch Analysis and Mining Skills for Image
+Restoration Deep Neural Networks", 2021, Eq. 5 and 6 and Sec. III.A.
+
+Sums over patches are taken of maps of the whole image, without cutting it: first over the rows of each patch, then over
+its columns. Sums of 8-bit values and of their squares are exact.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+MAX = 255.0  # criteria are those of an image in [0, 1]
+EXACT_ROWS = 256  # that many squares of 8-bit differences add up without rounding in float32
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """The patches of an image: all pairs of `ys` and `xs`, row by row.
+
+    Attributes:
+        ys, xs: top and left sides in pixels, ascending.
+        size: side of the square patches.
+    """
+
+    ys: np.ndarray
+    xs: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, height: int, width: int, size: int, stride: int, edge: bool = False) -> 'PatchGrid':
+        """The grid of an image: floor((H - p) / s) + 1 times floor((W - p) / s) + 1 patches.
+
+        Args:
+            height, width: of the image.
+            size: p.
+            stride: s.
+            edge: add the patches that touch the right and the lower side where the grid leaves a rest.
+        """
+        return cls(_starts(height, size, stride, edge), _starts(width, size, stride, edge), size)
+
+    def __len__(self) -> int:
+        return len(self.ys) * len(self.xs)
+
+    def corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """y and x of every patch."""
+        return np.repeat(self.ys, len(self.xs)), np.tile(self.xs, len(self.ys))
+
+
+def _starts(length: int, size: int, stride: int, edge: bool) -> np.ndarray:
+    starts = np.arange(0, length - size + 1, stride)
+    rest = edge and len(starts) and starts[-1] + size < length
+    return np.append(starts, length - size) if rest else starts
+
+
+class PatchImage:
+    """An image and the grid of its patches: sums over boxes that lie alike in every patch.
+
+    Args:
+        image: (H, W, C), any order of channels, uint8, or float32 on the same scale.
+        grid: of its patches.
+    """
+
+    def __init__(self, image: np.ndarray, grid: PatchGrid) -> None:
+        self.image, self.grid = image, grid
+        self.channels = image.shape[2]
+        self.values = grid.size**2 * self.channels
+        self.pixels = image.reshape(image.shape[0], -1)
+
+    @cached_property
+    def dx(self) -> np.ndarray:
+        """Magnitude of the difference to the right, (H, (W - 1) * C), in the type of the image."""
+        return cv2.absdiff(self.pixels[:, self.channels :], self.pixels[:, : -self.channels])
+
+    @cached_property
+    def dy(self) -> np.ndarray:
+        """Magnitude of the difference to the row below, (H - 1, W * C)."""
+        return cv2.absdiff(self.pixels[1:], self.pixels[:-1])
+
+    def sums(
+        self, values: np.ndarray, height: int, width: int, top: int = 0, left: int = 0, squared: bool = False
+    ) -> np.ndarray:
+        """Sum of a map, or of its squares, over a box in every patch.
+
+        Args:
+            values: (rows, columns * C), a map as `pixels`, `dx` or `dy`.
+            height, width: of the box in pixels, at least 1.
+            top, left: of the box in the patch.
+            squared: sum the squares.
+
+        Returns:
+            (number of patches,), float64.
+        """
+        row_cuts, row_first, row_last = _segments(self.grid.ys + top, height, EXACT_ROWS)
+        column_cuts, column_first, column_last = _segments(self.grid.xs + left, width)
+        rows = np.stack([_over_rows(values[start:stop], squared) for start, stop in pairwise(row_cuts)])
+        blocks = np.add.reduceat(
+            rows[:, : column_cuts[-1] * self.channels], column_cuts[:-1] * self.channels, axis=1, dtype=np.float64
+        )
+        table = np.pad(blocks.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        high, low = table[row_last], table[row_first]
+        return (high[:, column_last] - high[:, column_first] - low[:, column_last] + low[:, column_first]).ravel()
+
+
+def _over_rows(part: np.ndarray, squared: bool) -> np.ndarray:
+    part = part.astype(np.promote_types(part.dtype, np.float32), copy=False)
+    total: np.ndarray = np.einsum('ij,ij->j', part, part) if squared else part.sum(0)
+    return total
+
+
+def _segments(starts: np.ndarray, length: int, longest: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut a side where intervals begin or end: the cuts, and which of them are the ends of each interval."""
+    stops = starts + length
+    extra = np.arange(starts[0], stops[-1], longest or length)
+    cuts = np.unique(np.concatenate([starts, stops, extra])).astype(int)
+    return cuts, np.searchsorted(cuts, starts), np.searchsorted(cuts, stops)
+
+
+def grad(patches: PatchImage) -> np.ndarray:
+    """Mean squared forward difference, horizontal plus vertical, zero at the last column and row (Eq. 5)."""
+    size = patches.grid.size
+    if size == 1:
+        return np.zeros(len(patches.grid))
+    horizontal = patches.sums(patches.dx, size, size - 1, squared=True)
+    vertical = patches.sums(patches.dy, size - 1, size, squared=True)
+    return (horizontal + vertical) / (patches.values * MAX**2)
+
+
+def grad_mag(patches: PatchImage) -> np.ndarray:
+    """Mean magnitude of the gradient: the root of what `grad` adds up, in every pixel and channel."""
+    last = patches.grid.size - 1
+    if last == 0:
+        return np.zeros(len(patches.grid))
+    dx, dy = patches.dx[:-1].astype(np.float64), patches.dy[:, : -patches.channels].astype(np.float64)
+    inside = patches.sums(np.sqrt(dx**2 + dy**2), last, last)
+    last_column = patches.sums(patches.dy, last, 1, left=last)  # no difference to the right
+    last_row = patches.sums(patches.dx, 1, last, top=last)
+    return (inside + last_column + last_row) / (patches.values * MAX)
+
+
+def std(patches: PatchImage) -> np.ndarray:
+    """Standard deviation of all values of the patch, whatever their channel (divided by their number)."""
+    size, number = patches.grid.size, patches.values
+    sums = patches.sums(patches.pixels, size, size)
+    squares = patches.sums(patches.pixels, size, size, squared=True)
+    return np.sqrt(np.maximum(number * squares - sums**2, 0)) / (number * MAX)
+
+
+def freq(patches: PatchImage) -> np.ndarray:
+    """Power of the orthonormal 2-D DFT where both frequencies are at least pi / 2, per value (Eq. 6)."""
+    size = patches.grid.size
+    windows = np.lib.stride_tricks.sliding_window_view(patches.image, (size, size), (0, 1))
+    lowest = -(-size // 4)
+    power = np.empty((len(patches.grid.ys), len(patches.grid.xs)))
+    for row, y in enumerate(patches.grid.ys):
+        one_side = np.fft.rfft(windows[y, patches.grid.xs] / MAX, norm='ortho')[..., lowest:]
+        high = np.fft.fft(one_side, axis=-2, norm='ortho')[..., lowest : size - lowest + 1, :]
+        twice = np.full(high.shape[-1], 2.0)  # the frequencies that rfft leaves out are mirror images
+        if size % 2 == 0:
+            twice[-1] = 1.0
+        power[row] = ((high.real**2 + high.imag**2) * twice).sum((1, 2, 3))
+    return power.ravel() / patches.values
+
+
+CRITERIA: dict[str, Callable[[PatchImage], np.ndarray]] = {'grad': grad, 'grad_mag': grad_mag, 'std': std, 'freq': freq}

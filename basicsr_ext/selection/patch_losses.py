@@ -1,0 +1,51 @@
+"""The loss of a trained network on patches: Soh and Cho (2021), Eq. 4."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from basicsr_ext.selection.patch_criteria import PatchGrid
+from basicsr_ext.tiling import run_padded
+
+
+class PatchLosses:
+    """Mean squared error of a network on each patch alone, as in training: it sees nothing around the patch.
+
+    Args:
+        net: on its device.
+        multiple: what has to divide the sides of its input; patches are padded to it.
+        batch_size: patches computed together.
+        bfloat16: compute in mixed precision.
+    """
+
+    def __init__(self, net: nn.Module, multiple: int = 1, batch_size: int = 32, bfloat16: bool = False) -> None:
+        self.net, self.multiple, self.batch_size, self.bfloat16 = net.eval(), multiple, batch_size, bfloat16
+        self.device = next(net.parameters()).device
+
+    @torch.no_grad()
+    def __call__(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> np.ndarray:
+        """The losses of the patches of an image.
+
+        Args:
+            lq: (C, H / scale, W / scale), [0, 1].
+            gt: (C', H, W), [0, 1].
+            grid: of patches in gt; the scale divides their sides and positions.
+
+        Returns:
+            (number of patches,), float64.
+        """
+        scale = gt.shape[-1] // lq.shape[-1]
+        corners = list(zip(*(side.tolist() for side in grid.corners()), strict=True))
+        losses = []
+        for start in range(0, len(corners), self.batch_size):
+            part = corners[start : start + self.batch_size]
+            inputs = _cut(lq, [(y // scale, x // scale) for y, x in part], grid.size // scale).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                output = run_padded(self.net, inputs, self.multiple)
+            difference = output.double() - _cut(gt, part, grid.size).to(self.device)
+            losses.append(difference.square().mean((1, 2, 3)).cpu())
+        return torch.cat(losses).numpy()
+
+
+def _cut(image: Tensor, corners: list[tuple[int, int]], size: int) -> Tensor:
+    return torch.stack([image[:, y : y + size, x : x + size] for y, x in corners])

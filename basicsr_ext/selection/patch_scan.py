@@ -1,0 +1,200 @@
+"""The patches of a dataset, measured image by image: in parts that can be shared out, stopped and continued."""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from basicsr_ext.errors import DataError
+from basicsr_ext.selection.manifest import Item
+from basicsr_ext.selection.mine_settings import MineSettings
+from basicsr_ext.selection.patch_criteria import CRITERIA, PatchGrid, PatchImage
+from basicsr_ext.selection.patch_losses import PatchLosses
+from basicsr_ext.training import distributed, interrupt
+from basicsr_ext.training.loader import prepare_worker
+
+UNIT = 16  # images whose patches are written down together
+
+Columns = dict[str, np.ndarray]  # `image`, `y`, `x`, `size` and the criteria; a row a patch
+
+
+class Images(Protocol):
+    """Where the images come from, by their index."""
+
+    def clean(self, index: int) -> np.ndarray:
+        """(H, W, C), uint8, or float32 on the same scale."""
+
+    def pair(self, index: int) -> tuple[Tensor, Tensor, np.ndarray]:
+        """Input and clean image, (C, H, W) in [0, 1], and the clean image as in `clean`."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a worker knows of an image.
+
+    Attributes:
+        grid: of its patches.
+        columns: all but `loss`.
+        pair: input and clean image, where a network has to see them.
+    """
+
+    grid: PatchGrid
+    columns: Columns
+    pair: tuple[Tensor, Tensor] | None
+
+
+class UnitReader(Dataset[list[Measured]]):
+    """Reads and measures a unit of images; images that cannot be used are left out.
+
+    Args:
+        images: where they are read.
+        items: of the images.
+        settings: the block `mine`.
+        seed: of `random`.
+        scale: of the input; clean images are cut to a multiple of it.
+    """
+
+    def __init__(self, images: Images, items: Sequence[Item], settings: MineSettings, seed: int, scale: int) -> None:
+        self.images, self.items, self.settings, self.seed, self.scale = images, items, settings, seed, scale
+        fit = [index for index, item in enumerate(items) if unfit(item.height, item.width, settings.patch_size) is None]
+        fit.sort(key=lambda index: items[index].path)
+        # Whole pairs wait for the network of `loss`: one at a time.
+        step = 1 if 'loss' in settings.criteria else UNIT
+        self.units = [fit[start : start + step] for start in range(0, len(fit), step)]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitem__(self, unit: int) -> list[Measured]:
+        found = []
+        for index in self.units[unit]:
+            try:
+                found.append(self._measure(index))
+            except DataError:
+                if self.settings.bad_images == 'refuse':
+                    raise
+        return found
+
+    def _measure(self, index: int) -> Measured:
+        settings, pair = self.settings, None
+        if 'loss' in settings.criteria:
+            lq, gt, image = self.images.pair(index)
+            pair = lq, gt
+        else:
+            image = self.images.clean(index)
+        height, width = (side - side % self.scale for side in image.shape[:2])
+        problem = unfit(height, width, settings.patch_size)
+        if problem is not None:
+            raise DataError(f'{self.items[index].path}: expected an image to cut patches from, got {problem}.')
+        grid = PatchGrid.of(height, width, settings.patch_size, settings.stride, settings.edge)
+        patches = PatchImage(image[:height, :width], grid)
+        y, x = grid.corners()
+        columns = {'image': np.full(len(grid), index), 'y': y, 'x': x, 'size': np.full(len(grid), grid.size)}
+        for name in settings.criteria:
+            if name in CRITERIA:
+                columns[name] = CRITERIA[name](patches)
+        if 'random' in settings.criteria:
+            columns['random'] = self._random(index, len(grid))
+        return Measured(grid, columns, pair)
+
+    def _random(self, index: int, number: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, zlib.crc32(self.items[index].name.encode()))).random(number)
+
+
+def unfit(height: int, width: int, patch_size: int) -> str | None:
+    """Why no patch can be cut from an image; None if one can."""
+    if not height:
+        return 'damaged'
+    return f'{height} x {width}, smaller than a patch' if min(height, width) < patch_size else None
+
+
+class PatchScan:
+    """Measure all patches; every unit of images becomes a file in a folder.
+
+    A unit's file does not depend on who computes it or when, so that any number of processes, stopped and started at
+    will, leave the same files.
+
+    Args:
+        reader: of the units.
+        folder: for the files of finished units.
+        losses: the network of `loss`; None where it is not asked for.
+    """
+
+    def __init__(self, reader: UnitReader, folder: Path, losses: PatchLosses | None = None) -> None:
+        self.reader, self.folder, self.losses = reader, folder, losses
+        self.names = ['image', 'y', 'x', 'size', *reader.settings.criteria]
+
+    def run(self) -> None:
+        """Compute what is missing of this rank's part.
+
+        Raises:
+            Interrupted: a stop was asked for; what is finished is written down.
+            DataError: a damaged image, where these are refused.
+        """
+        rank, world = distributed.rank_and_world()
+        own = range(rank, len(self.reader), world)
+        missing = [unit for unit in own if not self._file(unit).is_file()]
+        loader = DataLoader(
+            self.reader,
+            batch_size=None,
+            sampler=missing,
+            num_workers=min(self.reader.settings.workers, len(missing)),
+            worker_init_fn=prepare_worker,
+            generator=torch.Generator(),
+        )
+        total, left = (sum(len(self.reader.units[unit]) for unit in units) for units in (own, missing))
+        shown = None if rank == 0 else True
+        with tqdm(total=total, initial=total - left, desc='mine', unit='image', disable=shown) as bar:
+            for unit, images in zip(missing, loader, strict=True):
+                self._write(unit, [self._with_loss(image) for image in images])
+                bar.update(len(self.reader.units[unit]))
+                if interrupt.requested():
+                    break
+        if distributed.any_rank(interrupt.requested()):
+            raise interrupt.Interrupted
+
+    def try_first(self) -> None:
+        """Measure the first unit and forget it.
+
+        Raises:
+            DataError, RuntimeError: something does not fit.
+        """
+        for image in self.reader[0]:
+            self._with_loss(image)
+
+    def _with_loss(self, image: Measured) -> Columns:
+        if image.pair is None or self.losses is None:
+            return image.columns
+        losses = self.losses(*image.pair, image.grid)
+        if not np.isfinite(losses).all():
+            name = self.reader.items[image.columns['image'][0]].path
+            raise DataError(f'{name}: expected finite losses of the network, got others. Check its weights.')
+        return {**image.columns, 'loss': losses}
+
+    def _file(self, unit: int) -> Path:
+        return self.folder / f'{unit:06d}.npz'
+
+    def _write(self, unit: int, images: Sequence[Columns]) -> None:
+        stacked = {name: np.concatenate([image[name] for image in images]) for name in self.names} if images else {}
+        temporary = self.folder / f'.{unit:06d}.{os.getpid()}.npz'
+        np.savez(temporary, **stacked)  # type: ignore[arg-type]  # columns, not its other arguments
+        os.replace(temporary, self._file(unit))
+
+    def used(self) -> list[int]:
+        """The images that have patches, when all units are computed, in the order of their patches."""
+        return [index for part in self.parts(['image']) for index in dict.fromkeys(part['image'].tolist())]
+
+    def parts(self, names: Sequence[str] | None = None) -> Iterator[Columns]:
+        """Columns of all units, in the order of the images' paths, when all units are computed."""
+        for unit in range(len(self.reader)):
+            with np.load(self._file(unit)) as stored:
+                if stored.files:
+                    yield {name: stored[name] for name in names or self.names}

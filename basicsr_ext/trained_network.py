@@ -1,0 +1,36 @@
+"""A network of an option file with its weights, for jobs that use it as it is."""
+
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from torch import nn
+
+from basicsr_ext.options import Options
+from basicsr_ext.training.checkpoint import load_network_weights
+
+
+def trained_network(opt: Options) -> nn.Module:
+    """`network_g` with the weights of `path.pretrain_network_g`, if any, on the device that `num_gpu` names.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+    """
+    path = opt['path']
+    net: nn.Module = build_network(opt['network_g'])
+    if path.get('pretrain_network_g') is not None:
+        load_network_weights(
+            net, path['pretrain_network_g'], path.get('strict_load_g', True), path.get('param_key_g', 'params')
+        )
+    return net.to(device_of(opt))
+
+
+def device_of(opt: Options) -> torch.device:
+    """The GPU of this process, or the CPU."""
+    return torch.device('cuda' if opt['num_gpu'] else 'cpu')
+
+
+def size_multiple(net: nn.Module, block: dict[str, Any]) -> int:
+    """What has to divide the sides of the input: an attribute of the network, or `window_size` of its option block."""
+    multiple: int = getattr(net, 'size_multiple', block.get('window_size', 1))
+    return multiple
