@@ -1,41 +1,87 @@
-"""The job `export`: a part of a manifest in, a file that BasicSR or a spreadsheet reads out."""
+"""The job `export`: a part of a manifest in, what BasicSR or a spreadsheet reads out."""
 
 import argparse
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from basicsr.utils import get_root_logger
+
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.export_patches import choose_patches, export_patches
 from basicsr_ext.files import atomic_open
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets import choose
+from basicsr_ext.training import interrupt
 
 PART = ('subset', 'size', 'ratio', 'range')
+OF_RANKING = (*PART, 'column', 'seed')
+OF_PIXELS = ('lq', 'dataroot', 'dataroot_lq')
+OF_PATCHES = ('keep', 'criterion', 'per_image', *OF_PIXELS)
+ROWS = 65536  # of a table, written together
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of `export`."""
     parser = argparse.ArgumentParser(
         prog='basicsr-ext export',
-        description='Write a part of a manifest, or all of it, as meta_info_file of a BasicSR dataset or as CSV.',
+        description='Write a part of a manifest, or all of it, so that BasicSR or a spreadsheet reads it: of a ranking '
+        'a meta_info_file or CSV, of patches their images or CSV.',
     )
-    parser.add_argument('--manifest', required=True, metavar='FILE', help='what `basicsr-ext rank` wrote')
-    parser.add_argument('--subset', choices=['top', 'mid', 'bottom', 'random'], help='which images; needs a number')
-    parser.add_argument('--size', type=int, metavar='K', help='number of images')
-    parser.add_argument('--ratio', type=float, metavar='R', help='the same as a part of all images, up to 1')
-    parser.add_argument('--range', type=int, nargs=2, metavar=('LO', 'HI'), help='ranks instead, both included')
-    parser.add_argument('--column', default='rank', metavar='NAME', help='the ranks (default: rank)')
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='of --subset random (default: 0)')
+    parser.add_argument(
+        '--manifest', required=True, metavar='FILE', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote'
+    )
     parser.add_argument(
         '-o',
         required=True,
         dest='output',
-        metavar='FILE',
-        help='.txt: meta_info_file, a line an image, in the order of the manifest; the keys where an LMDB was ranked, '
-        'while BasicSR reads meta_info_file for folders only. .csv: all columns, in the order of the ranks',
+        metavar='OUTPUT',
+        help='of a ranking, .txt: meta_info_file, a line an image, in the order of the manifest; the keys where an '
+        'LMDB was ranked, while BasicSR reads meta_info_file for folders only. Of patches, .lmdb: an LMDB of PNG '
+        'images, without ending: a folder of them, named NAME_s001.png by their place in the image NAME. Pairs: '
+        'OUTPUT/GT and OUTPUT/LQ, or OUTPUT_GT.lmdb and OUTPUT_LQ.lmdb. Of both, .csv: all columns, of a ranking in '
+        'the order of the ranks',
     )
+    of_ranking = parser.add_argument_group('a ranking of images')
+    of_ranking.add_argument('--subset', choices=['top', 'mid', 'bottom', 'random'], help='which images; needs a number')
+    of_ranking.add_argument('--size', type=int, metavar='K', help='number of images')
+    of_ranking.add_argument('--ratio', type=float, metavar='R', help='the same as a part of all images, up to 1')
+    of_ranking.add_argument('--range', type=int, nargs=2, metavar=('LO', 'HI'), help='ranks instead, both included')
+    of_ranking.add_argument('--column', metavar='NAME', help='the ranks (default: rank)')
+    of_ranking.add_argument('--seed', type=int, metavar='N', help='of --subset random (default: 0)')
+    of_patches = parser.add_argument_group('mined patches')
+    of_patches.add_argument(
+        '--keep',
+        type=number,
+        nargs='+',
+        metavar='KEEP',
+        help='a ratio (0.5), a number of patches (80000) or a band of quantiles (0.45 0.95), as in MinedPatchDataset; '
+        'default: all',
+    )
+    of_patches.add_argument('--criterion', metavar='NAME', help='the column of --keep, where there are several')
+    yes = {'action': 'store_true', 'default': None}
+    of_patches.add_argument('--per_image', **yes, help='--keep in every image on its own')  # type: ignore[arg-type]
+    of_patches.add_argument(
+        '--lq',
+        **yes,  # type: ignore[arg-type]
+        help='pairs also where the dataset makes the input itself: cut from the whole image that it degrades in '
+        'validation; so the noise is fixed instead of drawn anew, and rounded to 8 bits. Pairs of files are always '
+        'written',
+    )
+    of_patches.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
+    of_patches.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
     return parser
+
+
+def number(text: str) -> int | float:
+    """A whole number or another one, as YAML reads it."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -46,34 +92,63 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
         argv: the command line; None takes the process's own.
 
     Returns:
-        0.
+        0, or 128 + the signal that stopped the job, which then wrote nothing.
 
     Raises:
         DataError: the manifest cannot be read, or BasicSR could not read what it names.
-        OptionError: the part asked for does not exist, or the file cannot be written.
+        OptionError: the part asked for does not exist, or the output cannot be written.
     """
     args = build_parser().parse_args(argv)
-    write = {'.txt': _write_meta_info, '.csv': _write_csv}.get(Path(args.output).suffix.lower())
+    manifest = read_manifest(Path(root_path, args.manifest))
+    output = Path(root_path, args.output)
+    if not manifest.holds_patches:
+        _refuse(args, OF_PATCHES, 'options of a ranking of images, which the manifest is')
+        _export_ranking(manifest, output, args)
+        return 0
+    _refuse(args, OF_RANKING, 'options of patches, which the manifest holds')
+    with interrupt.watch():
+        try:
+            _export_patches(manifest, output, args)
+        except interrupt.Interrupted:
+            get_root_logger().info('Stopped. Nothing is written.')
+        return interrupt.exit_code()
+
+
+def _refuse(args: argparse.Namespace, names: Sequence[str], expected: str) -> None:
+    given = [f'--{name}' for name in names if getattr(args, name) is not None]
+    if given:
+        raise OptionError(f'{given[0]}: expected {expected}, got {", ".join(given)}. Remove what does not belong.')
+
+
+@contextmanager
+def _writing(args: argparse.Namespace) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OptionError(f'-o {args.output}: expected a file to write, got {error.strerror}. Name another.') from error
+
+
+# ---- a ranking of images ----
+
+
+def _export_ranking(manifest: Manifest, output: Path, args: argparse.Namespace) -> None:
+    write = {'.txt': _write_meta_info, '.csv': _write_csv}.get(output.suffix.lower())
     if write is None:
         raise OptionError(f'-o {args.output}: expected a name in .txt or .csv, got another ending. Rename it.')
-    manifest = read_manifest(Path(root_path, args.manifest))
-    ranks = manifest.column(args.column)
+    ranks = manifest.column(args.column or 'rank')
     rows = _rows(ranks, args)
     if write is _write_csv:
         rows.sort(key=ranks.__getitem__)
-    try:
-        write(Path(root_path, args.output), manifest, rows)
-    except OSError as error:
-        raise OptionError(f'-o {args.output}: expected a file to write, got {error.strerror}. Name another.') from error
+    with _writing(args):
+        write(output, manifest, rows)
     print(f'{len(rows)} of {len(ranks)} images of {args.manifest}: {args.output}')
-    return 0
 
 
 def _rows(ranks: Sequence[int], args: argparse.Namespace) -> list[int]:
     if all(getattr(args, name) is None for name in PART):
         return list(range(len(ranks)))
     try:
-        return choose(ranks, args.subset, size=args.size, ratio=args.ratio, range=args.range, seed=args.seed)
+        return choose(ranks, args.subset, size=args.size, ratio=args.ratio, range=args.range, seed=args.seed or 0)
     except OptionError as error:
         raise OptionError(f'--{error}') from error
 
@@ -92,9 +167,44 @@ def _write_meta_info(path: Path, manifest: Manifest, rows: Sequence[int]) -> Non
         file.writelines(f'{item.path} ({item.height},{item.width})\n' for item in chosen)
 
 
-def _write_csv(path: Path, manifest: Manifest, rows: Sequence[int]) -> None:
+# ---- patches ----
+
+
+def _export_patches(manifest: Manifest, output: Path, args: argparse.Namespace) -> None:
+    ending, written = output.suffix.lower(), [args.output]
+    if ending == '.txt':
+        raise OptionError(
+            f'-o {args.output}: expected a folder, or a name in .lmdb or .csv, got .txt, but a meta_info_file lists '
+            'whole images. Rename it.'
+        )
+    rows = _kept(manifest, args)
+    if ending == '.csv':
+        _refuse(args, OF_PIXELS, 'options of a table')
+        with _writing(args):
+            _write_csv(output, manifest, rows)
+    else:
+        paths = export_patches(manifest, rows, output, args.dataroot, args.dataroot_lq, bool(args.lq))
+        written = [os.path.join(os.path.dirname(args.output), path.relative_to(output.parent)) for path in paths]
+    print(f'{len(rows)} of {len(manifest.table)} patches of {args.manifest}: {", ".join(written)}')
+
+
+def _kept(manifest: Manifest, args: argparse.Namespace) -> np.ndarray:
+    if args.keep is None:
+        _refuse(args, ('criterion', 'per_image'), 'them with --keep')
+        return np.arange(len(manifest.table))
+    keep = args.keep[0] if len(args.keep) == 1 else args.keep
+    try:
+        return choose_patches(manifest, keep, args.criterion, bool(args.per_image))
+    except OptionError as error:
+        raise OptionError(f'--{error}') from error
+
+
+# ---- both ----
+
+
+def _write_csv(path: Path, manifest: Manifest, rows: Sequence[int] | np.ndarray) -> None:
     with atomic_open(path, 'w') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(manifest.names)
-        columns = [manifest.column(name) for name in manifest.names]
-        writer.writerows([values[row] for values in columns] for row in rows)
+        for part in manifest.table.take(rows).to_batches(ROWS):
+            writer.writerows(zip(*(column.to_pylist() for column in part.columns), strict=True))

@@ -34,10 +34,12 @@ from basicsr_ext.checks import check_dataset, check_options
 from basicsr_ext.export import build_parser as export_parser
 from basicsr_ext.inspect import build_parser as inspect_parser
 from basicsr_ext.metrics import lpips_metric
+from basicsr_ext.mine import mine
+from basicsr_ext.mine_options import parse_mine_options
 from basicsr_ext.options import OptionLoader, build_parser, complete, load_options, override
 from basicsr_ext.rank import Ranking
 from basicsr_ext.rank_options import parse_rank_options
-from basicsr_ext.selection.manifest import Item, write_manifest
+from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
 
@@ -250,8 +252,14 @@ def make_manifests(block: dict[str, Any]) -> None:
         folder = Path(reader['dataroot_gt'])
         make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
         items = [Item(path.name, 144, 136) for path in sorted(folder.iterdir())]
-        ranks = range(1, len(items) + 1)
-        write_manifest(block['manifest'], items, {block.get('column', 'rank'): ranks}, {'method': 'none'})
+        if block['type'] == 'MinedPatchDataset':
+            numbers = np.arange(len(items))
+            patches = {'image': numbers, 'y': numbers, 'x': numbers, 'size': np.full(len(items), 16)}
+            scores = {block.get('criterion') or 'grad': numbers.astype(float)}
+            write_patch_manifest(block['manifest'], items, [{**patches, **scores}], {'method': 'none'})
+        else:
+            ranks = range(1, len(items) + 1)
+            write_manifest(block['manifest'], items, {block.get('column', 'rank'): ranks}, {'method': 'none'})
 
 
 def point_to(block: Any, folder: str) -> None:
@@ -320,8 +328,8 @@ def test_the_example_of_a_dataset_builds_and_reads(name: str, pictures: Path) ->
     key, block = next((key, block) for key, block in opt['datasets'].items() if block['type'] == name)
     dataset = build_dataset(block)
     check_dataset(dataset, f'datasets.{key}')
-    assert len(dataset) == block.get('size', 2)
-    sample = default_collate([dataset[0], dataset[1]])
+    assert len(dataset) == (1 if name == 'MinedPatchDataset' else block.get('size', 2))
+    sample = default_collate([dataset[0], dataset[len(dataset) - 1]])
     scale = opt.get('scale', 1)
     assert [side * scale for side in sample['lq'].shape[-2:]] == list(sample['gt'].shape[-2:])
     assert sample['lq'].dtype == torch.float32
@@ -392,12 +400,12 @@ def types_in(block: Any) -> Iterator[str]:
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
-    assert {'train', 'test', 'rank', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'mine', 'demo'} <= folders
 
 
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
-    return next(job for job in ('rank', 'train', 'test') if job == 'test' or job in load_options(path))
+    return next(job for job in ('mine', 'rank', 'train', 'test') if job == 'test' or job in load_options(path))
 
 
 def option_id(path: Path) -> str:
@@ -407,7 +415,7 @@ def option_id(path: Path) -> str:
 @pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
 def test_every_type_in_an_option_file_is_known(path: Path) -> None:
     found = list(types_in(load_options(path)))
-    assert len(found) >= 3  # a model, a dataset, a network
+    assert len(found) >= (2 if job_of(path) == 'mine' else 3)  # a model, a dataset, a network
     assert set(found) <= known_types()
 
 
@@ -423,19 +431,35 @@ def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
         Ranking(name, level, settings).check(decode=True)
 
 
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) != 'rank'], ids=option_id)
+def make_weights(opt: dict[str, Any]) -> None:
+    """Write every file of weights that an option file names and that does not come with the package."""
+    for key, value in (opt.get('path') or {}).items():
+        if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
+            assert not os.path.isabs(value)
+            Path(value).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(build_network(opt[key.removeprefix('pretrain_')]).state_dict(), value)
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'mine'], ids=option_id)
+def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its dataset should be: checked, and the first patches are measured."""
+    loaded = load_options(path)
+    assert loaded['name'] == path.stem
+    make_weights(loaded)
+    fill_dataroots(loaded['datasets']['train'], loaded.get('scale', 1))
+    opt, settings, _ = parse_mine_options(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0'])
+    mine(opt, settings, only_check=True)
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) in ('train', 'test')], ids=option_id)
 def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
     """With pictures where its datasets should be: checked, its datasets built, its weights load strictly."""
     opt = load_options(path)
     opt['num_gpu'] = 0
     for block in opt['datasets'].values():
-        fill_dataroots(block)
+        fill_dataroots(block, opt.get('scale', 1))
         make_manifests(block)
-    for key, value in opt['path'].items():
-        if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
-            assert not os.path.isabs(value)
-            Path(value).parent.mkdir(parents=True, exist_ok=True)
-            torch.save(build_network(opt[key.removeprefix('pretrain_')]).state_dict(), value)
+    make_weights(opt)
     is_train = 'train' in opt
     assert opt['name'] == path.stem
     complete(opt, Path.cwd(), is_train)
@@ -449,14 +473,19 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
         build_model(opt)
 
 
-def fill_dataroots(block: dict[str, Any]) -> None:
-    """Put pictures into every folder that a dataset block names."""
+def fill_dataroots(block: dict[str, Any], scale: int = 1) -> None:
+    """Put pictures into every folder that a dataset block names; those of LQ are smaller by the scale."""
     for key, value in block.items():
         if isinstance(value, dict):
-            fill_dataroots(value)
+            fill_dataroots(value, scale)
         elif key.startswith('dataroot'):
             assert not os.path.isabs(value)
             make_pictures(Path(value))
+    if 'dataroot_lq' in block:
+        for path in list(Path(block['dataroot_lq']).iterdir()):
+            small = cv2.resize(cv2.imread(str(path)), None, fx=1 / scale, fy=1 / scale)
+            path.unlink()
+            cv2.imwrite(str(path.with_stem(block.get('filename_tmpl', '{}').format(path.stem))), small)
 
 
 # ---- README ----
@@ -506,7 +535,7 @@ def commands() -> list[list[str]]:
     text = '\n'.join(fenced('bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
     lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
     lines += re.findall(
-        r'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:train|test|rank|inspect|export) [^`\n]*)`', readme()
+        r'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:train|test|rank|mine|inspect|export) [^`\n]*)`', readme()
     )
     words = [shlex.split(line, comments=True) for line in lines if re.search(r'basicsr[-_]ext\b|bash scripts/', line)]
     return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]

@@ -137,7 +137,8 @@ def read_image(root: str, path: str) -> bytes:
             raise DataError(f'{root}: expected an image under the key {path!r}, got none.')
         return bytes(content)
     try:
-        return Path(path).read_bytes()
+        with open(path, 'rb') as file:
+            return file.read()
     except OSError as error:
         raise DataError(f'{path}: expected an image file, got {error.strerror}.') from error
 

@@ -10,7 +10,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from basicsr_ext.checking import read_block
 from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.sample import Sample, SampleDataset
+from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.manifest import Manifest, read_manifest
@@ -103,9 +103,6 @@ class InfluenceSubsetDataset(WrapperDataset):
 
     def __len__(self) -> int:
         return len(self.chosen)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.dataset[self.inner_index(index)]
 
     def indices(self) -> Sequence[int]:
         """Which items of the dataset inside are kept, in ascending order."""

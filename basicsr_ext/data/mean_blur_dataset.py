@@ -68,6 +68,7 @@ class MeanBlurDataset(WrapperDataset):
     """
 
     Options = MeanBlurOptions
+    changes_pixels = True
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = read_block(MeanBlurOptions, opt, f'dataset {opt.get("name")}', ignore=LOADER_KEYS)
@@ -82,8 +83,8 @@ class MeanBlurDataset(WrapperDataset):
                 f'of {self.dataset.opt["type"]} is blurred too, got {self.kernel_size}. Wrap BicubicSRDataset instead.'
             )
 
-    def __getitem__(self, index: int) -> Sample:
-        sample = self.dataset[index]
+    def change(self, sample: Sample, index: int) -> Sample:
+        """Blur both tensors of a stock dataset."""
         if self.blurs_tensors:
             sample['gt'] = _blur_tensor(sample['gt'], self.kernel_size)
             sample['lq'] = _blur_tensor(sample['lq'], self.kernel_size // self.scale)

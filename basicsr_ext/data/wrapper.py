@@ -1,7 +1,7 @@
 """Datasets around datasets: `dataset:` in an option block, over ours and over stock ones."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from basicsr.data import build_dataset
 from torch.utils.data import Dataset
@@ -70,8 +70,22 @@ class WrapperDataset(Dataset[Sample]):
         self.opt = opt
         self.dataset = scheduled(build_dataset(inner_block(opt, f'dataset {opt.get("name", opt.get("type"))}')))
 
+    changes_pixels: ClassVar[bool] = False  # whether `change` or a filter makes other images of the whole ones
+
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.change(self.dataset[self.inner_index(index)], index)
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """The sample of a given patch; see `DegradationDataset.patch`."""
+        sample = self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
+        return self.change(sample, index)
+
+    def change(self, sample: Sample, index: int) -> Sample:
+        """What this wrapper does to a sample of the inner dataset: nothing, unless it overrides this."""
+        return sample
 
     def indices(self) -> Sequence[int]:
         """Which items of the inner dataset the items of this one are; one that selects overrides this."""
@@ -81,10 +95,6 @@ class WrapperDataset(Dataset[Sample]):
         """The index of an item in the inner dataset, at the same moment of the training."""
         inner = self.indices()[index]
         return index.at(inner) if isinstance(index, ScheduledIndex) else inner
-
-    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
-        """The sample of a given patch; see `DegradationDataset.patch`."""
-        return self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
 
     def add_gt_filter(self, gt_filter: Filter) -> None:
         """Pass a filter of the clean images on to the dataset that reads them."""
@@ -119,6 +129,15 @@ def innermost(dataset: SampleDataset) -> SampleDataset:
     while isinstance(dataset, WrapperDataset | StockDataset):
         dataset = dataset.dataset
     return dataset
+
+
+def pixels_are_changed(dataset: SampleDataset) -> bool:
+    """Whether a wrapper does more to whole images than to choose them."""
+    while isinstance(dataset, WrapperDataset | StockDataset):
+        if isinstance(dataset, WrapperDataset) and dataset.changes_pixels:
+            return True
+        dataset = dataset.dataset
+    return False
 
 
 def innermost_index(dataset: SampleDataset, index: int) -> int:

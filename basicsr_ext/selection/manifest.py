@@ -214,7 +214,8 @@ def _write(path: str | os.PathLike[str], tables: Iterable[pyarrow.Table], header
     tables = iter(tables)
     first = next(tables)
     schema, rows = first.schema.with_metadata({KEY: text}), 0
-    with atomic_open(path) as file, parquet.ParquetWriter(file, schema) as writer:
+    repeated = [name for name in schema.names if name in PATCH_COLUMNS]
+    with atomic_open(path) as file, parquet.ParquetWriter(file, schema, use_dictionary=repeated) as writer:
         waiting: list[pyarrow.Table] = []
         for table in chain([first], tables):
             waiting.append(table.cast(schema))

@@ -2,58 +2,83 @@
 Restoration Deep Neural Networks", 2021, Eq. 5 and 6 and Sec. III.A.
 
 Sums over patches are taken of maps of the whole image, without cutting it: first over the rows of each patch, then over
-its columns. Sums of 8-bit values and of their squares are exact.
+its columns.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
 MAX = 255.0  # criteria are those of an image in [0, 1]
-EXACT_ROWS = 256  # that many squares of 8-bit differences add up without rounding in float32
+EXACT_ROWS = 256  # so many squares of 8-bit differences add up in float32 without rounding
 
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """The patches of an image: all pairs of `ys` and `xs`, row by row.
+    """The patches of an image: floor((H - p) / s) + 1 times floor((W - p) / s) + 1 of them, row by row.
 
     Attributes:
-        ys, xs: top and left sides in pixels, ascending.
-        size: side of the square patches.
+        height, width: H and W of the image, at least p.
+        size: p, side of the square patches in pixels.
+        stride: s.
+        edge: add the patches that touch the right and the lower side where the grid leaves a rest.
     """
 
-    ys: np.ndarray
-    xs: np.ndarray
+    height: int
+    width: int
     size: int
+    stride: int
+    edge: bool = False
 
-    @classmethod
-    def of(cls, height: int, width: int, size: int, stride: int, edge: bool = False) -> 'PatchGrid':
-        """The grid of an image: floor((H - p) / s) + 1 times floor((W - p) / s) + 1 patches.
+    @property
+    def ys(self) -> np.ndarray:
+        """Top sides, ascending."""
+        return _starts(self.height, self.size, self.stride, self.edge)
 
-        Args:
-            height, width: of the image.
-            size: p.
-            stride: s.
-            edge: add the patches that touch the right and the lower side where the grid leaves a rest.
-        """
-        return cls(_starts(height, size, stride, edge), _starts(width, size, stride, edge), size)
+    @property
+    def xs(self) -> np.ndarray:
+        """Left sides, ascending."""
+        return _starts(self.width, self.size, self.stride, self.edge)
 
     def __len__(self) -> int:
         return len(self.ys) * len(self.xs)
 
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
         """y and x of every patch."""
-        return np.repeat(self.ys, len(self.xs)), np.tile(self.xs, len(self.ys))
+        return _corners(self)
 
 
+# Images of a dataset have few sizes, so that what depends on the size alone is kept.
+@lru_cache(16)
+def _corners(grid: PatchGrid) -> tuple[np.ndarray, np.ndarray]:
+    return np.repeat(grid.ys, len(grid.xs)), np.tile(grid.xs, len(grid.ys))
+
+
+@lru_cache(256)
 def _starts(length: int, size: int, stride: int, edge: bool) -> np.ndarray:
     starts = np.arange(0, length - size + 1, stride)
     rest = edge and len(starts) and starts[-1] + size < length
     return np.append(starts, length - size) if rest else starts
+
+
+@lru_cache(256)
+def _intervals(
+    length: int, size: int, stride: int, edge: bool, first: int, extent: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut a side where a part of a patch begins or ends: the cuts, and which of them are the ends of each part.
+
+    Args:
+        length, size, stride, edge: of the side and its patches.
+        first, extent: of the part in the patch.
+    """
+    starts = _starts(length, size, stride, edge) + first
+    steps = np.arange(starts[0], starts[-1] + extent, EXACT_ROWS)
+    cuts = np.unique(np.concatenate([starts, starts + extent, steps]))
+    return cuts, np.searchsorted(cuts, starts), np.searchsorted(cuts, starts + extent)
 
 
 class PatchImage:
@@ -92,31 +117,28 @@ class PatchImage:
             squared: sum the squares.
 
         Returns:
-            (number of patches,), float64.
+            (number of patches,), float64; exact where the map is uint8.
         """
-        row_cuts, row_first, row_last = _segments(self.grid.ys + top, height, EXACT_ROWS)
-        column_cuts, column_first, column_last = _segments(self.grid.xs + left, width)
-        rows = np.stack([_over_rows(values[start:stop], squared) for start, stop in pairwise(row_cuts)])
-        blocks = np.add.reduceat(
-            rows[:, : column_cuts[-1] * self.channels], column_cuts[:-1] * self.channels, axis=1, dtype=np.float64
-        )
-        table = np.pad(blocks.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        high, low = table[row_last], table[row_first]
-        return (high[:, column_last] - high[:, column_first] - low[:, column_last] + low[:, column_first]).ravel()
+        grid, channels = self.grid, self.channels
+        rows, y0, y1 = _intervals(grid.height, grid.size, grid.stride, grid.edge, top, height)
+        columns, x0, x1 = _intervals(grid.width, grid.size, grid.stride, grid.edge, left, width)
+        strips = np.concatenate([_over_rows(values[start:stop], squared) for start, stop in pairwise(rows)])
+        strips = strips[:, : columns[-1] * channels]
+        table = np.zeros((len(rows), len(columns)))
+        inner = table[1:, 1:]
+        np.add.reduceat(strips, columns[:-1] * channels, axis=1, out=inner, dtype=np.float64)
+        inner.cumsum(0, out=inner)
+        inner.cumsum(1, out=inner)
+        upper, lower = table[y0], table[y1]
+        return (lower[:, x1] - lower[:, x0] - upper[:, x1] + upper[:, x0]).ravel()
 
 
-def _over_rows(part: np.ndarray, squared: bool) -> np.ndarray:
-    part = part.astype(np.promote_types(part.dtype, np.float32), copy=False)
-    total: np.ndarray = np.einsum('ij,ij->j', part, part) if squared else part.sum(0)
-    return total
-
-
-def _segments(starts: np.ndarray, length: int, longest: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut a side where intervals begin or end: the cuts, and which of them are the ends of each interval."""
-    stops = starts + length
-    extra = np.arange(starts[0], stops[-1], longest or length)
-    cuts = np.unique(np.concatenate([starts, stops, extra])).astype(int)
-    return cuts, np.searchsorted(cuts, starts), np.searchsorted(cuts, stops)
+def _over_rows(strip: np.ndarray, squared: bool) -> np.ndarray:
+    """The sum of the rows of a strip, (1, columns); in 8 bits so as to be exact and several times as fast."""
+    is_8bit = strip.dtype == np.uint8
+    if squared:
+        strip = np.square(strip, dtype=np.uint16 if is_8bit else None)
+    return cv2.reduce(strip, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F if is_8bit else cv2.CV_64F)
 
 
 def grad(patches: PatchImage) -> np.ndarray:

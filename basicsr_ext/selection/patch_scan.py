@@ -23,7 +23,9 @@ from basicsr_ext.training.loader import prepare_worker
 
 UNIT = 16  # images whose patches are written down together
 
-Columns = dict[str, np.ndarray]  # `image`, `y`, `x`, `size` and the criteria; a row a patch
+POSITION = ('image', 'y', 'x', 'size')
+
+Columns = dict[str, np.ndarray]  # the position and the criteria; a row a patch
 
 
 class Images(Protocol):
@@ -51,8 +53,8 @@ class Measured:
     pair: tuple[Tensor, Tensor] | None
 
 
-class UnitReader(Dataset[list[Measured]]):
-    """Reads and measures a unit of images; images that cannot be used are left out.
+class UnitReader(Dataset[list[Measured | DataError]]):
+    """Reads and measures a unit of images; one that cannot be used gives the error, whole and out of a worker too.
 
     Args:
         images: where they are read.
@@ -73,14 +75,13 @@ class UnitReader(Dataset[list[Measured]]):
     def __len__(self) -> int:
         return len(self.units)
 
-    def __getitem__(self, unit: int) -> list[Measured]:
-        found = []
+    def __getitem__(self, unit: int) -> list[Measured | DataError]:
+        found: list[Measured | DataError] = []
         for index in self.units[unit]:
             try:
                 found.append(self._measure(index))
-            except DataError:
-                if self.settings.bad_images == 'refuse':
-                    raise
+            except DataError as error:
+                found.append(error)
         return found
 
     def _measure(self, index: int) -> Measured:
@@ -94,15 +95,15 @@ class UnitReader(Dataset[list[Measured]]):
         problem = unfit(height, width, settings.patch_size)
         if problem is not None:
             raise DataError(f'{self.items[index].path}: expected an image to cut patches from, got {problem}.')
-        grid = PatchGrid.of(height, width, settings.patch_size, settings.stride, settings.edge)
+        grid = PatchGrid(height, width, settings.patch_size, settings.stride, settings.edge)
         patches = PatchImage(image[:height, :width], grid)
         y, x = grid.corners()
-        columns = {'image': np.full(len(grid), index), 'y': y, 'x': x, 'size': np.full(len(grid), grid.size)}
+        columns = {'image': np.full(len(y), index), 'y': y, 'x': x, 'size': np.full(len(y), grid.size)}
         for name in settings.criteria:
             if name in CRITERIA:
                 columns[name] = CRITERIA[name](patches)
         if 'random' in settings.criteria:
-            columns['random'] = self._random(index, len(grid))
+            columns['random'] = self._random(index, len(y))
         return Measured(grid, columns, pair)
 
     def _random(self, index: int, number: int) -> np.ndarray:
@@ -130,7 +131,7 @@ class PatchScan:
 
     def __init__(self, reader: UnitReader, folder: Path, losses: PatchLosses | None = None) -> None:
         self.reader, self.folder, self.losses = reader, folder, losses
-        self.names = ['image', 'y', 'x', 'size', *reader.settings.criteria]
+        self.names = [*POSITION, *reader.settings.criteria]
 
     def run(self) -> None:
         """Compute what is missing of this rank's part.
@@ -154,7 +155,7 @@ class PatchScan:
         shown = None if rank == 0 else True
         with tqdm(total=total, initial=total - left, desc='mine', unit='image', disable=shown) as bar:
             for unit, images in zip(missing, loader, strict=True):
-                self._write(unit, [self._with_loss(image) for image in images])
+                self._write(unit, self._usable(images))
                 bar.update(len(self.reader.units[unit]))
                 if interrupt.requested():
                     break
@@ -167,8 +168,13 @@ class PatchScan:
         Raises:
             DataError, RuntimeError: something does not fit.
         """
-        for image in self.reader[0]:
-            self._with_loss(image)
+        self._usable(self.reader[0])
+
+    def _usable(self, images: Sequence[Measured | DataError]) -> list[Columns]:
+        bad = [image for image in images if isinstance(image, DataError)]
+        if bad and self.reader.settings.bad_images == 'refuse':
+            raise bad[0]
+        return [self._with_loss(image) for image in images if isinstance(image, Measured)]
 
     def _with_loss(self, image: Measured) -> Columns:
         if image.pair is None or self.losses is None:
@@ -180,21 +186,20 @@ class PatchScan:
         return {**image.columns, 'loss': losses}
 
     def _file(self, unit: int) -> Path:
-        return self.folder / f'{unit:06d}.npz'
+        return self.folder / f'{unit:06d}.npy'
 
     def _write(self, unit: int, images: Sequence[Columns]) -> None:
-        stacked = {name: np.concatenate([image[name] for image in images]) for name in self.names} if images else {}
-        temporary = self.folder / f'.{unit:06d}.{os.getpid()}.npz'
-        np.savez(temporary, **stacked)  # type: ignore[arg-type]  # columns, not its other arguments
+        columns = [np.concatenate([np.empty(0), *(image[name] for image in images)]) for name in self.names]
+        temporary = self.folder / f'.{unit:06d}.{os.getpid()}.npy'
+        np.save(temporary, np.stack(columns))
         os.replace(temporary, self._file(unit))
 
     def used(self) -> list[int]:
         """The images that have patches, when all units are computed, in the order of their patches."""
-        return [index for part in self.parts(['image']) for index in dict.fromkeys(part['image'].tolist())]
+        return [index for part in self.parts() for index in dict.fromkeys(part['image'].tolist())]
 
-    def parts(self, names: Sequence[str] | None = None) -> Iterator[Columns]:
-        """Columns of all units, in the order of the images' paths, when all units are computed."""
+    def parts(self) -> Iterator[Columns]:
+        """The columns of all units, in the order of the images' paths, when all units are computed."""
         for unit in range(len(self.reader)):
-            with np.load(self._file(unit)) as stored:
-                if stored.files:
-                    yield {name: stored[name] for name in names or self.names}
+            columns = dict(zip(self.names, np.load(self._file(unit)), strict=True))
+            yield {**columns, **{name: columns[name].astype(np.int64) for name in POSITION}}

@@ -38,7 +38,7 @@ class RankSettings:
     grad_loss: dict[str, Any] = field(default_factory=lambda: {'type': 'MSELoss'})
     damping: float | Literal['auto'] | list[float] = 'auto'
     iterations: int = 20
-    curvature_images: int | None = 40
+    curvature_images: int | None = 60
     times: int | None = None
     scale: float | Literal['auto'] = 'auto'
     batch_size: int = 2

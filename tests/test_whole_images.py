@@ -1,0 +1,174 @@
+"""Whole clean images: the pixels of the files, by the indices of any dataset."""
+
+from pathlib import Path
+from typing import Any
+
+import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the datasets
+
+# isort: split
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from basicsr.data import build_dataset
+from basicsr.utils import bgr2ycbcr
+from basicsr.utils.lmdb_util import make_lmdb_from_imgs
+
+from basicsr_ext.data.gaussian_denoising_dataset import GaussianDenoisingDataset
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.whole_images import WholeImages
+from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.errors import DataError
+from basicsr_ext.selection.manifest import Item, write_manifest
+
+Options = dict[str, Any]
+SIZES = {'a.png': (20, 24), 'b.jpg': (22, 18), 'c.png': (30, 16)}
+
+
+def write_images(folder: Path, divisor: int = 1) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(divisor)
+    for name, (height, width) in SIZES.items():
+        cv2.imwrite(str(folder / name), rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8))
+    names = [name.partition('.')[0] for name in SIZES]
+    make_lmdb_from_imgs(str(folder), f'{folder}.lmdb', list(SIZES), names, map_size=2**20)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with gt/ and lq/ of half the size, and LMDBs of both."""
+    monkeypatch.chdir(tmp_path)
+    write_images(Path('gt'))
+    write_images(Path('lq'), divisor=2)
+    Path('names.txt').write_text('c.png 1\na.png 1\n')
+    items = [Item(name, *size) for name, size in SIZES.items()]
+    write_manifest('ranking.parquet', items, {'rank': [2, 3, 1]}, {'method': 'influence'})
+    return tmp_path
+
+
+GAUSSIAN = {'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'gt'}
+PAIRED = {
+    'type': 'PairedImageDataset', 'scale': 2, 'dataroot_gt': 'gt', 'dataroot_lq': 'lq', 'io_backend': {'type': 'disk'}
+}  # fmt: skip
+KINDS: dict[str, Options] = {
+    'rgb': GAUSSIAN,
+    'gray': {**GAUSSIAN, 'color': 'gray'},
+    'y': {'type': 'JPEGCompressionDataset', 'dataroot_gt': 'gt', 'color': 'y', 'quality': 30},
+    'cached': {**GAUSSIAN, 'cache': True},
+    'meta_info': {**GAUSSIAN, 'meta_info_file': 'names.txt'},
+    'lmdb': {**GAUSSIAN, 'dataroot_gt': 'gt.lmdb', 'io_backend': {'type': 'lmdb'}},
+    'bicubic': {'type': 'BicubicSRDataset', 'scale': 2, 'dataroot_gt': 'gt'},
+    'subset': {
+        'type': 'InfluenceSubsetDataset', 'manifest': 'ranking.parquet', 'range': [1, 2], 'dataset': GAUSSIAN
+    },
+    'stock': PAIRED,
+    'stock y': {**PAIRED, 'color': 'y'},
+    'stock meta_info': {**PAIRED, 'meta_info_file': 'names.txt'},
+    'stock lmdb': {**PAIRED, 'dataroot_gt': 'gt.lmdb', 'dataroot_lq': 'lq.lmdb', 'io_backend': {'type': 'lmdb'}},
+    'stock subset': {
+        'type': 'InfluenceSubsetDataset', 'scale': 2, 'manifest': 'ranking.parquet', 'range': [1, 2], 'dataset': PAIRED
+    },
+    'blurred': {'type': 'MeanBlurDataset', 'kernel_size': 4, 'dataset': GAUSSIAN},
+    'blurred stock': {'type': 'MeanBlurDataset', 'scale': 2, 'kernel_size': 4, 'dataset': PAIRED},
+    'blurred subset': {
+        'type': 'MeanBlurDataset', 'kernel_size': 4,
+        'dataset': {
+            'type': 'InfluenceSubsetDataset', 'manifest': 'ranking.parquet', 'range': [1, 2], 'dataset': GAUSSIAN
+        },
+    },
+}  # fmt: skip
+
+
+def build(block: Options) -> Any:
+    block = {key: dict(value) if isinstance(value, dict) else value for key, value in block.items()}
+    return scheduled(build_dataset({'name': 'whole', 'phase': 'val', 'scale': 1, **block}))
+
+
+def pixels(path: str, kind: str) -> np.ndarray:
+    """Of the file whose name, without its ending, a sample gives."""
+    (name,) = (name for name in SIZES if name.partition('.')[0] == Path(path).stem)
+    image = cv2.imread(f'gt/{name}')
+    if kind == 'gray':
+        return cv2.imread(f'gt/{name}', cv2.IMREAD_GRAYSCALE)[..., None]
+    if kind.endswith('y'):
+        return bgr2ycbcr(image, y_only=True)[..., None]
+    return cv2.blur(image.astype(np.float32), (4, 4)) if kind.startswith('blurred') else image
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_clean_images_are_the_files(data: Path, kind: str) -> None:
+    dataset = build(KINDS[kind])
+    images, listed = WholeImages(dataset), inventory(dataset)
+    assert len(listed) == len(dataset) == (2 if 'subset' in kind or 'meta' in kind else 3)
+    for index, item in enumerate(listed):
+        expected = pixels(item.path, kind)
+        found = images.clean(index)
+        assert found.shape == expected.shape and found.shape[:2] == (item.height, item.width)
+        if kind.startswith('blurred'):
+            found = found if np.allclose(found, expected, atol=1e-3) else found[..., ::-1]  # BGR or RGB
+        np.testing.assert_allclose(found, expected, atol=0.5 if kind == 'stock y' else 1e-3)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_criteria_see_the_same_with_and_without_a_network(data: Path, kind: str) -> None:
+    dataset = build(KINDS[kind])
+    images = WholeImages(dataset)
+    for index in range(len(dataset)):
+        clean, (_, _, paired) = images.clean(index), images.pair(index)
+        assert clean.shape == paired.shape and clean.dtype == paired.dtype
+        order = slice(None, None, 1 if np.allclose(clean, paired, atol=1e-3) else -1)  # BGR or RGB
+        np.testing.assert_allclose(clean, paired[..., order], atol=1e-3)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_pairs_are_those_of_the_dataset(data: Path, kind: str) -> None:
+    dataset = build(KINDS[kind])
+    for index in range(len(dataset)):
+        lq, gt, image = WholeImages(dataset).pair(index)
+        sample = dataset[index]
+        assert torch.equal(lq, sample['lq']) and torch.equal(gt, sample['gt'])
+        np.testing.assert_allclose(image / 255, gt.permute(1, 2, 0), atol=1e-6)
+
+
+def test_nothing_is_degraded_for_a_clean_image(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GaussianDenoisingDataset, 'degrade', None)
+    assert WholeImages(build(GAUSSIAN)).clean(0).shape == (20, 24, 3)
+
+
+def test_a_scale_that_does_not_divide_cuts_the_pair(data: Path) -> None:
+    block = {'type': 'BicubicSRDataset', 'scale': 4, 'dataroot_gt': 'gt'}
+    lq, gt, image = WholeImages(build(block)).pair(1)
+    assert (lq.shape, gt.shape, image.shape) == ((3, 5, 4), (3, 20, 16), (20, 16, 3))
+    assert (image == pixels('b', 'rgb')[:20, :16, ::-1]).all()
+
+
+@pytest.mark.parametrize('kind', ['rgb', 'bicubic', 'subset', 'stock', 'blurred', 'blurred stock'])
+@pytest.mark.parametrize('damage', ['header', 'body'])
+def test_a_damaged_file_is_named(data: Path, kind: str, damage: str) -> None:
+    dataset = build(KINDS[kind])
+    place = [item.path for item in inventory(dataset)].index('a.png')
+    content = Path('gt/a.png').read_bytes()
+    Path('gt/a.png').write_bytes(b'no image' if damage == 'header' else content[: len(content) // 2])
+    images = WholeImages(dataset)
+    for read in (images.clean, images.pair):
+        with pytest.raises(DataError, match=r'a\.png: expected an image, got a damaged or foreign file'):
+            read(place)
+
+
+def test_a_missing_file_is_named(data: Path) -> None:
+    for block in (GAUSSIAN, PAIRED):
+        dataset = build(block)
+        place = [item.path for item in inventory(dataset)].index('c.png')
+        content = Path('gt/c.png').read_bytes()
+        Path('gt/c.png').unlink()
+        with pytest.raises(DataError, match=r'c\.png: expected an image file, got No such file'):
+            WholeImages(dataset).clean(place)
+        Path('gt/c.png').write_bytes(content)
+
+
+def test_a_dataset_without_ground_truth_has_clean_images_and_no_pairs(data: Path) -> None:
+    images = WholeImages(build({'type': 'SingleImageDataset', 'dataroot_lq': 'gt', 'io_backend': {'type': 'disk'}}))
+    assert (images.clean(0) == pixels('a', 'rgb')).all()
+    with pytest.raises(DataError, match=r'a\.png: expected ground truth, got none\. Choose a dataset that gives gt'):
+        images.pair(0)
