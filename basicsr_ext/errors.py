@@ -23,6 +23,10 @@ class DataError(BasicsrExtError, ValueError):
     """A dataset or an image file cannot be used as the options ask."""
 
 
+class ImageError(DataError):
+    """An image that is missing, damaged or too small."""
+
+
 class CheckpointError(BasicsrExtError, RuntimeError):
     """A checkpoint cannot be read, does not match the network, or cannot be written."""
 

@@ -1,41 +1,27 @@
-"""The job `inspect`: a ranking in, pictures and a table of its Top, Mid and Bottom images out."""
+"""The job `inspect`: a manifest in, pictures and numbers of what it says out."""
 
 import argparse
 import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 from basicsr.data import build_dataset
-from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
-from tqdm import tqdm
 
 from basicsr_ext.checking import registered
-from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.files import write_json
-from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
+from basicsr_ext.inspect_images import inspect_images
+from basicsr_ext.inspect_patches import PatchView, inspect_patches
 from basicsr_ext.options import Options
-from basicsr_ext.selection.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
 from basicsr_ext.selection.manifest import Manifest, read_manifest
-from basicsr_ext.selection.pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
-from basicsr_ext.selection.spectrum import hfapi, lfapi, spectrum_picture
-from basicsr_ext.selection.subsets import choose
 
-SHOWN = 10  # images of a group in the gallery
-THUMBNAIL, EXAMPLE, MEAN_SPECTRUM = 160, 480, 256  # longest sides in pixels
+OF_IMAGES, OF_PATCHES = ('column',), ('other', 'keep', 'criterion')
 
 
 def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
-    """Look at a ranking as the command line says: Fig. 6 and Table 6 of the influence paper, and more.
-
-    Writes `gallery.png`, `histogram.png`, `spectra.png`, `table.csv` and `table.json`, and prints the table.
+    """Look at a ranking of images or at mined patches as the command line says.
 
     Args:
         root_path: not used; the folder of the results is that of the manifest.
@@ -49,75 +35,46 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     """
     args = build_parser().parse_args(argv)
     manifest = read_manifest(args.manifest)
-    score_column = _score_column(manifest, args.column)
-    ranks, scores = manifest.column(args.column), manifest.column(score_column)
-    rows = choose_groups(ranks, args.size)
+    _refuse_foreign_options(args, manifest.holds_patches)
     dataset = scheduled(build_dataset(_dataset_block(manifest, args.dataroot)))
-    places = manifest.rows_of(inventory(dataset), _where(args.dataroot))
-    index_of = {row: index for index, row in enumerate(places)}
+    where = _where(args.dataroot)
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
-
-    groups: list[Group] = []
-    statistics: Statistics = {}
-    with tqdm(total=sum(map(len, rows.values())), desc='inspect', unit='image', leave=False, disable=None) as bar:
-        for name, chosen in rows.items():
-            images = [(index_of[row], int(ranks[row]), float(scores[row])) for row in chosen]
-            group, values = _look_at(name, images, dataset, bar)
-            groups.append(group)
-            statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
-    draw_gallery(groups, folder / 'gallery.png')
-    draw_histogram(scores, ranks, score_column, groups, folder / 'histogram.png')
-    draw_spectra(groups, folder / 'spectra.png')
-    write_json(folder / 'table.json', {'manifest': args.manifest, 'column': args.column, 'groups': statistics})
-    write_csv(folder / 'table.csv', statistics)
-    print(as_text(statistics))
-    print(f'Pictures and table: {folder}')
+    if manifest.holds_patches:
+        view = PatchView(args.size, 0.5 if args.keep is None else args.keep, args.criterion, args.other)
+        inspect_patches(manifest, dataset, where, folder, view)
+    else:
+        inspect_images(manifest, dataset, where, folder, args.size, args.column or 'rank')
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of `inspect`."""
     parser = argparse.ArgumentParser(prog='basicsr-ext inspect')
-    parser.add_argument('--manifest', required=True, metavar='FILE', help='ranking.parquet of `basicsr-ext rank`')
-    parser.add_argument('--size', type=int, default=20, help='images of each group (20)')
-    parser.add_argument('--column', default='rank', help='the ranks to look at (rank); rank_x goes with METHOD_x')
+    parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote')
+    parser.add_argument('--size', type=int, default=20, metavar='K', help='images or patches of each group (20)')
     parser.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
     parser.add_argument('-o', '--output', metavar='FOLDER', help='`inspect` beside the manifest by default')
+    images = parser.add_argument_group('a ranking of images')
+    images.add_argument('--column', metavar='NAME', help='the ranks to look at (rank); rank_x goes with METHOD_x')
+    patches = parser.add_argument_group('mined patches')
+    patches.add_argument('--criterion', metavar='NAME', help='what patches are sorted by (the only one, or grad)')
+    patches.add_argument('--keep', type=float, metavar='R', help='the part of the patches that is kept (0.5)')
+    patches.add_argument(
+        '--other',
+        metavar='MANIFEST',
+        help='the same patches mined with another network: compares their `loss`, or the criterion that is named',
+    )
     return parser
 
 
-def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
-    """The rows of each group, by rank; groups are made smaller rather than let overlap.
-
-    Raises:
-        OptionError: less than 1 image a group, or values that are no ranks.
-        DataError: less than 3 images in all.
-    """
-    largest = len(ranks) // 3
-    if largest < 1:
-        raise DataError(f'--manifest: expected at least 3 images, got {len(ranks)}. Rank a larger dataset.')
-    if size > largest:
-        get_root_logger().warning(f'Groups of {largest} images instead of {size}: the ranking has {len(ranks)}.')
-    try:
-        rows = {
-            'Top': choose(ranks, 'top', size=min(size, largest)),
-            'Mid': choose(ranks, 'mid', size=min(size, largest)),
-            'Bottom': choose(ranks, 'bottom', size=min(size, largest)),
-        }
-    except OptionError as error:
-        raise OptionError(f'--{error}') from error
-    return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
-
-
-def _score_column(manifest: Manifest, column: str) -> str:
-    """The scores that a column of ranks was made from."""
-    method = str(manifest.header.get('method'))
-    name = f'{method}{column.removeprefix("rank")}' if column.startswith('rank') else method
-    manifest.column(name)
-    return name
-
-
-# ---- the dataset ----
+def _refuse_foreign_options(args: argparse.Namespace, holds_patches: bool) -> None:
+    kinds = ('a ranking of images', 'a manifest of patches')
+    for name in OF_IMAGES if holds_patches else OF_PATCHES:
+        if getattr(args, name) is not None:
+            raise OptionError(
+                f'--{name}: expected {kinds[not holds_patches]}, got {kinds[holds_patches]}. Remove it or name another '
+                'manifest.'
+            )
 
 
 def _where(dataroot: str | None) -> str:
@@ -125,13 +82,13 @@ def _where(dataroot: str | None) -> str:
 
 
 def _dataset_block(manifest: Manifest, dataroot: str | None) -> Options:
-    """The block of the dataset that was ranked, its images taken from another folder if one is named."""
+    """The block of the dataset of a manifest, its images taken from another folder if one is named."""
     try:
         block: Options = copy.deepcopy(manifest.header['options']['datasets']['train'])
     except (KeyError, TypeError) as error:
         raise DataError(
             f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
-            'that `basicsr-ext rank` wrote.'
+            'that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
         ) from error
     inner, where = block, 'datasets.train'
     registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
@@ -141,7 +98,7 @@ def _dataset_block(manifest: Manifest, dataroot: str | None) -> Options:
     if dataroot:
         if 'dataroot_gt' not in inner:
             raise OptionError(
-                f'--dataroot: expected a ranking of a dataset with dataroot_gt, got {inner.get("type")}. Remove it.'
+                f'--dataroot: expected a manifest of a dataset with dataroot_gt, got {inner.get("type")}. Remove it.'
             )
         inner['dataroot_gt'] = dataroot
     root = inner.get('dataroot_gt')
@@ -150,52 +107,3 @@ def _dataset_block(manifest: Manifest, dataroot: str | None) -> Options:
             f'{_where(dataroot)}: expected a folder, got {root!r}. Say with --dataroot where the images are.'
         )
     return block
-
-
-def _read(dataset: SampleDataset, index: int) -> np.ndarray:
-    """The clean image of a sample: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
-    sample = dataset[index]
-    image = sample.get('gt')
-    if image is None or image.ndim != 3 or image.shape[0] not in (1, 3):
-        shape = None if image is None else tuple(image.shape)
-        raise DataError(
-            f'{sample.get("gt_path", "a sample")}: expected gt of 1 or 3 channels (C, H, W), got {shape}. Choose a '
-            'dataset that gives such images.'
-        )
-    pixels: np.ndarray = image.permute(1, 2, 0).numpy()
-    return pixels if pixels.shape[2] == 3 else pixels[..., 0]
-
-
-# ---- what is looked at ----
-
-
-def _look_at(
-    name: str, images: Sequence[tuple[int, int, float]], dataset: SampleDataset, bar: 'tqdm[Any]'
-) -> tuple[Group, Values]:
-    """Read the images of a group once, one at a time: (index, rank, score) of each, by rank."""
-    values: Values = {criterion: [] for criterion in CRITERIA}
-    mean_spectrum = np.zeros((MEAN_SPECTRUM, MEAN_SPECTRUM))
-    places = set(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int).tolist())
-    at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
-    shown = []
-    for place, (index, rank, score) in enumerate(images):
-        pixels = _read(dataset, index)
-        grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        picture = spectrum_picture(grey)
-        measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))
-        for criterion, value in zip(CRITERIA, measured, strict=True):
-            values[criterion].append(value)
-        mean_spectrum += cv2.resize(picture, mean_spectrum.shape, interpolation=cv2.INTER_AREA) / len(images)
-        if place in places:
-            shown.append(Shown(_reduced(pixels, THUMBNAIL), rank, score))
-        if place == at_example:
-            example, spectrum = Shown(_reduced(pixels, EXAMPLE), rank, score), _reduced(picture, EXAMPLE)
-        bar.update()
-    ranks, scores = [rank for _, rank, _ in images], [score for _, _, score in images]
-    return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values
-
-
-def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
-    """An image whose longest side is `side` pixels at most."""
-    factor = side / max(pixels.shape[:2])
-    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels

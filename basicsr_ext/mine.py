@@ -79,8 +79,9 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         _check_images(items, settings)
         net = trained_network(opt) if 'loss' in settings.criteria else None
         scan = _scan(opt, settings, dataset, items, net, unfinished)
-        if only_check:
+        if only_check or net is not None:
             scan.try_first()
+        if only_check:
             logger.info(f'{opt["name"]}: options, {len(items)} images and the first patches are sound.')
             return
         identity = _identity(opt, settings, dataset, items, net)
@@ -88,6 +89,8 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
             earlier = read_manifest(result).header
             refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
             logger.info(f'{result} is already there.')
+            if opt['rank'] == 0:
+                shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
             return
         if opt['rank'] == 0 and open_unfinished(unfinished, identity):
             logger.info(f'Continuing {unfinished}.')
@@ -131,11 +134,12 @@ def _identity(
     opt: Options, settings: MineSettings, dataset: SampleDataset, items: Sequence[Item], net: nn.Module | None
 ) -> dict[str, Any]:
     """All that decides the result; neither the number of workers nor that of processes does."""
+    without = ('workers',) if net is not None else ('workers', 'batch_size', 'precision')
     identity: dict[str, Any] = {
         'method': 'mine',
         'seed': opt['manual_seed'],
         'options': {
-            'mine': {key: value for key, value in asdict(settings).items() if key != 'workers'},
+            'mine': {key: value for key, value in asdict(settings).items() if key not in without},
             'datasets': opt['datasets'],
         },
         'train': {'fingerprint': fingerprint(items), 'content': content_digest(dataset)},

@@ -39,6 +39,7 @@ def parse_mine_options(
         opt.pop('network_g', None)
         opt['path'], opt['num_gpu'] = {}, 0
     complete(opt, root_path, is_train=False, launcher=args.launcher)
+    opt['datasets']['train'].setdefault('scale', 1)
     _check(opt, settings)
     # Whole images whose noise belongs to their name: what validation sees.
     opt['datasets']['train']['phase'] = 'val'

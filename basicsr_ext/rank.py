@@ -95,6 +95,8 @@ def rank(levels: dict[str, Options], settings: RankSettings, only_check: bool = 
             earlier = read_manifest(result).header
             refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
             logger.info(f'{result} is already there.')
+            if opt['rank'] == 0:
+                shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
             return
         if opt['rank'] == 0 and open_unfinished(unfinished, identity):
             logger.info(f'Continuing {unfinished}.')

@@ -16,5 +16,5 @@ rm -rf results/rank_IRCNN_demo # a ranking of another version's images would be 
 "$python" -m basicsr_ext rank -opt options/demo/rank_IRCNN_demo.yml
 "$python" "${train[@]}"
 "$python" "${train[@]}" --set name=train_IRCNN_demo_random datasets.train.subset=random
-"$python" -m basicsr_ext inspect --manifest results/rank_IRCNN_demo/ranking.parquet --size 24
+"$python" -m basicsr_ext inspect results/rank_IRCNN_demo/ranking.parquet --size 24
 "$python" scripts/demo_report.py random=train_IRCNN_demo_random mid=train_IRCNN_demo_mid

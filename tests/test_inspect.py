@@ -1,4 +1,4 @@
-"""The job `inspect`: its groups, its table against a plain loop, its pictures, its errors."""
+"""The job `inspect` on a ranking of images: its groups, its table against a plain loop, its pictures, its errors."""
 
 import csv
 import json
@@ -16,7 +16,8 @@ from PIL import Image
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.inspect import choose_groups, inspect_pipeline
+from basicsr_ext.inspect import inspect_pipeline
+from basicsr_ext.inspect_images import choose_groups
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.selection.ranks import ranks_of
@@ -62,12 +63,12 @@ def ranking(tmp_path: Path) -> Path:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, which takes most of the time."""
     for name in ('draw_gallery', 'draw_histogram', 'draw_spectra'):
-        monkeypatch.setattr(f'basicsr_ext.inspect.{name}', lambda *_: None)
+        monkeypatch.setattr(f'basicsr_ext.inspect_images.{name}', lambda *_: None)
 
 
 def inspect(ranking: Path, *arguments: str) -> dict[str, Any]:
     """Run the job; returns table.json."""
-    assert inspect_pipeline(ranking.parent, ['--manifest', str(ranking), *arguments]) == 0
+    assert inspect_pipeline(ranking.parent, [str(ranking), *arguments]) == 0
     folder = Path(arguments[arguments.index('-o') + 1]) if '-o' in arguments else ranking.parent / 'inspect'
     found: dict[str, Any] = json.loads((folder / 'table.json').read_text())
     return found
@@ -266,7 +267,7 @@ def test_another_dataset_is_refused(ranking: Path) -> None:
 def test_two_images_are_no_ranking(tmp_path: Path) -> None:
     items = write_images(tmp_path / 'images', 2)
     write_ranking(tmp_path / 'r.parquet', items, {**GREY, 'dataroot_gt': str(tmp_path / 'images')})
-    with pytest.raises(DataError, match='expected at least 3 images, got 2'):
+    with pytest.raises(DataError, match='^manifest: expected at least 3 images, got 2'):
         inspect(tmp_path / 'r.parquet')
 
 
@@ -292,12 +293,12 @@ def test_dataset_of_an_unknown_type(tmp_path: Path, wrapped: bool) -> None:
 def test_dataroot_of_a_dataset_without_one(tmp_path: Path) -> None:
     block = {'type': 'SingleImageDataset', 'dataroot_lq': str(tmp_path / 'images'), 'io_backend': {'type': 'disk'}}
     write_ranking(tmp_path / 'r.parquet', write_images(tmp_path / 'images', 3), block)
-    with pytest.raises(OptionError, match='--dataroot: expected a ranking of a dataset with dataroot_gt, got Single'):
+    with pytest.raises(OptionError, match='--dataroot: expected a manifest of a dataset with dataroot_gt, got Single'):
         inspect(tmp_path / 'r.parquet', '--dataroot', str(tmp_path / 'images'))
     with pytest.raises(DataError, match='expected gt of 1 or 3 channels .*, got None'):
         inspect(tmp_path / 'r.parquet')
 
 
 def test_mistakes_end_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(['inspect', '--manifest', str(tmp_path / 'none.parquet')]) == 2
+    assert main(['inspect', str(tmp_path / 'none.parquet')]) == 2
     assert 'basicsr-ext inspect: manifest' in capsys.readouterr().err

@@ -9,6 +9,7 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the da
 # isort: split
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 from basicsr.data import build_dataset
@@ -239,6 +240,32 @@ def test_file_that_is_no_image(gt: Path, lq: Path) -> None:
     for options in (gaussian(gt), paired(gt, lq, DISK), single(gt, DISK)):
         with pytest.raises(DataError, match=r'b\.png: expected an image, got a damaged or foreign file'):
             inventory(build_dataset(options))
+
+
+def test_files_that_are_no_images_have_no_size_where_they_are_tolerated(gt: Path, lq: Path) -> None:
+    (gt / 'b.png').write_bytes(b'nothing')
+    expected = [Item('a.jpg', 12, 9), Item('b.png', 0, 0), Item('c.bmp', 8, 30)]
+    for options in (gaussian(gt), paired(gt, lq, DISK), single(gt, DISK)):
+        found = inventory(build_dataset(options), tolerant=True)
+        assert sorted(found, key=lambda item: item.path) == expected
+    blurred = build_dataset({**wrapped(gaussian(gt)), 'type': 'MeanBlurDataset', 'kernel_size': 3})
+    assert inventory(blurred, tolerant=True) == expected
+
+
+def test_a_damaged_image_of_an_lmdb_has_no_size_where_it_is_tolerated(gt: Path, tmp_path: Path) -> None:
+    root = make_lmdb(gt, tmp_path / 'gt.lmdb')
+    with lmdb.open(str(root), map_size=2**20) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b'b', b'nothing')
+    dataset = build_dataset(gaussian(root, io_backend=LMDB))
+    assert inventory(dataset, tolerant=True) == [IN_LMDB[0], Item('b', 0, 0), IN_LMDB[2]]
+    with pytest.raises(DataError, match='b: expected an image, got a damaged or foreign file'):
+        inventory(dataset)
+
+
+def test_tolerance_does_not_extend_to_names(tmp_path: Path) -> None:
+    root = write_images(tmp_path / 'gt', {'a.png': (8, 9), 'a.jpg': (8, 9)})
+    with pytest.raises(DataError, match=r'a\.png.*a\.jpg|a\.jpg.*a\.png'):
+        inventory(build_dataset(gaussian(root)), tolerant=True)
 
 
 def test_images_that_differ_only_by_ending_are_refused(tmp_path: Path) -> None:

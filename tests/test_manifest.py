@@ -1,6 +1,7 @@
 """Manifests: what was written comes back, and what was not written is refused."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 # isort: split
 
 import basicsr
+import numpy as np
 import pyarrow
 import pytest
 import torch
 from pyarrow import parquet
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, write_manifest
+from basicsr_ext.selection import manifest as manifest_module
+from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, write_manifest, write_patch_manifest
 from basicsr_ext.version import __version__
 
 ITEMS = [Item('b.png', 20, 24), Item('a.PNG', 321, 481), Item('folder/c.d.jpg', 8, 8)]
@@ -185,6 +188,67 @@ def test_long_lists_of_images_are_shortened(tmp_path: Path) -> None:
     more = [Item(f'{number}.png', 8, 8) for number in range(8)]
     with pytest.raises(DataError, match=r'got 8 not in the manifest: 0.png, 1.png, 2.png, 3.png, 4.png and 3 more\. '):
         manifest.rows_of([*ITEMS, *more], 'train')
+
+
+# ---- patches ----
+
+PATCHES = {
+    'image': np.array([1, 1, 2, 0, 0, 0]), 'y': np.array([0, 0, 0, 0, 4, 8]), 'x': np.array([0, 6, 0, 0, 8, 16]),
+    'size': np.full(6, 8), 'grad': np.array([0.5, 0.1, 1e-300, 0.0, 2.0, 0.3]), 'std': np.arange(6.0)
+}  # fmt: skip
+
+
+def write_patches(path: Path, cuts: list[int], **columns: np.ndarray) -> Path:
+    """In parts that end at `cuts`."""
+    every = {**PATCHES, **columns}
+    parts = [{name: values[i:j] for name, values in every.items()} for i, j in pairwise([0, *cuts, 6])]
+    assert write_patch_manifest(path, ITEMS, parts, {**HEADER, 'skipped': {'x.png': 'damaged'}}) == 6
+    return path
+
+
+def test_round_trip_of_patches(tmp_path: Path) -> None:
+    manifest = read_manifest(write_patches(tmp_path / 'patches.parquet', [2, 3]))
+    assert manifest.holds_patches and manifest.criteria == ['grad', 'std']
+    assert manifest.names == ['path', 'y', 'x', 'size', 'grad', 'std']
+    assert manifest.items() == ITEMS and manifest.header['fingerprint'] == fingerprint(ITEMS)
+    assert manifest.column('path') == [ITEMS[image].path for image in PATCHES['image']]
+    assert manifest.image_of_rows().tolist() == PATCHES['image'].tolist()
+    for name in manifest.names[1:]:
+        assert manifest.array(name).tolist() == manifest.column(name) == PATCHES[name].tolist()
+    assert manifest.header['skipped'] == {'x.png': 'damaged'} and 'torch' in manifest.header['versions']
+    assert not read_manifest(write(tmp_path / 'ranking.parquet')).holds_patches
+
+
+def test_the_parts_do_not_show_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (write_patches(tmp_path / f'{len(cuts)}', cuts) for cuts in ([], [1, 2, 3, 4]))
+    assert first.read_bytes() == second.read_bytes()
+    monkeypatch.setattr(manifest_module, 'ROW_GROUP', 2)  # written down as soon as there are that many
+    several = write_patches(tmp_path / 'several', [1, 2, 3, 4])
+    assert parquet.ParquetFile(several).num_row_groups == 3
+    assert parquet.read_table(several).equals(parquet.read_table(first))
+
+
+def test_patches_of_images_that_are_not_listed_are_refused(tmp_path: Path) -> None:
+    paths = [ITEMS[image].path for image in PATCHES['image'][:-1]]
+    file = rewrite(write_patches(tmp_path / 'patches.parquet', []), path=[*paths, 'other.png'])
+    with pytest.raises(DataError, match=r'manifest .*: expected the rows that were written, got others'):
+        read_manifest(file).image_of_rows()
+
+
+@pytest.mark.parametrize('images', [None, 3, [['b.png', 20]], [['b.png', 20, 24]]])
+def test_patches_without_their_images_are_refused(tmp_path: Path, images: Any) -> None:
+    file = write_patches(tmp_path / 'patches.parquet', [])
+    header = {**read_manifest(file).header, 'images': images}
+    with pytest.raises(DataError, match=r'manifest .*patches\.parquet: expected'):
+        read_manifest(rewrite(file, json.dumps(header).encode()))
+
+
+@pytest.mark.parametrize('path', ['/etc/passwd', '../secret.png'])
+def test_paths_of_patches_do_not_leave_the_dataroot(tmp_path: Path, path: str) -> None:
+    items = [Item(path, 20, 24), *ITEMS[1:]]
+    write_patch_manifest(tmp_path / 'patches.parquet', items, [PATCHES], HEADER)
+    with pytest.raises(DataError, match=f'expected paths inside the dataroot, got {path}'):
+        read_manifest(tmp_path / 'patches.parquet')
 
 
 # ---- names and fingerprint ----

@@ -1,8 +1,10 @@
 """The job `mine` from its option file to the manifest: values, kill and resume, several processes, what it refuses."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -250,7 +252,7 @@ def test_random_needs_no_seed_to_differ(folder: Path) -> None:
 
 # ---- killed, resumed, shared ----
 
-MANY = {f'{number:02d}': (16 + number % 3, 20) for number in range(40)}  # three units of 16 images
+MANY = {f'{number:02d}': (16 + number % 3, 20) for number in range(90)}  # six units of 16 images
 COMMAND = ['-m', 'basicsr_ext', 'mine', '-opt', 'mine.yml']
 
 
@@ -284,7 +286,7 @@ def test_two_processes_write_the_same_file(many: Path, criteria: list[str]) -> N
 
 @pytest.mark.parametrize('criteria', [['grad', 'random'], ['loss', 'grad']])
 def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str]) -> None:
-    """By a script that reads slowly, so that there is time to kill it; once in a worker, once in the job itself."""
+    """By a script that reads slowly, so that there is time to kill it."""
     opt = with_network(IRCNN, criteria=criteria)
     mine(opt)
     expected = RESULT.read_bytes()
@@ -297,17 +299,22 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str])
         'from basicsr_ext.data.image_files import ImageFiles\n'
         'decode = ImageFiles.decode\n'
         'def slowly(*arguments):\n'
-        '    time.sleep(0.03)\n'
+        '    time.sleep(0.02)\n'
         '    return decode(*arguments)\n'
         'ImageFiles.decode = slowly\n'
         "sys.exit(main(['mine', *sys.argv[1:]]))\n"
     )
+
+    def finished() -> int:
+        return len(list(UNFINISHED.glob('[0-9]*')))
+
     codes = []
-    for finished, number, workers in ((0, signal.SIGKILL, 0), (1, signal.SIGTERM, 1), (2, signal.SIGKILL, 1)):
+    for more, number, workers in ((0, signal.SIGKILL, 0), (1, signal.SIGTERM, 1), (1, signal.SIGKILL, 1)):
+        before = finished()
         opt['mine']['workers'] = workers
         process = start([str(slow), '-opt', write(opt)], many)
         deadline = time.monotonic() + 60
-        while not (UNFINISHED / 'identity.json').is_file() or len(list(UNFINISHED.glob('[0-9]*.npz'))) < finished:
+        while not (UNFINISHED / 'identity.json').is_file() or finished() < before + more:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.01)
         time.sleep(0.05)
@@ -315,7 +322,7 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str])
         output, _ = process.communicate(timeout=60)
         codes.append(process.returncode)
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGKILL]
-    assert not RESULT.exists() and len(list(UNFINISHED.glob('[0-9]*.npz'))) >= 2
+    assert not RESULT.exists() and finished() >= 2
     assert f'Continuing {UNFINISHED.resolve()}' in run(COMMAND, many)
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
 
@@ -336,13 +343,13 @@ def test_what_is_finished_is_not_measured_again(many: Path, monkeypatch: pytest.
         patch.setattr(patch_scan.PatchScan, '_write', fail_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             main(['mine', '-opt', 'mine.yml'])
-    (UNFINISHED / '000000.npz').unlink()
-    (UNFINISHED / '.000000.1.npz').write_bytes(b'half a file of a process that was killed')
+    next(UNFINISHED.glob('000000.*')).unlink()
+    (UNFINISHED / '.000000.1.npy').write_bytes(b'half a file of a process that was killed')
     measured = []
     with monkeypatch.context() as patch:
         patch.setattr(patch_scan.PatchScan, '_write', lambda *args: measured.append(args[1]) or write_unit(*args))
         assert main(['mine', '-opt', 'mine.yml']) == 0
-    assert measured == [0, 2]
+    assert measured == [0, 2, 3, 4, 5]
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
 
 
@@ -437,7 +444,9 @@ def test_a_dataset_without_ground_truth_has_criteria_but_no_loss(
     block = {'type': 'SingleImageDataset', 'dataroot_lq': 'gt', 'io_backend': {'type': 'disk'}}
     assert rows(mine(options(block))) == rows(mine(options()))
     shutil.rmtree('results')
-    assert 'a.png: expected ground truth, got none. Choose' in refused(with_network(IRCNN, block), capsys)
+    assert 'expected lq and gt, got no gt. Choose a dataset that gives both.' in refused(
+        with_network(IRCNN, block), capsys
+    )
 
 
 @pytest.mark.parametrize('loss', [False, True])
@@ -538,7 +547,7 @@ def test_no_usable_image_at_all(folder: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'mine': {'patchsize': 8}}, "mine.patchsize: expected a known key, got 'patchsize'. Did you mean patch_size or"),
+        ({'mine': {'patchsize': 8}}, "mine.patchsize: expected a known key, got 'patchsize'. Did you mean patch_size"),
         ({'mine': {'patch_size': 0}}, 'mine.patch_size: expected at least 1, got 0'),
         ({'mine': {'stride': 0}}, 'mine.stride: expected at least 1, got 0'),
         ({'mine': {'stride': 2.5}}, 'mine.stride: expected an integer, got 2.5'),
@@ -641,3 +650,24 @@ def test_a_gpu_mines_as_the_cpu(folder: Path) -> None:
     opt = with_network(IRCNN)
     expected = mine(opt).array('loss')
     np.testing.assert_allclose(mine(opt, '--set', 'num_gpu=1').array('loss'), expected, rtol=1e-3)
+
+
+def test_workers_start_after_opencv_has_used_its_threads(folder: Path) -> None:
+    """In a process of its own, which would wait for ever: a forked worker cannot end threads that it does not have."""
+    Path('script.py').write_text(
+        'import sys, time\n'
+        'import basicsr_ext\n'
+        'import cv2, numpy\n'
+        'cv2.setNumThreads(4)\n'
+        'cv2.resize(numpy.zeros((1500, 1500, 3), numpy.uint8), (3000, 3000))\n'
+        'time.sleep(0.5)\n'
+        'from basicsr_ext.__main__ import main\n'
+        "sys.exit(main(['mine', '-opt', 'mine.yml']))\n"
+    )
+    write(options(workers=1))
+    process = start(['script.py'], folder)
+    try:
+        process.communicate(timeout=40)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == 0 and RESULT.exists()

@@ -11,7 +11,7 @@ from basicsr.utils import bgr2ycbcr
 from PIL import Image
 
 from basicsr_ext.data.lmdb_env import open_lmdb
-from basicsr_ext.errors import DataError, first_few
+from basicsr_ext.errors import DataError, ImageError, first_few
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 Color = Literal['gray', 'y', 'rgb']
@@ -128,19 +128,19 @@ def read_image(root: str, path: str) -> bytes:
     """The encoded image of a file, or of a key of the LMDB `root`.
 
     Raises:
-        DataError: it cannot be read.
+        ImageError: it cannot be read.
     """
     if is_lmdb(root):
         with open_lmdb(root).begin() as transaction:
             content = transaction.get(path.encode())
         if content is None:
-            raise DataError(f'{root}: expected an image under the key {path!r}, got none.')
+            raise ImageError(f'{root}: expected an image under the key {path!r}, got none.')
         return bytes(content)
     try:
         with open(path, 'rb') as file:
             return file.read()
     except OSError as error:
-        raise DataError(f'{path}: expected an image file, got {error.strerror}.') from error
+        raise ImageError(f'{path}: expected an image file, got {error.strerror}.') from error
 
 
 def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
@@ -152,11 +152,11 @@ def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
         path: named in errors.
 
     Raises:
-        DataError: it is no image or is damaged.
+        ImageError: it is no image or is damaged.
     """
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
     if image is None:
-        raise DataError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
+        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
     return image
 
 
@@ -168,13 +168,13 @@ def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:
         path: named in errors.
 
     Raises:
-        DataError: the header is not that of an image.
+        ImageError: the header is not that of an image.
     """
     try:
         with Image.open(source) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.') from error
+        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.') from error
 
 
 def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> None:

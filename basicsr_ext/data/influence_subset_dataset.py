@@ -10,6 +10,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from basicsr_ext.checking import read_block
 from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.mined_patch_dataset import MinedPatchDataset
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
@@ -110,11 +111,16 @@ class InfluenceSubsetDataset(WrapperDataset):
 
 
 def _rows_of(dataset: SampleDataset, manifest: Manifest, where: str) -> list[int]:
-    """The row of each image; explains itself when the images are a part of those that were ranked."""
+    """The row of each image; explains itself when the items are not the images that were ranked."""
+    if _has_inside(dataset, MinedPatchDataset):
+        raise DataError(
+            f'{where}.dataset: expected images, got the patches of a MinedPatchDataset. Put the InfluenceSubsetDataset '
+            'inside the MinedPatchDataset.'
+        )
     try:
         return manifest.rows_of(inventory(dataset), f'{where}.manifest')
     except DataError as error:
-        if not _chooses(dataset):
+        if not _has_inside(dataset, InfluenceSubsetDataset):
             raise
         raise DataError(
             f'{where}.dataset: expected all images that were ranked, got those an InfluenceSubsetDataset inside has '
@@ -122,9 +128,9 @@ def _rows_of(dataset: SampleDataset, manifest: Manifest, where: str) -> list[int
         ) from error
 
 
-def _chooses(dataset: SampleDataset) -> bool:
+def _has_inside(dataset: SampleDataset, kind: type[WrapperDataset]) -> bool:
     while isinstance(dataset, WrapperDataset):
-        if isinstance(dataset, InfluenceSubsetDataset):
+        if isinstance(dataset, kind):
             return True
         dataset = dataset.dataset
     return False

@@ -101,10 +101,13 @@ class MinedPatchDataset(WrapperDataset):
             self.opt = opt
             places = _places(self.dataset, manifest, f'{where}.manifest')
             self.images, self.corners = _kept(manifest, options, places)
+            reader = innermost(self.dataset)
+            if not isinstance(reader, DegradationDataset):
+                _check_scale(self.corners, size, reader, manifest)
         except (DataError, OptionError) as error:
             text = str(error)
             raise type(error)(text if text.startswith(where) else f'{where}.{text}') from error
-        self.flips_itself = isinstance(innermost(self.dataset), DegradationDataset) or options.phase != 'train'
+        self.flips_itself = isinstance(reader, DegradationDataset) or options.phase != 'train'
         if len(self) < FEW:
             get_root_logger().warning(
                 f'{where}: {len(self)} patches are kept; Soh and Cho (2021) saw EDSR overfit below {FEW:,}, and '
@@ -181,8 +184,18 @@ def _kept(
     rows = np.flatnonzero(images >= 0)
     scores = manifest.array(criterion_of(manifest, options.criterion))[rows]
     rows = rows[keep_patches(scores, images[rows], options.keep, options.per_image)]
-    y, x = (manifest.array(side)[rows].tolist() for side in ('y', 'x'))
-    return images[rows].tolist(), list(zip(y, x, strict=True))
+    y, x = (manifest.array(side)[rows] for side in ('y', 'x'))
+    return images[rows].tolist(), list(zip(y.tolist(), x.tolist(), strict=True))
+
+
+def _check_scale(corners: Sequence[tuple[int, int]], size: int, reader: Any, manifest: Manifest) -> None:
+    """A patch of a pair has to have its part in the input."""
+    scale = reader.opt.get('scale', 1)
+    if any(side % scale for corner in [(size, size), *corners] for side in corner):
+        raise DataError(
+            f'manifest: expected patches whose sides and positions scale {scale} divides, because '
+            f'{type(reader).__name__} reads pairs, got others in {manifest.source}. Mine this dataset with its scale.'
+        )
 
 
 def criterion_of(manifest: Manifest, name: str | None) -> str:

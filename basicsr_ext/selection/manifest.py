@@ -253,10 +253,11 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     manifest = Manifest(header, table, os.fspath(path))
     _refuse_foreign_paths(manifest)
     try:
-        found = fingerprint(manifest.items())
+        items = manifest.items()
     except (KeyError, TypeError) as error:
         raise DataError(f'manifest {path}: expected the images in the header, got none. {advice}') from error
-    if header.get('fingerprint') != found:
+    known = {item.path for item in items}
+    if header.get('fingerprint') != fingerprint(items) or not known.issuperset(table['path'].unique().to_pylist()):
         raise DataError(f'manifest {path}: expected the rows that were written, got others. {advice}')
     return manifest
 

@@ -47,7 +47,8 @@ def _part(number: int, keep: Keep) -> slice:
     if isinstance(keep, int):
         return slice(0, keep)
     low, high = keep if isinstance(keep, Sequence) else (1 - keep, 1.0)
-    return slice(number - round(high * number), number - round(low * number))
+    first, last = (number - round(round(quantile * number, 6)) for quantile in (high, low))  # 1 - 0.9 is not 0.1
+    return slice(first, last)
 
 
 def check_keep(keep: Keep) -> None:

@@ -90,6 +90,8 @@ class PatchImage:
     """
 
     def __init__(self, image: np.ndarray, grid: PatchGrid) -> None:
+        if image.dtype != np.uint8:
+            image = image.astype(np.float64)
         self.image, self.grid = image, grid
         self.channels = image.shape[2]
         self.values = grid.size**2 * self.channels

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from basicsr_ext.errors import OptionError
 from basicsr_ext.selection.patch_criteria import PatchGrid
 from basicsr_ext.tiling import run_padded
 
@@ -45,6 +46,29 @@ class PatchLosses:
             difference = output.double() - _cut(gt, part, grid.size).to(self.device)
             losses.append(difference.square().mean((1, 2, 3)).cpu())
         return torch.cat(losses).numpy()
+
+    def check(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> None:
+        """Try the network on the first patch.
+
+        Raises:
+            OptionError: it does not take the input, or gives another shape than that of the clean patch.
+        """
+        name, size = type(self.net).__name__, grid.size
+        side = size // (gt.shape[-1] // lq.shape[-1])
+        patch = lq[None, :, :side, :side].to(self.device)
+        try:
+            with torch.no_grad():
+                shape = tuple(run_padded(self.net, patch, self.multiple).shape[1:])
+        except RuntimeError as error:
+            raise OptionError(
+                f'network_g: expected input that {name} takes, got {tuple(patch.shape)} and '
+                f'{str(error).splitlines()[0]}. Correct network_g or color of the dataset.'
+            ) from error
+        if shape != (gt.shape[0], size, size):
+            raise OptionError(
+                f'network_g: expected output of {name} of the shape of gt {(gt.shape[0], size, size)}, got {shape}. '
+                'Correct network_g, scale or the dataset.'
+            )
 
 
 def _cut(image: Tensor, corners: list[tuple[int, int]], size: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, ImageError
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.mine_settings import MineSettings
 from basicsr_ext.selection.patch_criteria import CRITERIA, PatchGrid, PatchImage
@@ -67,7 +67,7 @@ class UnitReader(Dataset[list[Measured | DataError]]):
     def __init__(self, images: Images, items: Sequence[Item], settings: MineSettings, seed: int, scale: int) -> None:
         self.images, self.items, self.settings, self.seed, self.scale = images, items, settings, seed, scale
         fit = [index for index, item in enumerate(items) if unfit(item.height, item.width, settings.patch_size) is None]
-        fit.sort(key=lambda index: items[index].path)
+        fit.sort(key=lambda index: items[index].name)
         # Whole pairs wait for the network of `loss`: one at a time.
         step = 1 if 'loss' in settings.criteria else UNIT
         self.units = [fit[start : start + step] for start in range(0, len(fit), step)]
@@ -94,7 +94,7 @@ class UnitReader(Dataset[list[Measured | DataError]]):
         height, width = (side - side % self.scale for side in image.shape[:2])
         problem = unfit(height, width, settings.patch_size)
         if problem is not None:
-            raise DataError(f'{self.items[index].path}: expected an image to cut patches from, got {problem}.')
+            raise ImageError(f'{self.items[index].path}: expected an image to cut patches from, got {problem}.')
         grid = PatchGrid(height, width, settings.patch_size, settings.stride, settings.edge)
         patches = PatchImage(image[:height, :width], grid)
         y, x = grid.corners()
@@ -163,17 +163,23 @@ class PatchScan:
             raise interrupt.Interrupted
 
     def try_first(self) -> None:
-        """Measure the first unit and forget it.
+        """Measure the first unit, and forget it.
 
         Raises:
-            DataError, RuntimeError: something does not fit.
+            OptionError: a network that does not fit its images.
+            DataError: images that cannot be used.
         """
-        self._usable(self.reader[0])
+        images = self.reader[0]
+        for image in images:
+            if self.losses is not None and isinstance(image, Measured) and image.pair is not None:
+                self.losses.check(*image.pair, image.grid)
+        self._usable(images)
 
     def _usable(self, images: Sequence[Measured | DataError]) -> list[Columns]:
-        bad = [image for image in images if isinstance(image, DataError)]
-        if bad and self.reader.settings.bad_images == 'refuse':
-            raise bad[0]
+        skipped = ImageError if self.reader.settings.bad_images == 'skip' else ()
+        for image in images:
+            if isinstance(image, DataError) and not isinstance(image, skipped):
+                raise image
         return [self._with_loss(image) for image in images if isinstance(image, Measured)]
 
     def _with_loss(self, image: Measured) -> Columns:

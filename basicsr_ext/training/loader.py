@@ -1,5 +1,6 @@
 """Loaders: training batches by the schedule, validation images one by one."""
 
+import os
 from typing import Any
 
 import cv2
@@ -11,6 +12,21 @@ from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.data.wrapper import scheduled
 from basicsr_ext.training import interrupt
 from basicsr_ext.training.schedule import ScheduledSampler
+
+_threads: list[int] = []
+
+
+def _give_up_pool() -> None:
+    _threads.append(cv2.getNumThreads())
+    cv2.setNumThreads(1)
+
+
+def _take_pool_again() -> None:
+    cv2.setNumThreads(_threads.pop())
+
+
+# A forked worker inherits OpenCV's pool without its threads, and would wait for them for ever.
+os.register_at_fork(before=_give_up_pool, after_in_parent=_take_pool_again)
 
 
 def samples_per_rank(opt: dict[str, Any]) -> int:
