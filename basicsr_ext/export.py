@@ -31,9 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         description='Write a part of a manifest, or all of it, so that BasicSR or a spreadsheet reads it: of a ranking '
         'a meta_info_file or CSV, of patches their images or CSV.',
     )
-    parser.add_argument(
-        '--manifest', required=True, metavar='FILE', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote'
-    )
+    parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote')
     parser.add_argument(
         '-o',
         required=True,

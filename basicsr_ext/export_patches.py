@@ -1,6 +1,5 @@
 """The patches of a manifest as images: which, under which names, cut from what."""
 
-import copy
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,22 +8,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
-from basicsr.utils.registry import DATASET_REGISTRY
 from torch import Tensor
 from tqdm import tqdm
 
-from basicsr_ext.checking import registered
 from basicsr_ext.data.image_files import decode_image, read_image, refuse_if_any
-from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.mined_patch_dataset import criterion_of
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.data.wrapper import innermost, innermost_index, scheduled
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.data.wrapper import innermost, innermost_index
+from basicsr_ext.errors import DataError
 from basicsr_ext.export_images import check_names, new_images, output_paths
-from basicsr_ext.selection.manifest import Item, Manifest
+from basicsr_ext.manifest_data import dataset_of, index_of_places
+from basicsr_ext.selection.manifest import Manifest
 from basicsr_ext.selection.patch_choice import Keep, keep_patches
 from basicsr_ext.training import interrupt
 
@@ -59,8 +55,8 @@ def export_patches(
     """
     names = _image_names(manifest)
     check_names(output, names)
-    dataset = scheduled(build_dataset(_dataset_block(manifest, dataroot, dataroot_lq)))
-    index_of = _index_of(dataset, manifest, '--dataroot' if dataroot else 'datasets.train')
+    dataset = dataset_of(manifest, dataroot, dataroot_lq)
+    index_of = index_of_places(manifest, dataset, '--dataroot' if dataroot else 'datasets.train')
     source = PatchSource(dataset, with_lq)
     images = manifest.image_of_rows()
     numbers = patch_numbers(images)
@@ -112,46 +108,6 @@ def _image_names(manifest: Manifest) -> list[str]:
     twice = [item.path for item, name in zip(manifest.items(), names, strict=True) if times[name] > 1]
     refuse_if_any(twice, 'names that differ where / becomes _', 'Rename the images.', f'manifest {manifest.source}')
     return names
-
-
-# ---- the dataset ----
-
-
-def _dataset_block(manifest: Manifest, dataroot: str | None, dataroot_lq: str | None) -> dict[str, Any]:
-    """The block of the dataset that was mined, its images taken from other folders if they are named."""
-    try:
-        block: dict[str, Any] = copy.deepcopy(manifest.header['options']['datasets']['train'])
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
-            'that `basicsr-ext mine` wrote.'
-        ) from error
-    reader, where = block, 'datasets.train'
-    registered(DATASET_REGISTRY, reader.get('type'), f'{where}.type')
-    while isinstance(reader.get('dataset'), dict):
-        reader, where = reader['dataset'], f'{where}.dataset'
-        registered(DATASET_REGISTRY, reader.get('type'), f'{where}.type')
-    reader.pop('cache', None)  # every image is read once
-    for option, folder in (('dataroot', dataroot), ('dataroot_lq', dataroot_lq)):
-        key = 'dataroot_gt' if option == 'dataroot' else option
-        if folder and key not in reader:
-            raise OptionError(f'--{option}: expected a dataset with {key}, got {reader["type"]}. Remove it.')
-        root = folder or reader.get(key)
-        if isinstance(root, str) and not os.path.isdir(os.path.expanduser(root)):
-            place = f'--{option}' if folder else f'{where}.{key}'
-            raise DataError(f'{place}: expected a folder, got {root!r}. Say with --{option} where the images are.')
-        if folder:
-            reader[key] = folder
-    return block
-
-
-def _index_of(dataset: SampleDataset, manifest: Manifest, where: str) -> dict[int, int]:
-    """Place in `manifest.items()` -> index of the dataset, which holds these images and those that were skipped."""
-    skipped = {Item(path, 0, 0).name for path in manifest.header.get('skipped', ())}
-    items = list(enumerate(inventory(dataset, tolerant=True)))
-    fit = [(index, item) for index, item in items if item.name not in skipped]
-    places = manifest.rows_of([item for _, item in fit], where)
-    return {place: index for place, (index, _) in zip(places, fit, strict=True)}
 
 
 class PatchSource:

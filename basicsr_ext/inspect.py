@@ -1,21 +1,15 @@
 """The job `inspect`: a manifest in, pictures and numbers of what it says out."""
 
 import argparse
-import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from basicsr.data import build_dataset
-from basicsr.utils.registry import DATASET_REGISTRY
-
-from basicsr_ext.checking import registered
-from basicsr_ext.data.wrapper import scheduled
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import OptionError
 from basicsr_ext.inspect_images import inspect_images
 from basicsr_ext.inspect_patches import PatchView, inspect_patches
-from basicsr_ext.options import Options
-from basicsr_ext.selection.manifest import Manifest, read_manifest
+from basicsr_ext.manifest_data import dataset_of
+from basicsr_ext.selection.manifest import read_manifest
 
 OF_IMAGES, OF_PATCHES = ('column',), ('other', 'keep', 'criterion')
 
@@ -36,8 +30,8 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     args = build_parser().parse_args(argv)
     manifest = read_manifest(args.manifest)
     _refuse_foreign_options(args, manifest.holds_patches)
-    dataset = scheduled(build_dataset(_dataset_block(manifest, args.dataroot)))
-    where = _where(args.dataroot)
+    dataset = dataset_of(manifest, args.dataroot)
+    where = '--dataroot' if args.dataroot else 'datasets.train'
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
     if manifest.holds_patches:
         view = PatchView(args.size, 0.5 if args.keep is None else args.keep, args.criterion, args.other)
@@ -75,35 +69,3 @@ def _refuse_foreign_options(args: argparse.Namespace, holds_patches: bool) -> No
                 f'--{name}: expected {kinds[not holds_patches]}, got {kinds[holds_patches]}. Remove it or name another '
                 'manifest.'
             )
-
-
-def _where(dataroot: str | None) -> str:
-    return '--dataroot' if dataroot else 'datasets.train'
-
-
-def _dataset_block(manifest: Manifest, dataroot: str | None) -> Options:
-    """The block of the dataset of a manifest, its images taken from another folder if one is named."""
-    try:
-        block: Options = copy.deepcopy(manifest.header['options']['datasets']['train'])
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
-            'that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
-        ) from error
-    inner, where = block, 'datasets.train'
-    registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
-    while isinstance(inner.get('dataset'), dict):
-        inner, where = inner['dataset'], f'{where}.dataset'
-        registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
-    if dataroot:
-        if 'dataroot_gt' not in inner:
-            raise OptionError(
-                f'--dataroot: expected a manifest of a dataset with dataroot_gt, got {inner.get("type")}. Remove it.'
-            )
-        inner['dataroot_gt'] = dataroot
-    root = inner.get('dataroot_gt')
-    if isinstance(root, str) and not os.path.isdir(os.path.expanduser(root)):
-        raise DataError(
-            f'{_where(dataroot)}: expected a folder, got {root!r}. Say with --dataroot where the images are.'
-        )
-    return block

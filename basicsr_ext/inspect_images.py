@@ -9,10 +9,10 @@ import numpy as np
 from basicsr.utils import get_root_logger
 from tqdm import tqdm
 
-from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.files import write_json
+from basicsr_ext.manifest_data import index_of_places
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.selection.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
 from basicsr_ext.selection.manifest import Manifest
@@ -45,8 +45,7 @@ def inspect_images(
     score_column = _score_column(manifest, column)
     ranks, scores = manifest.column(column), manifest.column(score_column)
     rows = choose_groups(ranks, size)
-    places = manifest.rows_of(inventory(dataset), where)
-    index_of = {row: index for index, row in enumerate(places)}
+    index_of = index_of_places(manifest, dataset, where)
 
     groups: list[Group] = []
     statistics: Statistics = {}

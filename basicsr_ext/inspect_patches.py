@@ -1,6 +1,6 @@
 """Mined patches in, pictures and numbers of their criteria out: Fig. 2, 3 and 7 of Soh and Cho (2021), and more."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,17 @@ import numpy as np
 from basicsr.utils import get_root_logger
 from tqdm import tqdm
 
-from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.mined_patch_dataset import criterion_of
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError, OptionError, first_few
 from basicsr_ext.files import write_json
+from basicsr_ext.manifest_data import index_of_places
 from basicsr_ext.selection import patch_pictures as pictures
-from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
+from basicsr_ext.selection.correlation import pearson, rank_correlations
+from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.patch_choice import keep_patches
+from basicsr_ext.selection.patch_matching import rows_in_other
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,7 @@ class PatchReader:
     """
 
     def __init__(self, manifest: Manifest, dataset: SampleDataset, where: str) -> None:
-        skipped = {Item(path, 0, 0).name for path in manifest.header.get('skipped', ())}
-        items = inventory(dataset, tolerant=True)
-        fit = [index for index, item in enumerate(items) if item.name not in skipped]
-        places = manifest.rows_of([items[index] for index in fit], where)
-        self.index_of = dict(zip(places, fit, strict=True))
+        self.index_of = index_of_places(manifest, dataset, where)
         self.items, self.images = manifest.items(), manifest.image_of_rows()
         self.y, self.x, self.size = (manifest.array(name) for name in ('y', 'x', 'size'))
         self.whole = WholeImages(dataset)
@@ -202,22 +200,6 @@ class PatchReader:
 
 
 # ---- numbers ----
-
-
-def average_ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the smallest value, n for the largest; equal values share the mean of their ranks. Shape (n,)."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-def rank_correlations(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Spearman's coefficient of every pair of columns, (columns, columns); nan where one is constant."""
-    return _pearson([average_ranks(values) for values in columns])
-
-
-def _pearson(columns: Sequence[np.ndarray]) -> np.ndarray:
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return np.atleast_2d(np.corrcoef(columns))
 
 
 def _or_none(value: float) -> float | None:
@@ -284,7 +266,7 @@ def _compare(manifest: Manifest, source: str, name: str, folder: Path) -> dict[s
         )
     own = manifest.array(_criterion(manifest, name))
     theirs = other.array(_criterion(other, name))[rows_in_other(manifest, other)]
-    coefficients = {'pearson': _pearson([own, theirs])[0, 1], 'spearman': rank_correlations([own, theirs])[0, 1]}
+    coefficients = {'pearson': pearson([own, theirs])[0, 1], 'spearman': rank_correlations([own, theirs])[0, 1]}
     found = {'manifest': source, 'criterion': name, **{key: _or_none(value) for key, value in coefficients.items()}}
     labels = [Path(one.source).resolve().parent.name for one in (manifest, other)]
     if labels[0] == labels[1]:
@@ -295,50 +277,3 @@ def _compare(manifest: Manifest, source: str, name: str, folder: Path) -> dict[s
 
 def _coefficients(found: Mapping[str, Any]) -> str:
     return f'Pearson {_decimal(found["pearson"])}, Spearman {_decimal(found["spearman"])}'
-
-
-def rows_in_other(manifest: Manifest, other: Manifest) -> np.ndarray:
-    """The row in another manifest of each patch of this one, by image, y and x, in any order; (rows,).
-
-    Raises:
-        DataError: the two do not hold the same patches; says how they differ.
-    """
-    names, their_names = ([item.name for item in one.items()] for one in (manifest, other))
-    found = []
-    for source, missing in (
-        (other.source, sorted(set(names) - set(their_names))),
-        (manifest.source, sorted(set(their_names) - set(names))),
-    ):
-        if missing:
-            found.append(f'{len(missing)} images not in {source}: {first_few(missing)}')
-    sides, their_sides = (np.unique(one.array('size')).tolist() for one in (manifest, other))
-    if sides != their_sides:
-        found.append(f'sides of {their_sides} instead of {sides} pixels')
-    if found:
-        raise _different(manifest, found)
-
-    place_of = {name: place for place, name in enumerate(names)}
-    their_places = np.array([place_of[name] for name in their_names])
-    corners = (manifest.image_of_rows(), manifest.array('y'), manifest.array('x'))
-    their_corners = (their_places[other.image_of_rows()], other.array('y'), other.array('x'))
-    shape = tuple(int(max(a.max(), b.max())) + 1 for a, b in zip(corners, their_corners, strict=True))
-    keys, their_keys = (np.ravel_multi_index(each, shape) for each in (corners, their_corners))
-    for source, rest in (
-        (other.source, np.setdiff1d(keys, their_keys)),
-        (manifest.source, np.setdiff1d(their_keys, keys)),
-    ):
-        if len(rest):
-            place, y, x = np.unravel_index(rest[0], shape)
-            found.append(f'{len(rest)} patches not in {source}, the first one of {names[place]} at y = {y}, x = {x}')
-    if found:
-        raise _different(manifest, found)
-    rows = np.empty(len(keys), np.int64)
-    rows[np.argsort(keys)] = np.argsort(their_keys)
-    return rows
-
-
-def _different(manifest: Manifest, found: Sequence[str]) -> DataError:
-    return DataError(
-        f'--other: expected the patches of {manifest.source}, got {"; ".join(found)}. Mine the same dataset with the '
-        'same patch_size, stride and edge.'
-    )

@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def export(folder: Path, *words: str, output: str = 'chosen.txt') -> Path:
-    assert export_pipeline(folder, ['--manifest', 'results/x/ranking.parquet', *words, '-o', output]) == 0
+    assert export_pipeline(folder, ['results/x/ranking.parquet', *words, '-o', output]) == 0
     return folder / output
 
 
@@ -133,7 +133,7 @@ def test_random_follows_the_seed(folder: Path) -> None:
 
 
 def test_one_line_tells_how_many_went_where(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ['--manifest', 'results/x/ranking.parquet', '--subset', 'mid', '--size', '3', '-o', 'mid3.txt']
+    words = ['results/x/ranking.parquet', '--subset', 'mid', '--size', '3', '-o', 'mid3.txt']
     assert main(['export', *words]) == 0
     assert capsys.readouterr().out == '3 of 7 images of results/x/ranking.parquet: mid3.txt\n'
 
@@ -147,7 +147,6 @@ def test_one_line_tells_how_many_went_where(folder: Path, capsys: pytest.Capture
         ('--subset mid --size 3 --range 1 2', r'^--size: expected exactly one of .*, got size and range'),
         ('--subset top --size 3 --column influence', r'^--column: expected the ranks 1 to 7'),
         ('--column sigma', r"ranking\.parquet: expected a column 'sigma', got path, height, width, influence, rank"),
-        ('--manifest none.parquet', r'none\.parquet: expected a file, got none'),
         ('-o chosen.parquet', r'^-o chosen\.parquet: expected a name in \.txt or \.csv, got another ending'),
         (
             '-o results/x/ranking.parquet/a.txt',
@@ -156,7 +155,7 @@ def test_one_line_tells_how_many_went_where(folder: Path, capsys: pytest.Capture
     ],
 )
 def test_what_is_refused(folder: Path, words: str, text: str) -> None:
-    argv = ['--manifest', 'results/x/ranking.parquet', '-o', 'chosen.txt', *words.split()]
+    argv = ['results/x/ranking.parquet', '-o', 'chosen.txt', *words.split()]
     with pytest.raises((OptionError, DataError), match=text):
         export_pipeline(folder, argv)
     assert [path.name for path in folder.iterdir()] == ['results']
@@ -182,6 +181,6 @@ def test_a_path_outside_the_dataroot_is_refused(folder: Path) -> None:
 
 
 def test_mistakes_end_in_one_line_and_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(['export', '--manifest', 'none.parquet', '-o', 'chosen.txt']) == 2
+    assert main(['export', 'none.parquet', '-o', 'chosen.txt']) == 2
     error = capsys.readouterr().err
     assert error.startswith('basicsr-ext export: manifest ') and error.count('\n') == 1

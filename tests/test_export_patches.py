@@ -63,7 +63,7 @@ def mined(
 
 
 def export(*words: str, output: str = 'out') -> Path:
-    assert export_pipeline(os.getcwd(), ['--manifest', MANIFEST, *words, '-o', output]) == 0
+    assert export_pipeline(os.getcwd(), [MANIFEST, *words, '-o', output]) == 0
     return Path(output)
 
 
@@ -312,7 +312,10 @@ def test_one_line_tells_how_many_went_where(capsys: pytest.CaptureFixture[str]) 
         ('--keep 0.001 --criterion grad', r'^--keep: expected a part with patches in it'),
         ('--lq --dataroot gt -o x.csv', r'^--lq: expected options of a table, got --lq, --dataroot\.'),
         ('--dataroot none', r"^--dataroot: expected a folder, got 'none'"),
-        ('--dataroot_lq gt', r'^--dataroot_lq: expected a dataset with dataroot_lq, got GaussianDenoisingDataset'),
+        (
+            '--dataroot_lq gt',
+            r'^--dataroot_lq: expected a manifest of a dataset with dataroot_lq, got GaussianDenoisingDataset',
+        ),
         (
             '--dataroot other',
             r'^--dataroot: expected the images that .* was made from, got 2 not in the dataset: b\.png',
@@ -329,7 +332,7 @@ def test_what_is_refused(folder: Path, words: str, text: str) -> None:
     mined(OURS)
     before = sorted(path for path in folder.rglob('*'))
     with pytest.raises((OptionError, DataError), match=text):
-        export_pipeline(folder, ['--manifest', MANIFEST, '-o', 'out', *words.split()])
+        export_pipeline(folder, [MANIFEST, '-o', 'out', *words.split()])
     assert sorted(path for path in folder.rglob('*')) == before
 
 
@@ -338,7 +341,7 @@ def test_options_of_patches_do_not_belong_to_a_ranking(folder: Path, words: str)
     write_manifest('ranking.parquet', [Item('a.png', 8, 8)], {'rank': [1]}, {'method': 'influence'})
     text = f'^{words.split()[0]}: expected options of a ranking of images'
     with pytest.raises(OptionError, match=text):
-        export_pipeline(folder, ['--manifest', 'ranking.parquet', '-o', 'x.csv', *words.split()])
+        export_pipeline(folder, ['ranking.parquet', '-o', 'x.csv', *words.split()])
 
 
 @pytest.mark.parametrize(
@@ -405,6 +408,6 @@ def test_a_stop_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         written.append(name)
 
     monkeypatch.setattr(export_images.FolderWriter, 'put', stop)
-    assert export_pipeline(folder, ['--manifest', MANIFEST, '-o', 'out']) == 128 + signal.SIGTERM
+    assert export_pipeline(folder, [MANIFEST, '-o', 'out']) == 128 + signal.SIGTERM
     assert written == [name for name in expected_names(rows) if name.startswith('a_')]  # to the end of the image
     assert sorted(path.name for path in folder.iterdir()) == ['gt', 'results']

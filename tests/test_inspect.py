@@ -208,7 +208,9 @@ def test_dataroot_replaces_that_of_the_innermost_block(tmp_path: Path, wrapped: 
     write_ranking(tmp_path / 'r.parquet', write_images(tmp_path / 'images', 6), block)
     before = inspect(tmp_path / 'r.parquet', '--size', '2')
     (tmp_path / 'images').rename(tmp_path / 'moved')
-    with pytest.raises(DataError, match=r'datasets\.train: expected a folder, got .*images.*\. Say with --dataroot'):
+    with pytest.raises(
+        DataError, match=r'datasets\.train.*\.dataroot_gt: expected a folder, got .*images.*\. Say with --dataroot'
+    ):
         inspect(tmp_path / 'r.parquet')
     assert inspect(tmp_path / 'r.parquet', '--size', '2', '--dataroot', str(tmp_path / 'moved')) == before
 

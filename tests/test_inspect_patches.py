@@ -22,15 +22,14 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.inspect import inspect_pipeline
 from basicsr_ext.inspect_patches import (
     PatchReader,
-    average_ranks,
     choose_groups,
     half_kept,
-    rank_correlations,
-    rows_in_other,
 )
 from basicsr_ext.selection import patch_pictures as pictures
+from basicsr_ext.selection.correlation import average_ranks, rank_correlations
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest, write_patch_manifest
 from basicsr_ext.selection.patch_criteria import PatchGrid
+from basicsr_ext.selection.patch_matching import rows_in_other
 
 SIZES = {'a.png': (24, 40), 'b.png': (40, 24), 'c.png': (16, 16)}
 ITEMS = [Item(name, *size) for name, size in SIZES.items()]
@@ -429,7 +428,9 @@ def test_output_folder_and_dataroot() -> None:
     manifest = write_patches(Path('m/patches.parquet'), {'grad': scores()})
     before = inspect(manifest)
     Path('images').rename('moved')
-    with pytest.raises(DataError, match=r"datasets\.train: expected a folder, got 'images'\. Say with --dataroot"):
+    with pytest.raises(
+        DataError, match=r"datasets\.train\.dataroot_gt: expected a folder, got 'images'\. Say with --dataroot"
+    ):
         inspect(manifest)
     assert inspect(manifest, '--dataroot', 'moved', '-o', 'else/where') == before
     cv2.imwrite('moved/more.png', np.zeros((16, 16, 3), np.uint8))

@@ -254,7 +254,7 @@ def make_manifests(block: dict[str, Any]) -> None:
         items = [Item(path.name, 144, 136) for path in sorted(folder.iterdir())]
         if block['type'] == 'MinedPatchDataset':
             numbers = np.arange(len(items))
-            patches = {'image': numbers, 'y': numbers, 'x': numbers, 'size': np.full(len(items), 16)}
+            patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
             scores = {block.get('criterion') or 'grad': numbers.astype(float)}
             write_patch_manifest(block['manifest'], items, [{**patches, **scores}], {'method': 'none'})
         else:

@@ -17,7 +17,7 @@ from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.data.wrapper import WrapperDataset, innermost, innermost_index
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
+from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.patch_choice import check_keep, keep_patches
 
 FEW = 30_000  # below that many patches the paper's networks overfit
@@ -154,22 +154,14 @@ def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str,
 
 def _places(dataset: SampleDataset, manifest: Manifest, where: str) -> np.ndarray:
     """The place in `manifest.items()` of each image of a dataset; -1 where the scan skipped it."""
-    skipped = {Item(path, 0, 0).name for path in manifest.header.get('skipped', ())}
-
-    def places(items: Sequence[Item]) -> np.ndarray:
-        fit = [index for index, item in enumerate(items) if item.name not in skipped]
-        found = np.full(len(items), -1)
-        found[fit] = manifest.rows_of([items[index] for index in fit], where)
-        return found
-
     try:
-        return places(inventory(dataset, tolerant=True))
+        return np.array(manifest.rows_of(inventory(dataset, tolerant=True), where))
     except DataError:
         reader = innermost(dataset)
         if len(reader) == len(dataset):
             raise
         # A wrapper inside has chosen some of the images that were mined.
-        every = places(inventory(reader, tolerant=True))
+        every = np.array(manifest.rows_of(inventory(reader, tolerant=True), where))
         return every[[innermost_index(dataset, index) for index in range(len(dataset))]]
 
 

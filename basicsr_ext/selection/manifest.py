@@ -117,7 +117,7 @@ class Manifest:
         return [Item(*row) for row in rows]
 
     def rows_of(self, items: Sequence[Item], where: str) -> list[int]:
-        """The place in `items()` of each image of a dataset.
+        """The place in `items()` of each image of a dataset; -1 for an image that the scan of patches skipped.
 
         Args:
             items: the inventory of the dataset, as `basicsr_ext.data.inventory.inventory` gives it.
@@ -127,9 +127,10 @@ class Manifest:
             DataError: dataset and manifest do not hold the same images; names those that differ.
         """
         listed = self.items()
-        rows = {item.name: row for row, item in enumerate(listed)}
+        rows = {Item(path, 0, 0).name: -1 for path in self.header.get('skipped', ())}
+        rows.update({item.name: row for row, item in enumerate(listed)})
         theirs = {item.name for item in items}
-        known = [(item, listed[rows[item.name]]) for item in items if item.name in rows]
+        known = [(item, listed[rows[item.name]]) for item in items if rows.get(item.name, -1) >= 0]
         problems = {
             'not in the manifest': [item.path for item in items if item.name not in rows],
             'not in the dataset': [item.path for item in listed if item.name not in theirs],

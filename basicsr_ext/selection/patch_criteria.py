@@ -162,7 +162,7 @@ def grad_mag(patches: PatchImage) -> np.ndarray:
     inside = patches.sums(np.sqrt(dx**2 + dy**2), last, last)
     last_column = patches.sums(patches.dy, last, 1, left=last)  # no difference to the right
     last_row = patches.sums(patches.dx, 1, last, top=last)
-    return (inside + last_column + last_row) / (patches.values * MAX)
+    return np.maximum(inside + last_column + last_row, 0) / (patches.values * MAX)  # 0 may be rounded below
 
 
 def std(patches: PatchImage) -> np.ndarray:

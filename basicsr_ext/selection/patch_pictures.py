@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from basicsr_ext.selection.pictures import COLOURS
-from basicsr_ext.selection.pictures import _save as save
+from basicsr_ext.selection.pictures import save as save
 
 COLUMNS = 10  # patches in a row of the contact sheet
 BINS = 80

@@ -75,7 +75,7 @@ def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
             if number < len(group.shown):
                 _show_in_square(axis, group.shown[number].pixels)
                 axis.set_title(group.shown[number].label, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_histogram(
@@ -103,7 +103,7 @@ def draw_histogram(
     figure.legend(*right.get_legend_handles_labels(), loc='outside lower center', ncols=len(groups), frameon=False)
     for axis in (left, right):
         axis.spines[['top', 'right']].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
@@ -126,7 +126,7 @@ def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
     for axis, label in zip(axes[:, 0], ('example', 'its spectrum', 'mean spectrum of the group'), strict=True):
         axis.set_ylabel(label)
     figure.colorbar(drawn, ax=axes[1:], shrink=0.6, label='stretched log magnitude', extend='max')
-    _save(figure, path)
+    save(figure, path)
 
 
 def _show_in_square(axis: Axes, pixels: np.ndarray) -> None:
@@ -138,6 +138,7 @@ def _show_in_square(axis: Axes, pixels: np.ndarray) -> None:
     axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG, atomically."""
     with atomic_open(path) as file:
         figure.savefig(file, format='png', dpi=DPI)
