@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -263,6 +264,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     return manifest
 
 
+@cache
 def versions() -> dict[str, str]:
     """What the scores were computed with."""
     return {'basicsr_ext': __version__, **{name: importlib.metadata.version(name) for name in ('basicsr', 'torch')}}

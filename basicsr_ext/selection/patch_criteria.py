@@ -7,7 +7,7 @@ its columns.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -81,6 +81,9 @@ def _intervals(
     return cuts, np.searchsorted(cuts, starts), np.searchsorted(cuts, starts + extent)
 
 
+Rows = Callable[[slice], np.ndarray]  # of an image: some rows of a map of it, (rows, columns * C)
+
+
 class PatchImage:
     """An image and the grid of its patches: sums over boxes that lie alike in every patch.
 
@@ -95,25 +98,33 @@ class PatchImage:
         self.image, self.grid = image, grid
         self.channels = image.shape[2]
         self.values = grid.size**2 * self.channels
-        self.pixels = image.reshape(image.shape[0], -1)
+        self.flat = image.reshape(image.shape[0], -1)
 
-    @cached_property
-    def dx(self) -> np.ndarray:
-        """Magnitude of the difference to the right, (H, (W - 1) * C), in the type of the image."""
-        return cv2.absdiff(self.pixels[:, self.channels :], self.pixels[:, : -self.channels])
+    def pixels(self, rows: slice) -> np.ndarray:
+        """Rows of the image."""
+        return self.flat[rows]
 
-    @cached_property
-    def dy(self) -> np.ndarray:
-        """Magnitude of the difference to the row below, (H - 1, W * C)."""
-        return cv2.absdiff(self.pixels[1:], self.pixels[:-1])
+    def dx(self, rows: slice) -> np.ndarray:
+        """Magnitude of the difference to the right, one column less than the image, in its type."""
+        part = self.flat[rows]
+        return cv2.absdiff(part[:, self.channels :], part[:, : -self.channels])
+
+    def dy(self, rows: slice) -> np.ndarray:
+        """Magnitude of the difference to the row below, which has to be there."""
+        return cv2.absdiff(self.flat[rows.start + 1 : rows.stop + 1], self.flat[rows])
+
+    def magnitude(self, rows: slice) -> np.ndarray:
+        """Root of the squares of both, without the last column."""
+        dx, dy = self.dx(rows).astype(np.float64), self.dy(rows)[:, : -self.channels].astype(np.float64)
+        return np.sqrt(dx**2 + dy**2)
 
     def sums(
-        self, values: np.ndarray, height: int, width: int, top: int = 0, left: int = 0, squared: bool = False
+        self, values: Rows, height: int, width: int, top: int = 0, left: int = 0, squared: bool = False
     ) -> np.ndarray:
         """Sum of a map, or of its squares, over a box in every patch.
 
         Args:
-            values: (rows, columns * C), a map as `pixels`, `dx` or `dy`.
+            values: a map, such as `dx`; it is computed in strips that stay in the processor's cache.
             height, width: of the box in pixels, at least 1.
             top, left: of the box in the patch.
             squared: sum the squares.
@@ -124,11 +135,11 @@ class PatchImage:
         grid, channels = self.grid, self.channels
         rows, y0, y1 = _intervals(grid.height, grid.size, grid.stride, grid.edge, top, height)
         columns, x0, x1 = _intervals(grid.width, grid.size, grid.stride, grid.edge, left, width)
-        strips = np.concatenate([_over_rows(values[start:stop], squared) for start, stop in pairwise(rows)])
-        strips = strips[:, : columns[-1] * channels]
+        strips = np.concatenate([_over_rows(values(slice(*ends)), squared) for ends in pairwise(rows.tolist())])
         table = np.zeros((len(rows), len(columns)))
         inner = table[1:, 1:]
-        np.add.reduceat(strips, columns[:-1] * channels, axis=1, out=inner, dtype=np.float64)
+        used = strips[:, : columns[-1] * channels]
+        np.add.reduceat(used, columns[:-1] * channels, axis=1, out=inner, dtype=np.float64)
         inner.cumsum(0, out=inner)
         inner.cumsum(1, out=inner)
         upper, lower = table[y0], table[y1]
@@ -158,8 +169,7 @@ def grad_mag(patches: PatchImage) -> np.ndarray:
     last = patches.grid.size - 1
     if last == 0:
         return np.zeros(len(patches.grid))
-    dx, dy = patches.dx[:-1].astype(np.float64), patches.dy[:, : -patches.channels].astype(np.float64)
-    inside = patches.sums(np.sqrt(dx**2 + dy**2), last, last)
+    inside = patches.sums(patches.magnitude, last, last)
     last_column = patches.sums(patches.dy, last, 1, left=last)  # no difference to the right
     last_row = patches.sums(patches.dx, 1, last, top=last)
     return np.maximum(inside + last_column + last_row, 0) / (patches.values * MAX)  # 0 may be rounded below
