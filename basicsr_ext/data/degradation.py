@@ -124,18 +124,20 @@ class DegradationDataset(Dataset[Sample], ABC):
         """Change clean images (float32, H x W x C in OpenCV's order, [0, 1]) before anything else happens to them."""
         self.gt_filters.append(gt_filter)
 
-    def check(self, where: str, used: Sequence[int]) -> None:
+    def check(self, where: str, used: Sequence[int] | None = None) -> None:
         """Look at the headers of files.
 
         Args:
             where: path of the block in the option file, named in errors.
-            used: indices of the images to look at.
+            used: indices of the images to look at; None takes all.
 
         Raises:
             DataError: files that are no images, or too small for the patch; names them.
         """
         size = self.options.gt_size if self.is_train and self.options.gt_size else self.options.scale
-        sizes = [(self.files.path(index), self.files.size(index)) for index in used]
+        sizes = [
+            (self.files.path(index), self.files.size(index)) for index in (range(len(self)) if used is None else used)
+        ]
         small = [f'{path} ({height} x {width})' for path, (height, width) in sizes if min(height, width) < size]
         refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Remove them or lower gt_size.', where)
 

@@ -34,6 +34,7 @@ def watch() -> Iterator[None]:
         yield
     finally:
         restore()
+        _received.clear()
 
 
 def detach() -> None:
@@ -49,10 +50,10 @@ def detach() -> None:
 
 
 def requested() -> bool:
-    """Whether a stop was requested since `watch` began."""
+    """Whether a stop was requested in the block of `watch`."""
     return bool(_received)
 
 
 def exit_code() -> int:
-    """128 + number of the signal by convention; 0 if no stop was requested."""
+    """128 + number of the signal by convention; 0 if no stop was requested in the block of `watch`."""
     return 128 + _received[0] if _received else 0
