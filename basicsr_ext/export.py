@@ -13,6 +13,7 @@ from basicsr.utils import get_root_logger
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.export_patches import choose_patches, export_patches
 from basicsr_ext.files import atomic_open
+from basicsr_ext.options import number
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets import choose
 from basicsr_ext.training import interrupt
@@ -72,14 +73,6 @@ def build_parser() -> argparse.ArgumentParser:
     of_patches.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
     of_patches.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
     return parser
-
-
-def number(text: str) -> int | float:
-    """A whole number or another one, as YAML reads it."""
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:

@@ -172,6 +172,12 @@ class PatchSource:
         if self.has_pairs:
             root = os.path.expanduser(self.reader.opt['dataroot_lq'])
             images['LQ'] = _pixels(root, self.reader.paths[place]['lq_path'])
+            sizes = [image.shape[:2] for image in images.values()]
+            if sizes[0] != tuple(self.scale * side for side in sizes[1]):
+                raise DataError(
+                    f'{self._path(index)}: expected GT {self.scale} times as large as LQ, got {sizes[0]} and '
+                    f'{sizes[1]}. Make the pair again.'
+                )
         return images
 
     def _path(self, index: int) -> str:

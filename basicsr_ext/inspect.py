@@ -9,9 +9,10 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.inspect_images import inspect_images
 from basicsr_ext.inspect_patches import PatchView, inspect_patches
 from basicsr_ext.manifest_data import dataset_of
+from basicsr_ext.options import number
 from basicsr_ext.selection.manifest import read_manifest
 
-OF_IMAGES, OF_PATCHES = ('column',), ('other', 'keep', 'criterion')
+OF_IMAGES, OF_PATCHES = ('column',), ('other', 'keep', 'per_image', 'criterion')
 
 
 def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -30,11 +31,14 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     args = build_parser().parse_args(argv)
     manifest = read_manifest(args.manifest)
     _refuse_foreign_options(args, manifest.holds_patches)
-    dataset = dataset_of(manifest, args.dataroot)
+    dataset = dataset_of(manifest, args.dataroot, args.dataroot_lq)
     where = '--dataroot' if args.dataroot else 'datasets.train'
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
     if manifest.holds_patches:
-        view = PatchView(args.size, 0.5 if args.keep is None else args.keep, args.criterion, args.other)
+        keep = args.keep or [0.5]
+        view = PatchView(
+            args.size, keep[0] if len(keep) == 1 else keep, bool(args.per_image), args.criterion, args.other
+        )
         inspect_patches(manifest, dataset, where, folder, view)
     else:
         inspect_images(manifest, dataset, where, folder, args.size, args.column or 'rank')
@@ -47,12 +51,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote')
     parser.add_argument('--size', type=int, default=20, metavar='K', help='images or patches of each group (20)')
     parser.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
+    parser.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
     parser.add_argument('-o', '--output', metavar='FOLDER', help='`inspect` beside the manifest by default')
     images = parser.add_argument_group('a ranking of images')
     images.add_argument('--column', metavar='NAME', help='the ranks to look at (rank); rank_x goes with METHOD_x')
     patches = parser.add_argument_group('mined patches')
     patches.add_argument('--criterion', metavar='NAME', help='what patches are sorted by (the only one, or grad)')
-    patches.add_argument('--keep', type=float, metavar='R', help='the part of the patches that is kept (0.5)')
+    patches.add_argument(
+        '--keep', type=number, nargs='+', metavar='KEEP', help='as in MinedPatchDataset: 0.5, 80000 or 0.45 0.95 (0.5)'
+    )
+    patches.add_argument('--per_image', action='store_true', default=None, help='--keep in every image on its own')
     patches.add_argument(
         '--other',
         metavar='MANIFEST',

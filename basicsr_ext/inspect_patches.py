@@ -18,7 +18,7 @@ from basicsr_ext.manifest_data import index_of_places
 from basicsr_ext.selection import patch_pictures as pictures
 from basicsr_ext.selection.correlation import pearson, rank_correlations
 from basicsr_ext.selection.manifest import Manifest, read_manifest
-from basicsr_ext.selection.patch_choice import keep_patches
+from basicsr_ext.selection.patch_choice import Keep, keep_patches
 from basicsr_ext.selection.patch_matching import rows_in_other
 
 
@@ -28,13 +28,15 @@ class PatchView:
 
     Attributes:
         size: patches of each group of the contact sheet.
-        keep: the part of the patches that is kept.
+        keep: the part of the patches that is kept, as in `keep_patches`.
+        per_image: it is a part of each image's patches.
         criterion: the column that patches are sorted by; None takes the only one, or `grad`.
         other: a manifest of the same patches to compare with, by the criterion, or by `loss` where none is named.
     """
 
     size: int = 20
-    keep: float = 0.5
+    keep: Keep = 0.5
+    per_image: bool = False
     criterion: str | None = None
     other: str | None = None
 
@@ -58,7 +60,7 @@ def inspect_patches(manifest: Manifest, dataset: SampleDataset, where: str, fold
     criterion = _criterion(manifest, view.criterion or ('grad' if 'grad' in manifest.criteria else None))
     columns = {name: manifest.array(name) for name in manifest.criteria}
     scores, images = columns[criterion], manifest.image_of_rows()
-    groups, kept = choose_groups(scores, view.size), _kept(scores, images, view.keep)
+    groups, kept = choose_groups(scores, view.size), _kept(scores, images, view)
     place = half_kept(images, kept)
     reader = PatchReader(manifest, dataset, where)
     correlations = rank_correlations(list(columns.values()))
@@ -118,11 +120,11 @@ def choose_groups(scores: np.ndarray, size: int) -> dict[str, np.ndarray]:
     return {name: order[first : first + size] for name, first in firsts.items()}
 
 
-def _kept(scores: np.ndarray, images: np.ndarray, keep: float) -> np.ndarray:
+def _kept(scores: np.ndarray, images: np.ndarray, view: PatchView) -> np.ndarray:
     """Whether each patch is kept."""
     kept = np.zeros(len(scores), bool)
     try:
-        kept[keep_patches(scores, images, keep)] = True
+        kept[keep_patches(scores, images, view.keep, view.per_image)] = True
     except OptionError as error:
         raise OptionError(f'--{error}') from error
     return kept

@@ -35,9 +35,14 @@ def parse_mine_options(
         if key not in KEYS:
             raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, KEYS)}'.rstrip())
     settings = read_block(MineSettings, opt.pop('mine'), 'mine')
+    for key in opt.get('path') or ():
+        if key not in PATH_KEYS:
+            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, PATH_KEYS)}'.rstrip())
     if 'loss' not in settings.criteria:  # nothing is computed by a network
         opt.pop('network_g', None)
         opt['path'], opt['num_gpu'] = {}, 0
+    if opt.get('manual_seed') is None:
+        opt['manual_seed'] = 0  # one drawn anew could not be continued
     complete(opt, root_path, is_train=False, launcher=args.launcher)
     opt['datasets']['train'].setdefault('scale', 1)
     _check(opt, settings)
@@ -50,10 +55,9 @@ def parse_mine_options(
 def _check(opt: Options, settings: MineSettings) -> None:
     if set(opt['datasets']) != {'train'}:
         raise OptionError(f'datasets: expected train, got {", ".join(opt["datasets"])}. Name the one block train.')
-    for key in opt['path']:
-        if key not in (*PATH_KEYS, *checks.COMPLETED_PATH_KEYS):
-            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, PATH_KEYS)}'.rstrip())
-    scale = opt['datasets']['train'].get('scale', 1)
+    scale = opt['datasets']['train']['scale']
+    if not isinstance(scale, int) or scale < 1:
+        raise OptionError(f'scale: expected an integer of at least 1, got {scale!r}. Correct the value.')
     for name in ('patch_size', 'stride'):
         if getattr(settings, name) % scale:
             raise OptionError(

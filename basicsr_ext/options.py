@@ -283,3 +283,11 @@ def require(block: Any, keys: Iterable[str], where: str = '') -> None:
             slip = difflib.get_close_matches(key, map(str, block), n=1, cutoff=0.6)
             advice = f'Rename {slip[0]!r}.' if slip and slip[0] not in keys else 'Add it.'
             raise OptionError(f'{f"{where}." if where else ""}{key}: expected a value, got none. {advice}')
+
+
+def number(text: str) -> int | float:
+    """A whole number or another one, as YAML reads it."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

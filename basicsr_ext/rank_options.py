@@ -50,6 +50,8 @@ def parse_rank_options(
             raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, KEYS)}'.rstrip())
     # BasicSR keeps the number of the process under this name.
     settings = read_block(RankSettings, opt.pop('rank'), 'rank')
+    if opt.get('manual_seed') is None:
+        opt['manual_seed'] = 0  # one drawn anew could not be continued
     complete(opt, root_path, is_train=False, launcher=args.launcher)
     _check_blocks(opt, settings)
     levels = _levels(opt, settings)

@@ -671,3 +671,35 @@ def test_workers_start_after_opencv_has_used_its_threads(folder: Path) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == 0 and RESULT.exists()
+
+
+# ---- mistakes ----
+
+
+def test_a_scan_without_seed_can_be_continued(folder: Path) -> None:
+    opt = options(criteria=['random'])
+    del opt['manual_seed']
+    manifest = mine(opt)
+    assert manifest.header['seed'] == 0
+    assert main(['mine', '-opt', write(opt)]) == 0  # the same scan: already there
+
+
+@pytest.mark.parametrize('scale', [0, 1.5, 'two'])
+def test_scale_that_is_none(folder: Path, capsys: pytest.CaptureFixture[str], scale: Any) -> None:
+    assert f'scale: expected an integer of at least 1, got {scale!r}' in refused({**options(), 'scale': scale}, capsys)
+
+
+def test_keys_of_path_are_checked_without_a_network_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opt = {**options(), 'path': {'pretrain_network': 'net.pth'}}
+    assert "path.pretrain_network: expected a known key, got 'pretrain_network'" in refused(opt, capsys)
+
+
+def test_a_pair_of_wrong_sizes_is_skipped(folder: Path) -> None:
+    whole = mine(with_network(IRCNN))
+    name = sorted({path for (path,) in rows(whole, 'path')})[0]
+    Path('lq_same').mkdir()
+    for path in Path('gt').iterdir():
+        image = cv2.imread(str(path))
+        cv2.imwrite(f'lq_same/{path.name}', np.repeat(image, 2, 0) if path.name == name else image)
+    manifest = mine(with_network(IRCNN, {**PAIRED, 'dataroot_lq': 'lq_same'}))
+    assert name in manifest.header['skipped'] and name not in manifest.column('path')

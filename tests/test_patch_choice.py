@@ -56,7 +56,8 @@ def test_parts_of_each_image(keep: Keep, rows: list[int]) -> None:
 
 def test_more_than_an_image_has_takes_what_there_is() -> None:
     assert kept([1, 2, 3, 4], 2, [7, 3, 3, 3], per_image=True) == [0, 2, 3]
-    assert kept([1, 2, 3, 4], 9, [7, 3, 3, 3]) == [0, 1, 2, 3]
+    with pytest.raises(OptionError, match=r'^keep: expected at most the 4 patches there are, got 9'):
+        kept([1, 2, 3, 4], 9, [7, 3, 3, 3])
 
 
 def test_an_image_may_lose_all_its_patches() -> None:

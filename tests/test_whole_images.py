@@ -16,10 +16,11 @@ from basicsr.utils import bgr2ycbcr
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.data.gaussian_denoising_dataset import GaussianDenoisingDataset
+from basicsr_ext.data.image_files import decode_image
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper import scheduled
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, ImageError
 from basicsr_ext.selection.manifest import Item, write_manifest
 
 Options = dict[str, Any]
@@ -169,3 +170,17 @@ def test_a_dataset_without_ground_truth_has_clean_images_and_no_pairs(data: Path
     assert (images.clean(0) == pixels('a', 'rgb')).all()
     with pytest.raises(DataError, match=r'expected lq and gt, got no gt\. Choose a dataset that gives both'):
         images.pair(0)
+
+
+def test_a_jpeg_that_ends_early_is_refused() -> None:
+    content = cv2.imencode('.jpg', np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))[1].tobytes()
+    assert decode_image(content, cv2.IMREAD_COLOR, 'x.jpg').shape == (64, 64, 3)
+    with pytest.raises(ImageError, match=r'x\.jpg: expected a whole JPEG, got one that ends early'):
+        decode_image(content[: len(content) // 2], cv2.IMREAD_COLOR, 'x.jpg')
+
+
+def test_a_damaged_input_is_named(data: Path) -> None:
+    dataset = build(PAIRED)
+    Path('lq/a.png').write_bytes(b'no image')
+    with pytest.raises(ImageError, match=r'lq/a\.png: expected an image'):
+        WholeImages(dataset).pair([item.path for item in inventory(dataset)].index('a.png'))

@@ -152,8 +152,10 @@ def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
         path: named in errors.
 
     Raises:
-        ImageError: it is no image or is damaged.
+        ImageError: it is no image or is damaged; a JPEG that ends early, which OpenCV would fill with grey.
     """
+    if content.startswith(b'\xff\xd8') and b'\xff\xd9' not in content[-1024:]:
+        raise ImageError(f'{path}: expected a whole JPEG, got one that ends early. Replace or remove it.')
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
     if image is None:
         raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')

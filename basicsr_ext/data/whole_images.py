@@ -1,5 +1,6 @@
 """Whole clean images of any dataset, without the cost of its samples where that can be avoided."""
 
+import os
 from typing import Any, cast
 
 import cv2
@@ -51,9 +52,9 @@ class WholeImages:
         Raises:
             DataError: the file is no image or is damaged, or the sample has no `lq` or no `gt`.
         """
-        if self.stock is not None:  # stock datasets do not say which file is damaged
-            path = self.stock[1][innermost_index(self.dataset, index)]
-            decode_image(read_image(self.stock[0], path), cv2.IMREAD_COLOR, path)
+        if self.stock is not None:
+            self._refuse_damaged(index)
+        image = None if self.changed or self.stock is None else self.clean(index)
         sample: dict[str, Any] = self.dataset[index]
         missing = [key for key in ('lq', 'gt') if sample.get(key) is None]
         if missing:
@@ -61,7 +62,19 @@ class WholeImages:
                 f'{sample.get("gt_path", f"sample {index}")}: expected lq and gt, got no {missing[0]}. Choose a '
                 'dataset that gives both.'
             )
+        if image is not None:  # samples of stock datasets may be normalised
+            height, width = sample['gt'].shape[1:]
+            return sample['lq'], sample['gt'], image[:height, :width]
         scaled = sample['gt'].permute(1, 2, 0).numpy()[..., ::-1] * np.float32(255)
         rounded = np.rint(scaled)
         is_8bit = np.abs(rounded - scaled).max() < 1e-3 and rounded.min() >= 0 and rounded.max() <= 255
         return sample['lq'], sample['gt'], np.ascontiguousarray(rounded.astype(np.uint8) if is_8bit else scaled)
+
+    def _refuse_damaged(self, index: int) -> None:
+        """Decode the files that `clean` does not: stock datasets do not say which one is damaged."""
+        entry = self.reader.paths[innermost_index(self.dataset, index)]
+        named = entry if isinstance(entry, dict) else {'gt_path': entry}
+        for key, path in named.items():
+            if key == 'lq_path' or self.changed:
+                root = self.reader.opt.get(f'dataroot_{key.removesuffix("_path")}') or ''
+                decode_image(read_image(os.path.expanduser(root), path), cv2.IMREAD_UNCHANGED, path)

@@ -30,6 +30,8 @@ def keep_patches(scores: np.ndarray, images: np.ndarray, keep: Keep, per_image: 
         OptionError: a value out of bounds, or one that leaves no patch; the message starts with `keep`.
     """
     check_keep(keep)
+    if isinstance(keep, int) and keep > len(scores) and not per_image:
+        raise OptionError(f'keep: expected at most the {len(scores)} patches there are, got {keep}. Lower it.')
     order = np.argsort(-scores, kind='stable')
     if not per_image:
         chosen = order[_part(len(order), keep)]

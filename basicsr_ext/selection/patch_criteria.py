@@ -161,7 +161,7 @@ def grad(patches: PatchImage) -> np.ndarray:
         return np.zeros(len(patches.grid))
     horizontal = patches.sums(patches.dx, size, size - 1, squared=True)
     vertical = patches.sums(patches.dy, size - 1, size, squared=True)
-    return (horizontal + vertical) / (patches.values * MAX**2)
+    return np.maximum(horizontal + vertical, 0) / (patches.values * MAX**2)  # 0 may be rounded below
 
 
 def grad_mag(patches: PatchImage) -> np.ndarray:
@@ -172,7 +172,7 @@ def grad_mag(patches: PatchImage) -> np.ndarray:
     inside = patches.sums(patches.magnitude, last, last)
     last_column = patches.sums(patches.dy, last, 1, left=last)  # no difference to the right
     last_row = patches.sums(patches.dx, 1, last, top=last)
-    return np.maximum(inside + last_column + last_row, 0) / (patches.values * MAX)  # 0 may be rounded below
+    return np.maximum(inside + last_column + last_row, 0) / (patches.values * MAX)
 
 
 def std(patches: PatchImage) -> np.ndarray:

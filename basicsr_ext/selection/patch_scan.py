@@ -89,6 +89,11 @@ class UnitReader(Dataset[list[Measured | DataError]]):
         if 'loss' in settings.criteria:
             lq, gt, image = self.images.pair(index)
             pair = lq, gt
+            if tuple(gt.shape[1:]) != tuple(side * self.scale for side in lq.shape[1:]):
+                raise ImageError(
+                    f'{self.items[index].path}: expected gt {self.scale} times as large as lq, got '
+                    f'{tuple(gt.shape[1:])} and {tuple(lq.shape[1:])}. Make the pair again or correct scale.'
+                )
         else:
             image = self.images.clean(index)
         height, width = (side - side % self.scale for side in image.shape[:2])

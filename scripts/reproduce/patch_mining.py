@@ -2,7 +2,7 @@
 
     python scripts/reproduce/patch_mining.py --iterations 2000 --seeds 3
 
-Mines the patches unless the manifest is there, then trains the option file on each part of them and each seed, all for
+Mines the patches, then trains the option file on each part of them and each seed, all for
 the same number of iterations, shortened to `--iterations` unless `--as_in_the_file`; the random part is drawn anew for
 each seed. Super-resolution on DIV2K, as in the paper:
 
@@ -39,7 +39,7 @@ COLORS = {
 
 
 def mined(option_file: str, changes: dict[str, str]) -> str:
-    """Run the job unless its result is there.
+    """Run the job, which ends at once where its result is there and refuses one that was made otherwise.
 
     Args:
         option_file: of the job `mine`.
@@ -51,14 +51,12 @@ def mined(option_file: str, changes: dict[str, str]) -> str:
     Raises:
         SystemExit: the job failed; it has said why.
     """
-    manifest = Path('results', changes['name'], 'patches.parquet')
-    if not manifest.is_file():
-        assignments = [f'{key}={value}' for key, value in changes.items()]
-        command = [sys.executable, '-m', 'basicsr_ext', 'mine', '-opt', option_file, '--set', *assignments]
-        code = subprocess.run(command, check=False).returncode
-        if code:
-            raise SystemExit(f'{option_file}: expected the job to end well, got exit code {code}. See above.')
-    return str(manifest)
+    assignments = [f'{key}={value}' for key, value in changes.items()]
+    command = [sys.executable, '-m', 'basicsr_ext', 'mine', '-opt', option_file, '--set', *assignments]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise SystemExit(f'{option_file}: expected the job to end well, got exit code {code}. See above.')
+    return str(Path('results', changes['name'], 'patches.parquet'))
 
 
 def kept(manifest: str, criterion: str, keep: Keep) -> int:
@@ -72,15 +70,20 @@ def main() -> int:
     parser = arguments(__doc__, iterations=2000, seeds=3)
     parser.add_argument('-opt', default=TRAIN_FILE, help='option file of the training')
     parser.add_argument('-mine', default=MINE_FILE, help='option file of the scan, with the criteria grad and loss')
+    parser.add_argument('--dataroot', help='other clean images than those of the option files')
     parser.add_argument('--keep', type=float, default=0.5, help='the part of the patches that is kept (0.5)')
     parser.add_argument(
         '--as_in_the_file', action='store_true', help='keep rate, batch and schedule of the option file'
     )
     args = parser.parse_args()
-    scan = load_options(args.mine)['name']
-    manifest = mined(args.mine, {'name': scan})
+    folder = {'datasets.train.dataroot_gt': args.dataroot} if args.dataroot else {}
+    scan = f'{load_options(args.mine)["name"]}{f"_{Path(args.dataroot).name}" if args.dataroot else ""}'
+    manifest = mined(args.mine, {'name': scan, **folder})
     draws = [
-        mined(args.mine, {'name': f'{scan}_random{seed}', 'manual_seed': str(seed), 'mine.criteria': '[random]'})
+        mined(
+            args.mine,
+            {'name': f'{scan}_random{seed}', 'manual_seed': str(seed), 'mine.criteria': '[random]', **folder},
+        )
         for seed in range(args.seeds)
     ]
     parts: dict[str, tuple[str, Keep]] = {
@@ -98,12 +101,14 @@ def main() -> int:
         changes = {
             'train.total_iter': str(args.iterations),
             **({} if args.as_in_the_file else short),
+            **({'datasets.train.dataset.dataroot_gt': args.dataroot} if args.dataroot else {}),
             'datasets.train.manifest': draws[seed] if part == 'random' else manifest,
             'datasets.train.criterion': criterion,
             'datasets.train.keep': str(keep),
             'manual_seed': str(seed),
         }
-        name = f'reproduce_{Path(args.opt).stem}_{scan}_{part}{args.keep}_{args.iterations}_seed{seed}'
+        length = f'{args.iterations}{"_as_in_the_file" if args.as_in_the_file else ""}'
+        name = f'reproduce_{Path(args.opt).stem}_{scan}_{part}{args.keep}_{length}_seed{seed}'
         return Run(name.replace(' ', '_'), args.opt, changes)
 
     runs = {(part, seed): run(part, seed) for seed in range(args.seeds) for part in parts}
@@ -117,7 +122,7 @@ def main() -> int:
         number = kept(draws[0] if part == 'random' else manifest, *parts[part])
         lines.append(f'| {part} | {number} | {mean:.3f} | {spread:.3f} | {mean - every:+.3f} |')
     args.output.mkdir(parents=True, exist_ok=True)
-    name = f'patch_mining_{Path(args.opt).stem}'
+    name = f'patch_mining_{Path(args.opt).stem}_{scan}_{args.keep:g}_{args.iterations}'
     (args.output / f'{name}.md').write_text('\n'.join(lines) + '\n', encoding='utf-8')
     print('\n'.join(lines))
 
