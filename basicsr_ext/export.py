@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from basicsr.utils import get_root_logger
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.export_patches import choose_patches, export_patches
@@ -97,12 +96,7 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
         _export_ranking(manifest, output, args)
         return 0
     _refuse(args, OF_RANKING, 'options of patches, which the manifest holds')
-    with interrupt.watch():
-        try:
-            _export_patches(manifest, output, args)
-        except interrupt.Interrupted:
-            get_root_logger().info('Stopped. Nothing is written.')
-        return interrupt.exit_code()
+    return interrupt.run(lambda: _export_patches(manifest, output, args), 'Stopped. Nothing is written.')
 
 
 def _refuse(args: argparse.Namespace, names: Sequence[str], expected: str) -> None:

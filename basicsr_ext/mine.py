@@ -21,11 +21,11 @@ from basicsr_ext.data.wrapper import scheduled
 from basicsr_ext.errors import DataError, first_few
 from basicsr_ext.mine_options import parse_mine_options
 from basicsr_ext.options import Options
-from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, write_patch_manifest
+from basicsr_ext.selection.manifest import Item, fingerprint, write_patch_manifest
 from basicsr_ext.selection.mine_settings import MineSettings
 from basicsr_ext.selection.patch_losses import PatchLosses
 from basicsr_ext.selection.patch_scan import PatchScan, UnitReader, unfit
-from basicsr_ext.selection.unfinished import open_unfinished, refuse_other
+from basicsr_ext.selection.unfinished import begin
 from basicsr_ext.trained_network import size_multiple, trained_network
 from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.checkpoint import weights_digest
@@ -47,12 +47,10 @@ def mine_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
     """
     try:
         opt, settings, args = parse_mine_options(root_path, argv)
-        with interrupt.watch():
-            try:
-                mine(opt, settings, only_check=args.check)
-            except interrupt.Interrupted:
-                get_root_logger().info('Stopped. What is done is saved; the same command continues.')
-            return interrupt.exit_code()
+        return interrupt.run(
+            lambda: mine(opt, settings, only_check=args.check),
+            'Stopped. What is done is saved; the same command continues.',
+        )
     finally:
         distributed.stop()
 
@@ -79,22 +77,14 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         _check_images(items, settings)
         net = trained_network(opt) if 'loss' in settings.criteria else None
         scan = _scan(opt, settings, dataset, items, net, unfinished)
-        if only_check or net is not None:
-            scan.try_first()
+        scan.check_network()
         if only_check:
+            scan.try_first()
             logger.info(f'{opt["name"]}: options, {len(items)} images and the first patches are sound.')
             return
         identity = _identity(opt, settings, dataset, items, net)
-        if result.is_file():
-            earlier = read_manifest(result).header
-            refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
-            logger.info(f'{result} is already there.')
-            if opt['rank'] == 0:
-                shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
+        if not begin(result, unfinished, identity):
             return
-        if opt['rank'] == 0 and open_unfinished(unfinished, identity):
-            logger.info(f'Continuing {unfinished}.')
-        distributed.barrier()
         open_log_file()
         scan.run()
         if opt['rank'] == 0:

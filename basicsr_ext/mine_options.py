@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from basicsr_ext import checks
 from basicsr_ext.checking import read_block
 from basicsr_ext.errors import OptionError
-from basicsr_ext.options import Options, complete, nearest, read_options, require
+from basicsr_ext.options import Options, complete, read_options, refuse_unknown, require
 from basicsr_ext.rank_options import PATH_KEYS
 from basicsr_ext.selection.mine_settings import MineSettings
 
@@ -31,13 +31,9 @@ def parse_mine_options(
     """
     opt, args = read_options('mine', argv)
     require(opt, ('name', 'datasets', 'mine'))
-    for key in opt:
-        if key not in KEYS:
-            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, KEYS)}'.rstrip())
+    refuse_unknown(opt, KEYS)
     settings = read_block(MineSettings, opt.pop('mine'), 'mine')
-    for key in opt.get('path') or ():
-        if key not in PATH_KEYS:
-            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, PATH_KEYS)}'.rstrip())
+    refuse_unknown(opt.get('path') or (), PATH_KEYS, 'path')
     if 'loss' not in settings.criteria:  # nothing is computed by a network
         opt.pop('network_g', None)
         opt['path'], opt['num_gpu'] = {}, 0

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +272,14 @@ def find_file(path: str) -> str:
             raise OptionError(f'{path}: expected an installed package, got {package!r}. Install it or name a file.')
         return str(Path(found.origin).parent / inside)
     return os.path.expanduser(path)
+
+
+def refuse_unknown(block: Iterable[str], known: Collection[str], where: str = '') -> None:
+    """Raise OptionError for the first key of a block that is not known; the message names the nearest."""
+    for key in block:
+        if key not in known:
+            place = f'{where}.{key}' if where else key
+            raise OptionError(f'{place}: expected a known key, got {key!r}. {nearest(key, known)}'.rstrip())
 
 
 def require(block: Any, keys: Iterable[str], where: str = '') -> None:

@@ -23,10 +23,10 @@ from basicsr_ext.rank_options import parse_rank_options
 from basicsr_ext.selection.batches import Batch, ImageBatches
 from basicsr_ext.selection.derivatives import Derivatives, ImageLoss
 from basicsr_ext.selection.influence import InfluenceEngine
-from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, write_manifest
+from basicsr_ext.selection.manifest import Item, fingerprint, write_manifest
 from basicsr_ext.selection.ranks import score_columns
 from basicsr_ext.selection.settings import RankSettings
-from basicsr_ext.selection.unfinished import open_unfinished, refuse_other
+from basicsr_ext.selection.unfinished import begin
 from basicsr_ext.trained_network import device_of, size_multiple, trained_network
 from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.checkpoint import weights_digest
@@ -48,12 +48,10 @@ def rank_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
     """
     try:
         levels, settings, args = parse_rank_options(root_path, argv)
-        with interrupt.watch():
-            try:
-                rank(levels, settings, only_check=args.check)
-            except interrupt.Interrupted:
-                get_root_logger().info('Stopped. What is done is saved; the same command continues.')
-            return interrupt.exit_code()
+        return interrupt.run(
+            lambda: rank(levels, settings, only_check=args.check),
+            'Stopped. What is done is saved; the same command continues.',
+        )
     finally:
         distributed.stop()
 
@@ -91,16 +89,8 @@ def rank(levels: dict[str, Options], settings: RankSettings, only_check: bool = 
             },
             'levels': {name: ranking.identity() for name, ranking in rankings.items()},
         }
-        if result.is_file():
-            earlier = read_manifest(result).header
-            refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
-            logger.info(f'{result} is already there.')
-            if opt['rank'] == 0:
-                shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
+        if not begin(result, unfinished, identity):
             return
-        if opt['rank'] == 0 and open_unfinished(unfinished, identity):
-            logger.info(f'Continuing {unfinished}.')
-        distributed.barrier()
         open_log_file()
         engines = {name: ranking.engine(unfinished / name) for name, ranking in rankings.items()}
         scores = {name: engine.scores() for name, engine in engines.items()}

@@ -12,7 +12,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from basicsr_ext import checks
 from basicsr_ext.checking import check_call, read_block, registered
 from basicsr_ext.errors import BasicsrExtError, OptionError
-from basicsr_ext.options import Options, complete, find_file, nearest, read_options, require
+from basicsr_ext.options import Options, complete, find_file, nearest, read_options, refuse_unknown, require
 from basicsr_ext.selection.settings import RankSettings
 
 KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'rank', 'dist_params')
@@ -45,9 +45,7 @@ def parse_rank_options(
     """
     opt, args = read_options('rank', argv)
     require(opt, ('name', 'datasets', 'network_g', 'path', 'rank'))
-    for key in opt:
-        if key not in KEYS:
-            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, KEYS)}'.rstrip())
+    refuse_unknown(opt, KEYS)
     # BasicSR keeps the number of the process under this name.
     settings = read_block(RankSettings, opt.pop('rank'), 'rank')
     if opt.get('manual_seed') is None:

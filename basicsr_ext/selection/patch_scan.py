@@ -167,18 +167,25 @@ class PatchScan:
         if distributed.any_rank(interrupt.requested()):
             raise interrupt.Interrupted
 
+    def check_network(self) -> None:
+        """Try the network of `loss`, if there is one, on a patch of the first unit.
+
+        Raises:
+            OptionError: it does not fit the images.
+        """
+        if self.losses is None:
+            return
+        for image in self.reader[0]:
+            if isinstance(image, Measured) and image.pair is not None:
+                self.losses.check(*image.pair, image.grid)
+
     def try_first(self) -> None:
         """Measure the first unit, and forget it.
 
         Raises:
-            OptionError: a network that does not fit its images.
             DataError: images that cannot be used.
         """
-        images = self.reader[0]
-        for image in images:
-            if self.losses is not None and isinstance(image, Measured) and image.pair is not None:
-                self.losses.check(*image.pair, image.grid)
-        self._usable(images)
+        self._usable(self.reader[0])
 
     def _usable(self, images: Sequence[Measured | DataError]) -> list[Columns]:
         skipped = ImageError if self.reader.settings.bad_images == 'skip' else ()

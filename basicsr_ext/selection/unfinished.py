@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from basicsr.utils import get_root_logger
+
 from basicsr_ext.errors import OptionError, first_few
 from basicsr_ext.files import write_json
+from basicsr_ext.selection.manifest import read_manifest
+from basicsr_ext.training import distributed
 
 
 def refuse_other(earlier: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
@@ -57,3 +61,31 @@ def open_unfinished(folder: Path, identity: Mapping[str, Any]) -> bool:
     shutil.rmtree(folder, ignore_errors=True)  # a run killed before it knew what it was
     write_json(note, identity)
     return False
+
+
+def begin(result: Path, unfinished: Path, identity: Mapping[str, Any]) -> bool:
+    """Look at what earlier runs left, and make the folder of the unfinished result; every rank has to come here.
+
+    Args:
+        result: the manifest that is to be made.
+        unfinished: folder of its parts.
+        identity: all that decides the result, as JSON values.
+
+    Returns:
+        Whether there is work to do; not if the result is there.
+
+    Raises:
+        OptionError: what is there was made from something else.
+    """
+    logger, first = get_root_logger(), distributed.rank_and_world()[0] == 0
+    if result.is_file():
+        earlier = read_manifest(result).header
+        refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
+        logger.info(f'{result} is already there.')
+        if first:
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
+        return False
+    if first and open_unfinished(unfinished, identity):
+        logger.info(f'Continuing {unfinished}.')
+    distributed.barrier()
+    return True

@@ -2,9 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from basicsr.utils import get_root_logger
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _received: list[int] = []
@@ -35,6 +37,24 @@ def watch() -> Iterator[None]:
     finally:
         restore()
         _received.clear()
+
+
+def run(work: Callable[[], object], stopped: str) -> int:
+    """Do work that raises `Interrupted` when a stop was requested.
+
+    Args:
+        work: what is done.
+        stopped: logged after a stop.
+
+    Returns:
+        0, or 128 + the signal.
+    """
+    with watch():
+        try:
+            work()
+        except Interrupted:
+            get_root_logger().info(stopped)
+        return exit_code()
 
 
 def detach() -> None:

@@ -9,13 +9,13 @@ on the number of images is saved by that. Exit code 1 if 400 images take more th
 
 import argparse
 import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 from denoising import ircnn, l1_loss
+from memory import peak, report
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -52,12 +52,6 @@ def rank(number: int) -> None:
         InfluenceEngine(Derivatives(ircnn()), train, test, l1_loss, settings, 0, Path(folder)).scores()
 
 
-def peak(number: int) -> float:
-    """Peak resident memory in MiB of a process that ranks so many images."""
-    command = [sys.executable, __file__, '--images', str(number)]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
-
-
 def main() -> int:
     """Measure both, print them; 1 if memory grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,12 +61,8 @@ def main() -> int:
         rank(args.images)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return 0
-    peaks = [peak(number) for number in NUMBERS]
-    for number, memory in zip(NUMBERS, peaks, strict=True):
-        print(f'{number:4d} images: {memory:7.0f} MiB')
-    ratio = peaks[1] / peaks[0]
-    print(f'ratio {ratio:.3f}, at most {LARGEST_RATIO}')
-    return int(ratio > LARGEST_RATIO)
+    peaks = {number: peak(__file__, '--images', str(number)) for number in NUMBERS}
+    return report(peaks, LARGEST_RATIO)
 
 
 if __name__ == '__main__':

@@ -8,22 +8,15 @@ memory of 400.
 
 import argparse
 import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from memory import peak, report
 from patch_scan import link, quiet, scan
 
 NUMBERS = (400, 4000)
 LARGEST_RATIO = 1.1
-
-
-def peak(folder: Path, number: int, workers: int) -> float:
-    """Peak resident memory in MiB of a process that scans so many images, and of its largest worker."""
-    arguments = ['--folder', str(folder), '--images', str(number), '--workers', str(workers)]
-    command = [sys.executable, __file__, *arguments]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
 
 
 def main() -> int:
@@ -40,12 +33,9 @@ def main() -> int:
         used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         print(sum(used) / 1024)
         return 0
-    peaks = [peak(args.folder, number, args.workers) for number in NUMBERS]
-    for number, memory in zip(NUMBERS, peaks, strict=True):
-        print(f'{number:4d} images: {memory:7.0f} MiB')
-    ratio = peaks[1] / peaks[0]
-    print(f'ratio {ratio:.3f}, at most {LARGEST_RATIO}')
-    return int(ratio > LARGEST_RATIO)
+    fixed = ('--folder', str(args.folder), '--workers', str(args.workers))
+    peaks = {number: peak(__file__, *fixed, '--images', str(number)) for number in NUMBERS}
+    return report(peaks, LARGEST_RATIO)
 
 
 if __name__ == '__main__':
