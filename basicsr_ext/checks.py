@@ -32,6 +32,9 @@ from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import Options, nearest, require
 from basicsr_ext.training import learning_rate
 from basicsr_ext.training.checkpoint import read_checkpoint
+from basicsr_ext.training.loader import build_warmup
+from basicsr_ext.training.losses import has_perceptual
+from basicsr_ext.training.schedule import ScheduledIndex
 
 # Top-level keys of every option file; those that models of BasicSR add are theirs to check.
 COMMON_KEYS = (
@@ -167,7 +170,7 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     Raises:
         OptionError: the network cannot take the input, or its output has another shape than the ground truth.
     """
-    sample = default_collate([dataset[0]])
+    sample = default_collate([dataset[ScheduledIndex(0, seed=0, iteration=1, position=0)]])
     if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim != 4:
         return  # videos and images without ground truth have their own models
     model.feed_data(sample)
@@ -203,6 +206,8 @@ def check_everything(opt: Options) -> None:
         dataset = build_dataset(block)
         check_dataset(dataset, f'datasets.{key}')
         check_pixels(dataset, f'datasets.{key}')
+        if key == 'train' and opt['is_train'] and build_warmup(dataset, opt).intervals():
+            has_perceptual(model)  # which must not be all it has
         check_first_batch(model, dataset, f'datasets.{key}')
         logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
     logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

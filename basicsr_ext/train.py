@@ -16,9 +16,10 @@ from basicsr_ext.data.checks import check_dataset
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import Options, parse_options
 from basicsr_ext.training import distributed, interrupt, state
-from basicsr_ext.training.loader import build_validation_sets
+from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.log import job_log
 from basicsr_ext.training.loop import TrainingRun
+from basicsr_ext.training.losses import has_perceptual
 
 
 def train_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -71,7 +72,10 @@ def train(opt: Options, opt_file: str) -> None:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
+        warmup = build_warmup(train_set, opt)
         model = build_model(opt)
+        if warmup.intervals():
+            has_perceptual(model)  # which must not be all it has
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)
         if resume_state:
@@ -81,7 +85,7 @@ def train(opt: Options, opt_file: str) -> None:
         _prepare_folders(opt, opt_file, is_new=resume_state is None)
         open_log_file()
         tb_logger = init_tb_loggers(opt)
-        TrainingRun(opt, model, train_set, val_sets, tb_logger, start).go()
+        TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start).go()
         if tb_logger:
             tb_logger.close()
 

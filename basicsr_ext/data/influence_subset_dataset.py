@@ -12,7 +12,7 @@ from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.mined_patch_dataset import MinedPatchDataset
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset
+from basicsr_ext.data.wrapper import WrapperDataset, layers
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets import Subset, check_part, choose
@@ -112,7 +112,7 @@ class InfluenceSubsetDataset(WrapperDataset):
 
 def _rows_of(dataset: SampleDataset, manifest: Manifest, where: str) -> list[int]:
     """The row of each image; explains itself when the items are not the images that were ranked."""
-    if _has_inside(dataset, MinedPatchDataset):
+    if any(isinstance(layer, MinedPatchDataset) for layer in layers(dataset)):
         raise DataError(
             f'{where}.dataset: expected images, got the patches of a MinedPatchDataset. Put the InfluenceSubsetDataset '
             'inside the MinedPatchDataset.'
@@ -120,17 +120,9 @@ def _rows_of(dataset: SampleDataset, manifest: Manifest, where: str) -> list[int
     try:
         return manifest.rows_of(inventory(dataset), f'{where}.manifest')
     except DataError as error:
-        if not _has_inside(dataset, InfluenceSubsetDataset):
+        if not any(isinstance(layer, InfluenceSubsetDataset) for layer in layers(dataset)):
             raise
         raise DataError(
             f'{where}.dataset: expected all images that were ranked, got those an InfluenceSubsetDataset inside has '
             f'chosen. Remove one of the two, or rank the chosen ones. ({error})'
         ) from error
-
-
-def _has_inside(dataset: SampleDataset, kind: type[WrapperDataset]) -> bool:
-    while isinstance(dataset, WrapperDataset):
-        if isinstance(dataset, kind):
-            return True
-        dataset = dataset.dataset
-    return False

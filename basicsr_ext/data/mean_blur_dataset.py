@@ -12,7 +12,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from basicsr_ext.checking import read_block
 from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
 from basicsr_ext.data.sample import Sample
-from basicsr_ext.data.wrapper import WrapperDataset, innermost
+from basicsr_ext.data.wrapper import WrapperDataset, innermost, warmup_rule
 from basicsr_ext.errors import OptionError
 
 
@@ -75,6 +75,11 @@ class MeanBlurDataset(WrapperDataset):
         super().__init__(opt)
         self.kernel_size, self.scale = options.kernel_size, options.scale
         self.blurs_tensors = not isinstance(innermost(self.dataset), DegradationDataset)
+        if self.blurs_tensors and warmup_rule(self.dataset) is not None:
+            raise OptionError(
+                f'dataset {options.name}.dataset: expected images to blur, got those that a warm-up has shuffled. Put '
+                'the MeanBlurDataset inside the PixelShuffleWarmupDataset.'
+            )
         if not self.blurs_tensors:
             self.add_gt_filter(partial(mean_filter, size=self.kernel_size))  # workers may have to pickle it
         elif self.kernel_size % self.scale:

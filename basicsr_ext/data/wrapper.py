@@ -1,6 +1,6 @@
 """Datasets around datasets: `dataset:` in an option block, over ours and over stock ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from basicsr.data import build_dataset
@@ -10,6 +10,7 @@ from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Filter
 from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.training.schedule import ScheduledIndex, seeded_globals
+from basicsr_ext.training.warmup import WarmupRule
 
 INHERITED_KEYS = ('name', 'phase', 'scale')
 
@@ -71,6 +72,7 @@ class WrapperDataset(Dataset[Sample]):
         self.dataset = scheduled(build_dataset(inner_block(opt, f'dataset {opt.get("name", opt.get("type"))}')))
 
     changes_pixels: ClassVar[bool] = False  # whether `change` or a filter makes other images of the whole ones
+    warmup: WarmupRule | None = None  # the iterations that `change` is for, if there are such
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -124,27 +126,35 @@ def scheduled(dataset: SampleDataset) -> SampleDataset:
     return dataset if isinstance(dataset, DegradationDataset | WrapperDataset | StockDataset) else StockDataset(dataset)
 
 
-def innermost(dataset: SampleDataset) -> SampleDataset:
-    """The dataset that reads the files."""
+def layers(dataset: SampleDataset) -> Iterator[SampleDataset]:
+    """The dataset, the one inside it, and so on to the one that reads the files."""
+    yield dataset
     while isinstance(dataset, WrapperDataset | StockDataset):
         dataset = dataset.dataset
-    return dataset
+        yield dataset
+
+
+def innermost(dataset: SampleDataset) -> SampleDataset:
+    """The dataset that reads the files."""
+    *_, reader = layers(dataset)
+    return reader
 
 
 def pixels_are_changed(dataset: SampleDataset) -> bool:
     """Whether a wrapper does more to whole images than to choose them."""
-    while isinstance(dataset, WrapperDataset | StockDataset):
-        if isinstance(dataset, WrapperDataset) and dataset.changes_pixels:
-            return True
-        dataset = dataset.dataset
-    return False
+    return any(isinstance(layer, WrapperDataset) and layer.changes_pixels for layer in layers(dataset))
+
+
+def warmup_rule(dataset: SampleDataset) -> WarmupRule | None:
+    """The rule of the wrapper that warms up, if there is one."""
+    rules = (layer.warmup for layer in layers(dataset) if isinstance(layer, WrapperDataset))
+    return next((rule for rule in rules if rule is not None), None)
 
 
 def innermost_index(dataset: SampleDataset, index: int) -> int:
     """The index, in the dataset that reads the files, of an item."""
-    while isinstance(dataset, WrapperDataset | StockDataset):
-        index = dataset.indices()[index] if isinstance(dataset, WrapperDataset) else index
-        dataset = dataset.dataset
+    for layer in layers(dataset):
+        index = layer.indices()[index] if isinstance(layer, WrapperDataset) else index
     return index
 
 

@@ -10,8 +10,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from basicsr_ext.figures import save_figure
 from basicsr_ext.selection.pictures import COLOURS
-from basicsr_ext.selection.pictures import save as save
 
 COLUMNS = 10  # patches in a row of the contact sheet
 BINS = 80
@@ -75,7 +75,7 @@ def draw_histograms(columns: Mapping[str, np.ndarray], path: str | os.PathLike[s
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     figure.supylabel('patches', fontsize='medium')
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_histogram(axis: Axes, name: str, values: np.ndarray) -> None:
@@ -120,7 +120,7 @@ def draw_correlations(names: Sequence[str], matrix: np.ndarray, path: str | os.P
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.colorbar(drawn, ax=axis, shrink=0.8)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_contact_sheet(groups: Sequence[PatchGroup], criterion: str, path: str | os.PathLike[str]) -> None:
@@ -145,7 +145,7 @@ def draw_contact_sheet(groups: Sequence[PatchGroup], criterion: str, path: str |
         axis.set_title(
             f'{group.name} by {criterion}', color=COLOURS[group.name], weight='bold', loc='left', fontsize='medium'
         )
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _interval(scores: np.ndarray) -> str:
@@ -195,7 +195,7 @@ def draw_kept(image: KeptImage, criterion: str, path: str | os.PathLike[str]) ->
     ]
     note = f'patches of {image.size} x {image.size} pixels{", drawn smaller" if side < image.size else ""}'
     figure.legend(handles=handles, loc='outside lower center', ncols=2, frameon=False, title=note)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _distance(starts: np.ndarray) -> float:
@@ -230,4 +230,4 @@ def draw_losses(
     axis.set(xlabel=f'{criterion}, {labels[0]}', ylabel=f'{criterion}, {labels[1]}', title=title)
     axis.ticklabel_format(scilimits=(-1, 4))
     axis.spines[['top', 'right']].set_visible(False)
-    save(figure, path)
+    save_figure(figure, path)

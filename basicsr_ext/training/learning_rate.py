@@ -84,3 +84,27 @@ def set_learning_rate(schedulers: Sequence[LRScheduler], current_iter: int, warm
             scheduler.step()
         for group in groups:
             group['lr'] *= factor
+
+
+def drops(block: dict[str, Any] | None, total_iter: int, where: str) -> list[int]:
+    """The first iterations, counted from 1, at each lower rate of a schedule that falls in steps.
+
+    Args:
+        block: of the option file.
+        total_iter: iterations of the run.
+        where: path of what asks for them, named in errors.
+
+    Raises:
+        OptionError: another schedule, or none.
+    """
+    kind = (block or {}).get('type')
+    if block is not None and kind in ('MultiStepLR', 'MultiStepRestartLR'):
+        steps = {int(step) for step in block['milestones']}
+    elif block is not None and kind == 'StepLR':
+        steps = set(range(block['step_size'], total_iter, block['step_size']))
+    else:
+        raise OptionError(
+            f'{where}: expected train.scheduler to be MultiStepLR, MultiStepRestartLR or StepLR, whose rate drops, got '
+            f'{kind}. Choose one of them or remove the key.'
+        )
+    return [step + 1 for step in sorted(steps) if 0 < step < total_iter]

@@ -9,9 +9,13 @@ from basicsr.data import build_dataset
 from torch.utils.data import DataLoader
 
 from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.data.wrapper import scheduled, warmup_rule
 from basicsr_ext.training import interrupt
+from basicsr_ext.training.learning_rate import drops
 from basicsr_ext.training.schedule import ScheduledSampler
+from basicsr_ext.training.warmup import Warmup, plan_warmup
+
+PREPARED = 2  # batches that each worker prepares ahead
 
 _threads: list[int] = []
 
@@ -38,7 +42,31 @@ def samples_per_rank(opt: dict[str, Any]) -> int:
     return opt['datasets']['train']['batch_size_per_gpu'] * gpus * opt['train'].get('accum_iter', 1)
 
 
-def build_train_loader(dataset: SampleDataset, opt: dict[str, Any], start: int) -> DataLoader[Sample]:
+def build_warmup(dataset: SampleDataset, opt: dict[str, Any]) -> Warmup:
+    """The iterations of the warm-up that a wrapper of the training set asks for.
+
+    Raises:
+        OptionError: it does not fit the learning rate or the workers.
+    """
+    rule = warmup_rule(dataset)
+    if rule is None:
+        return Warmup()
+    block, total_iter = opt['datasets']['train'], int(opt['train']['total_iter'])
+    where = 'datasets.train'
+    samples = len(dataset) * int(block.get('dataset_enlarge_ratio', 1))
+    return plan_warmup(
+        rule,
+        total_iter=total_iter,
+        iterations_per_epoch=samples / (samples_per_rank(opt) * opt['world_size']),
+        drops=drops(opt['train'].get('scheduler'), total_iter, f'{where}.repeat.at') if rule.repeat else (),
+        prepared=PREPARED * block.get('num_worker_per_gpu', 0),
+        where=where,
+    )
+
+
+def build_train_loader(
+    dataset: SampleDataset, opt: dict[str, Any], start: int, warmup: Warmup | None = None
+) -> DataLoader[Sample]:
     """The batches of this rank from iteration `start + 1` to `total_iter`, one batch an iteration.
 
     The workers live as long as the loader: there is no restart between epochs.
@@ -54,12 +82,15 @@ def build_train_loader(dataset: SampleDataset, opt: dict[str, Any], start: int) 
         rank=opt['rank'],
         world_size=opt['world_size'],
         enlarge=int(block.get('dataset_enlarge_ratio', 1)),
+        in_warmup=None if warmup is None else warmup.covers,
     )
+    workers = block.get('num_worker_per_gpu', 0)
     return DataLoader(
         scheduled(dataset),  # type: ignore[arg-type]  # map-style, whatever its class
         batch_size=batch_size,
         sampler=sampler,
-        num_workers=block.get('num_worker_per_gpu', 0),
+        num_workers=workers,
+        prefetch_factor=PREPARED if workers else None,
         pin_memory=block.get('pin_memory', opt['num_gpu'] != 0),
         worker_init_fn=prepare_worker,
         generator=torch.Generator(),  # else starting the loader would draw from the generator that dropout uses

@@ -62,6 +62,7 @@ class TrainingLog:
     """
 
     def __init__(self, path: Path, start: int) -> None:
+        self.path = path
         kept = []
         if path.is_file():
             lines = path.read_text(encoding='utf-8').splitlines()

@@ -16,7 +16,11 @@ from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.best import best_score, is_better, save_networks
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.log import TrainingLog
+from basicsr_ext.training.losses import has_perceptual, switch_perceptual
+from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
+from basicsr_ext.training.schedule import ScheduledIndex
 from basicsr_ext.training.validation import Results, means, validate_with, write_metrics
+from basicsr_ext.training.warmup import Warmup
 
 Options = dict[str, Any]
 
@@ -25,20 +29,24 @@ class TrainingRun:
     """The loop: exactly `total_iter` iterations, each on the batch that the schedule gives it."""
 
     def __init__(
-        self, opt: Options, model: Any, train_set: Any, val_sets: list[Any], tb_logger: Any, start: int
+        self, opt: Options, model: Any, train_set: Any, val_sets: list[Any], warmup: Warmup, tb_logger: Any, start: int
     ) -> None:
         self.opt, self.model, self.val_sets, self.tb_logger, self.start = opt, model, val_sets, tb_logger, start
-        self.loader = build_train_loader(train_set, opt, start)
+        self.warmup = warmup
+        self.loader = build_train_loader(train_set, opt, start, warmup)
         self.sampler: Any = self.loader.sampler
         self.total_iter = int(opt['train']['total_iter'])
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()
         self.message_logger = MessageLogger(opt, start, tb_logger)
         self.log = TrainingLog(self.folder / 'training_log.jsonl', start) if opt['rank'] == 0 else None
+        warmup.restore(getattr(model, 'warmup_state', None))
+        model.in_warmup = False
 
     def go(self) -> None:
         """Train until the last iteration or until a stop is requested; the state is saved in both cases."""
         self._announce()
+        self._follow_warmup(self.start)
         began = time.time()
         if getattr(self.model, 'validation_due', False):
             self._validate(self.start)
@@ -49,10 +57,12 @@ class TrainingRun:
         for batch in self._with_progress():
             data_timer.record()
             current_iter += 1
+            self._follow_warmup(current_iter)
             self.model.update_learning_rate(current_iter, warmup_iter=int(self.opt['train'].get('warmup_iter', -1)))
             self.model.feed_data(batch)
             self.model.optimize_parameters(current_iter)
             iter_timer.record()
+            self._observe_warmup(current_iter)
             if current_iter == self.start + 1:
                 self.message_logger.reset_start_time()
             if current_iter % int(self.opt['logger']['print_freq']) == 0:
@@ -90,18 +100,53 @@ class TrainingRun:
         )
         if self.opt['datasets']['train'].get('prefetch_mode'):
             self.logger.info('datasets.train.prefetch_mode is not used: the workers of this loop always work ahead.')
+        for number, (first, last) in enumerate(self.warmup.intervals()):
+            until = f'{last}' if number or self.warmup.is_decided else f'at most {last}, when the loss stops falling'
+            self.logger.info(f'Pixel-shuffled warm-up: iterations {first} to {until}.')
+        if self.warmup.covers(self.start + 1) and self.log is not None:
+            self._draw_patch()
+
+    def _draw_patch(self) -> None:
+        """The first sample, as it is and as the warm-up changes it."""
+        first = next(iter(self.sampler))
+        plain = ScheduledIndex(int(first), first.seed, first.iteration, first.position)
+        draw_shuffled_patch(self.loader.dataset[plain], self.loader.dataset[first], self.folder / 'warmup_patch.png')
+
+    def _follow_warmup(self, current_iter: int) -> None:
+        """Tell the model whether the iteration belongs to a warm-up."""
+        active = self.warmup.covers(current_iter)
+        if active == self.model.in_warmup:
+            return
+        self.model.in_warmup = active
+        if has_perceptual(self.model):
+            switch_perceptual(self.model, on=not active)
+            self.logger.info(f'Perceptual losses are {"off" if active else "on"} from iteration {current_iter} on.')
+        if not active:
+            self.logger.info(f'The pixel-shuffled warm-up is over; iteration {current_iter} is an ordinary one.')
+
+    def _observe_warmup(self, current_iter: int) -> None:
+        """Let the loss decide about the end of the warm-up, if that is asked for."""
+        if self.warmup.is_decided or not self.warmup.covers(current_iter):
+            return
+        self.warmup.observe(current_iter, sum(self.model.get_current_log().values()))
+        self.model.warmup_state = self.warmup.state()
+        if self.warmup.is_decided:
+            self.logger.info(f'The loss has stopped falling: the warm-up ends with iteration {self.warmup.end}.')
 
     def _print(self, current_iter: int, iter_time: float, data_time: float) -> None:
         losses, rates = self.model.get_current_log(), self.model.get_current_learning_rate()
         epoch = self.sampler.epoch_of(current_iter)
         if self.log is not None:
-            self.log.write(current_iter, epoch=epoch, lrs=rates, **losses)
+            marked = {'warmup': True} if self.model.in_warmup else {}
+            self.log.write(current_iter, epoch=epoch, lrs=rates, **losses, **marked)
         times = {'time': iter_time, 'data_time': data_time}
         self.message_logger({'epoch': epoch, 'iter': current_iter, 'lrs': rates, **times, **losses})
 
     def _save(self, current_iter: int) -> None:
         self.logger.info('Saving models and training states.')
         self.model.save(self.sampler.epoch_of(current_iter), current_iter)
+        if self.log is not None:
+            draw_training_curve(self.log.path, self.warmup.intervals(), self.folder / 'training_curve.png')
 
     def _is_due(self, current_iter: int, frequency: float) -> bool:
         return current_iter % int(frequency) == 0 or current_iter == self.total_iter
@@ -123,6 +168,8 @@ class TrainingRun:
         self._keep_best(current_iter, results)
 
     def _keep_best(self, current_iter: int, results: dict[str, Results]) -> None:
+        if self.model.in_warmup:  # its scores say little about the network afterwards
+            return
         best = best_score(self.opt['val'].get('metrics') or {}, results, current_iter)
         if best is not None and is_better(best, getattr(self.model, 'best_score', None)):
             self.model.best_score = best

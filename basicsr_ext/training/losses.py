@@ -26,6 +26,7 @@ class WeightedLosses(nn.Module):
     ) -> None:
         super().__init__()
         self.terms = nn.ModuleDict()
+        self.with_perceptual = True
         for name, block in blocks:
             if name in self.terms:
                 raise OptionError(
@@ -41,6 +42,8 @@ class WeightedLosses(nn.Module):
         """
         values: OrderedDict[str, Tensor] = OrderedDict()
         for name, loss in self.terms.items():
+            if is_perceptual(loss) and not self.with_perceptual:
+                continue
             value = loss(output) if _regularises(loss) else loss(output, gt)
             if isinstance(value, tuple):  # PerceptualLoss gives its perceptual and its style part, or None
                 parts = zip((name, 'l_style'), value, strict=True)
@@ -48,6 +51,45 @@ class WeightedLosses(nn.Module):
             else:
                 values[name] = value
         return values
+
+
+def is_perceptual(loss: nn.Module) -> bool:
+    """Whether a loss compares what a classifier sees, as its class, or one it derives from, says in its name."""
+    return any('Perceptual' in kind.__name__ or 'LPIPS' in kind.__name__ for kind in type(loss).__mro__)
+
+
+def has_perceptual(model: Any) -> bool:
+    """Whether a model has perceptual losses.
+
+    Args:
+        model: holds its losses in `losses`, a `WeightedLosses`, or as BasicSR's models do in `cri_perceptual`.
+
+    Raises:
+        OptionError: it has no others, so that nothing would be left during a pixel-shuffled warm-up.
+    """
+    losses = getattr(model, 'losses', None)
+    if isinstance(losses, WeightedLosses):
+        terms = list(losses.terms.values())
+        found, others = any(map(is_perceptual, terms)), not all(map(is_perceptual, terms))
+    else:
+        found = bool(getattr(model, 'cri_perceptual', None) or getattr(model, 'perceptual_off', None))
+        others = any(getattr(model, f'cri_{name}', None) for name in ('pix', 'gan'))
+    if found and not others:
+        raise OptionError(
+            'train: expected a loss beside the perceptual one, which is off during the pixel-shuffled warm-up, got '
+            'none. Add pixel_opt.'
+        )
+    return found
+
+
+def switch_perceptual(model: Any, on: bool) -> None:
+    """Let the perceptual losses of a model that has some count, or not."""
+    losses = getattr(model, 'losses', None)
+    if isinstance(losses, WeightedLosses):
+        losses.with_perceptual = on
+    else:
+        held = model.cri_perceptual or model.perceptual_off
+        model.cri_perceptual, model.perceptual_off = (held, None) if on else (None, held)
 
 
 def _regularises(loss: nn.Module) -> bool:

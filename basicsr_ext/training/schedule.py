@@ -8,7 +8,7 @@ therefore the same for any number of workers, and those of a resumed run are tho
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
@@ -25,23 +25,25 @@ class ScheduledIndex(int):
         seed: `manual_seed` of the run.
         iteration: optimiser step that will use the sample, counted from 1.
         position: place in the batch over all ranks and accumulation steps, counted from 0.
+        warmup: whether the iteration belongs to a pixel-shuffled warm-up.
     """
 
     seed: int
     iteration: int
     position: int
+    warmup: bool
 
-    def __new__(cls, value: int, seed: int, iteration: int, position: int) -> 'ScheduledIndex':
+    def __new__(cls, value: int, seed: int, iteration: int, position: int, warmup: bool = False) -> 'ScheduledIndex':
         index = super().__new__(cls, value)
-        index.seed, index.iteration, index.position = seed, iteration, position
+        index.seed, index.iteration, index.position, index.warmup = seed, iteration, position, warmup
         return index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (int(self), self.seed, self.iteration, self.position)
+        return type(self), (int(self), self.seed, self.iteration, self.position, self.warmup)
 
     def at(self, value: int) -> 'ScheduledIndex':
         """The same moment for another item: what a wrapper that selects items passes on."""
-        return type(self)(value, self.seed, self.iteration, self.position)
+        return type(self)(value, self.seed, self.iteration, self.position, self.warmup)
 
 
 class ScheduledSampler(Sampler[ScheduledIndex]):
@@ -61,6 +63,7 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         rank: this process.
         world_size: number of processes.
         enlarge: `dataset_enlarge_ratio`: how often each item stands in an epoch.
+        in_warmup: whether an iteration belongs to a warm-up; asked once an iteration, when its first sample is drawn.
     """
 
     def __init__(
@@ -73,10 +76,11 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         rank: int = 0,
         world_size: int = 1,
         enlarge: int = 1,
+        in_warmup: Callable[[int], bool] | None = None,
     ) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.start, self.stop, self.rank, self.world_size = start, stop, rank, world_size
-        self.epoch_size = size * enlarge
+        self.epoch_size, self.in_warmup = size * enlarge, in_warmup
 
     def __len__(self) -> int:
         return max(0, self.stop - self.start) * self.batch_size
@@ -84,13 +88,14 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
     def __iter__(self) -> Iterator[ScheduledIndex]:
         permuted_epoch, order = -1, np.empty(0, dtype=np.int64)
         for iteration in range(self.start + 1, self.stop + 1):
+            warmup = self.in_warmup is not None and self.in_warmup(iteration)
             for place in range(self.batch_size):
                 position = self.rank * self.batch_size + place
                 sample = (iteration - 1) * self.batch_size * self.world_size + position
                 epoch, offset = divmod(sample, self.epoch_size)
                 if epoch != permuted_epoch:
                     permuted_epoch, order = epoch, self._permutation(epoch)
-                yield ScheduledIndex(int(order[offset]), self.seed, iteration, position)
+                yield ScheduledIndex(int(order[offset]), self.seed, iteration, position, warmup)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, epoch)).permutation(self.epoch_size) % self.size

@@ -44,8 +44,8 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     """Write `<iter>.state`: BasicSR's keys and what it leaves out.
 
     BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed,
-    the best metrics, the gradient scaler and whether the validation of this iteration is still to be done. To be called
-    on all ranks; the data position follows from the iteration.
+    the best metrics, the gradient scaler, what a warm-up has seen of its loss and whether the validation of this
+    iteration is still to be done. To be called on all ranks; the data position follows from the iteration.
     """
     generators = distributed.gather(rng_state())
     if current_iter == -1 or model.opt['rank'] != 0:
@@ -62,6 +62,7 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
         'best_score': getattr(model, 'best_score', None),
         'scaler': scaler.state_dict() if scaler is not None else None,
         'validation_due': getattr(model, 'validation_due', False),
+        'warmup': getattr(model, 'warmup_state', None),
     }
     atomic_torch_save(state, os.path.join(model.opt['path']['training_states'], f'{current_iter}.state'))
 
@@ -79,6 +80,7 @@ def restore_extras(model: Any, state: dict[str, Any]) -> None:
         model.best_metric_results = state['best_metric_results']
     model.best_score = state.get('best_score')
     model.validation_due = state.get('validation_due', False)
+    model.warmup_state = state.get('warmup')
     if state.get('scaler') and getattr(model, 'scaler', None) is not None:
         model.scaler.load_state_dict(state['scaler'])
     generators = state.get('rng', [])

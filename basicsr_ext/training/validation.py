@@ -131,9 +131,10 @@ def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter
 
 def _log(model: Any, name: str, metrics: dict[str, Any], current_iter: int | str, tb_logger: Any) -> None:
     model.metric_results = means(model.validation_results[name])
-    model._initialize_best_metric_results(name)
-    for metric, value in model.metric_results.items():
-        model._update_best_metric_result(name, metric, value, current_iter)
+    if not getattr(model, 'in_warmup', False):  # whose scores say little about the network afterwards
+        model._initialize_best_metric_results(name)
+        for metric, value in model.metric_results.items():
+            model._update_best_metric_result(name, metric, value, current_iter)
     model._log_validation_metric_values(current_iter, name, tb_logger)
     if 'inf' in map(str, model.metric_results.values()):
         get_root_logger().warning(f'Validation {name}: an infinite mean; an image equals its ground truth.')

@@ -1,0 +1,162 @@
+"""TRAPS: learn from shuffled pixels first, from patterns afterwards."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ext.checking import read_block
+from basicsr_ext.data.degradation import LOADER_KEYS
+from basicsr_ext.data.pixel_shuffle import draw_permutations, permute_pixels
+from basicsr_ext.data.sample import Sample
+from basicsr_ext.data.wrapper import WrapperDataset, layers
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.training.schedule import ScheduledIndex, sample_rng
+from basicsr_ext.training.warmup import FRACTION, AutoStop, Stop, WarmupRule
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """`at`: what starts another warm-up, a drop of the learning rate; `iters`: its iterations."""
+
+    at: Literal['lr_drops']
+    iters: int
+
+    def __post_init__(self) -> None:
+        if self.iters < 1:
+            raise OptionError(f'iters: expected at least 1, got {self.iters}. Correct the value.')
+
+
+@dataclass(frozen=True)
+class PixelShuffleWarmupOptions:
+    """How long pixels are shuffled, and how.
+
+    Attributes:
+        dataset: the block of the dataset that is warmed up on.
+        stop: when the warm-up ends: `{iter: n}`, `{epoch: n}`, `{fraction: x}` of all iterations, or `auto`, which may
+            have a block of `AutoStop`; None is `{fraction: 16/300}`.
+        per_channel: every channel has a permutation of its own, as in the paper; false keeps the colour of a pixel
+            together.
+        repeat: `{at: lr_drops, iters: n}`: n more iterations after each drop of the learning rate.
+        name, type, phase, scale: as in BasicSR.
+    """
+
+    name: str
+    type: str
+    dataset: dict[str, Any]
+    stop: Literal['auto'] | dict[str, Any] | None = None
+    per_channel: bool = True
+    repeat: dict[str, Any] | None = None
+    phase: str = 'train'
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        self.rule()
+        if self.phase != 'train':
+            raise OptionError(
+                f'type: expected {self.type} in datasets.train only, got phase {self.phase!r}. Name the dataset inside.'
+            )
+
+    def rule(self) -> WarmupRule:
+        """The iterations that these options ask for."""
+        block: dict[str, Any] = {'auto': {}} if self.stop == 'auto' else dict(self.stop or {'fraction': FRACTION})
+        if block.get('auto') is not None:
+            block['auto'] = read_block(AutoStop, block['auto'], 'stop.auto')
+        stop = read_block(Stop, block, 'stop')
+        repeat = 0 if self.repeat is None else read_block(Repeat, self.repeat, 'repeat').iters
+        return WarmupRule(stop, repeat)
+
+
+@DATASET_REGISTRY.register()
+class PixelShuffleWarmupDataset(WrapperDataset):
+    """Permute the pixels of each training pair in the first iterations: TRAPS (2024, Sec. 3.2, Eq. 5, Algorithm 1).
+
+    Iterations count from 1; those up to the one that `stop` says are the warm-up. In it every channel of every sample
+    has its own random permutation, the same for `lq` and `gt`; after it samples are those of the dataset inside. The
+    training loop of this package says with each index whether its iteration belongs to the warm-up, so that the number
+    is exact for any number of workers, processes and resumes.
+
+    Readings chosen: for super-resolution, which the paper did not try, the blocks of scale x scale pixels of `gt` that
+    belong to a pixel of `lq` move with it; `auto` and `repeat` are what the paper leaves to future work.
+
+    Perceptual losses are off in the warm-up, and validations in it do not decide about the best checkpoint.
+
+    Args:
+        opt: the block of the option file.
+
+    Raises:
+        OptionError: an option is wrong, or a dataset inside warms up too.
+        DataError: a sample is no pair of images, or its sizes or channels do not belong together.
+
+    Example:
+
+    .. code-block:: yaml
+
+        datasets:
+          train:
+            name: BSD400-warmup
+            type: PixelShuffleWarmupDataset
+            stop:
+              epoch: 16
+            per_channel: true
+            dataset:
+              type: GaussianDenoisingDataset
+              dataroot_gt: datasets/BSD400
+              sigma: 50
+              gt_size: 64
+    """
+
+    Options = PixelShuffleWarmupOptions
+    changes_pixels = True
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.where = f'dataset {opt.get("name")}'
+        options = read_block(PixelShuffleWarmupOptions, opt, self.where, ignore=LOADER_KEYS)
+        super().__init__(opt)
+        if any(isinstance(layer, PixelShuffleWarmupDataset) for layer in layers(self.dataset)):
+            raise OptionError(
+                f'{self.where}.dataset: expected one warm-up, got another one inside. Remove one of them.'
+            )
+        self.warmup = options.rule()
+        self.per_channel = options.per_channel
+        if options.scale > 1:
+            get_root_logger().warning(
+                f'{self.where}: pixel-shuffled warm-up at scale {options.scale}; the paper tried scale 1 only.'
+            )
+
+    def change(self, sample: Sample, index: int) -> Sample:
+        """Permute `lq` and `gt` if the iteration belongs to the warm-up."""
+        if not isinstance(index, ScheduledIndex):
+            raise OptionError(
+                f'{self.where}: expected an index that says its iteration, got a plain one: only the training loop of '
+                'basicsr_ext knows when the warm-up is over. Run `python -m basicsr_ext train`, or use `from '
+                'basicsr_ext.train import train_pipeline`; for anything but training name the dataset inside.'
+            )
+        if not index.warmup:
+            return sample
+        scale = self._scale(sample)
+        lq, gt = sample['lq'], sample['gt']
+        number = len(lq) if self.per_channel else 1
+        order = draw_permutations(sample_rng(index, 'shuffle'), number, lq[0].numel())
+        return {**sample, 'lq': permute_pixels(lq, order), 'gt': permute_pixels(gt, order, scale)}
+
+    def _scale(self, sample: Sample) -> int:
+        """How many times as large `gt` is."""
+        lq, gt = sample.get('lq'), sample.get('gt')
+        name = sample.get('gt_path', sample.get('lq_path', 'a sample'))
+        if lq is None or gt is None or lq.ndim != 3 or gt.ndim != 3:
+            shapes = {key: None if image is None else tuple(image.shape) for key, image in (('lq', lq), ('gt', gt))}
+            raise DataError(f'{name}: expected lq and gt of C x H x W to shuffle, got {shapes}. Remove the warm-up.')
+        scale: int = gt.shape[-1] // lq.shape[-1]
+        if gt.shape[-2:] != (lq.shape[-2] * scale, lq.shape[-1] * scale) or not scale:
+            raise DataError(
+                f'{name}: expected gt a whole number of times as large as lq, got {tuple(gt.shape)} and '
+                f'{tuple(lq.shape)}. Correct the pair.'
+            )
+        if self.per_channel and len(lq) != len(gt):
+            raise DataError(
+                f'{name}: expected as many channels in lq as in gt, got {len(lq)} and {len(gt)}. Set per_channel: '
+                'false.'
+            )
+        return scale

@@ -1,0 +1,15 @@
+"""Figures on disk."""
+
+import os
+
+from matplotlib.figure import Figure
+
+from basicsr_ext.files import atomic_open
+
+DPI = 120
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG, atomically."""
+    with atomic_open(path) as file:
+        figure.savefig(file, format='png', dpi=DPI)

@@ -1,0 +1,103 @@
+"""Pictures of a training: its curve, and what a pixel-shuffled warm-up does to a patch."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from basicsr_ext.data.sample import Sample
+from basicsr_ext.figures import save_figure
+from basicsr_ext.training.warmup import Interval
+
+SMOOTHED = 20  # points of the smooth line span this part of all logged ones
+
+
+def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.PathLike[str]) -> None:
+    """Save losses and validation metrics over the iterations, the warm-ups shaded.
+
+    Args:
+        log: `training_log.jsonl`.
+        warmups: first and last iteration of each.
+        path: the file; nothing is drawn before the first logged iteration.
+    """
+    lines = [json.loads(line) for line in log.read_text(encoding='utf-8').splitlines()]
+    losses = _series((line['iter'], _losses(line)) for line in lines if 'validation' not in line)
+    metrics = _series((line['iter'], _first_metrics(line)) for line in lines if 'validation' in line)
+    if not losses:
+        return
+    done = lines[-1]['iter']
+    figure = Figure(figsize=(9, 6 if metrics else 3.6), layout='constrained')
+    axes: list[Axes] = figure.subplots(2 if metrics else 1, 1, sharex=True, squeeze=False)[:, 0].tolist()
+    for number, (name, (iterations, values)) in enumerate(losses.items()):
+        axes[0].plot(iterations, values, color=f'C{number}', alpha=0.3, linewidth=0.8)
+        axes[0].plot(iterations, _smooth(values), color=f'C{number}', linewidth=1.6, label=name)
+    positive = all(value > 0 for _, values in losses.values() for value in values)
+    axes[0].set(ylabel='loss', yscale='log' if positive else 'linear')
+    for axis in axes[1:]:
+        for number, (name, (iterations, values)) in enumerate(metrics.items()):
+            axis.plot(iterations, values, color=f'C{number}', marker='.', label=name)
+        axis.set(ylabel='validation')
+    for axis in axes:
+        for number, (first, last) in enumerate(span for span in warmups if span[0] <= done):
+            axis.axvspan(first, min(last, done), color='0.85', zorder=0, label=None if number else 'pixels shuffled')
+        axis.legend(frameon=False)
+        axis.spines[['top', 'right']].set_visible(False)
+    axes[-1].set(xlabel='iteration')
+    save_figure(figure, path)
+
+
+def _losses(line: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in line.items() if name.startswith('l_')}
+
+
+def _first_metrics(line: dict[str, Any]) -> dict[str, float]:
+    """The first metric on every dataset: several have scales of their own."""
+    firsts = {dataset: next(iter(means.items()), None) for dataset, means in line['validation'].items()}
+    return {f'{first[0]} on {dataset}': first[1] for dataset, first in firsts.items() if first is not None}
+
+
+def _series(points: Iterable[tuple[int, dict[str, float]]]) -> dict[str, tuple[list[int], list[float]]]:
+    series: dict[str, tuple[list[int], list[float]]] = {}
+    for iteration, values in points:
+        for name, value in values.items():
+            iterations, column = series.setdefault(name, ([], []))
+            iterations.append(iteration)
+            column.append(value)
+    return series
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    """The mean of the last few values at each point."""
+    window = max(1, len(values) // SMOOTHED)
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def draw_shuffled_patch(source: Sample, shuffled: Sample, path: str | os.PathLike[str]) -> None:
+    """Save a pair of patches beside what the warm-up makes of it.
+
+    Args:
+        source, shuffled: samples with `lq` and `gt`, (C, H, W), RGB or grey, [0, 1].
+        path: the file.
+    """
+    figure = Figure(figsize=(6, 6.4), layout='constrained')
+    axes = figure.subplots(2, 2)
+    for row, key in enumerate(('lq', 'gt')):
+        for column, (sample, title) in enumerate(((source, 'source'), (shuffled, 'pixels shuffled'))):
+            axis = axes[row, column]
+            axis.imshow(_pixels(sample[key]), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+            axis.set(xticks=[], yticks=[], title=f'{key}, {title}')
+    save_figure(figure, path)
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
+    return pixels if pixels.shape[2] == 3 else pixels[..., 0]
