@@ -26,7 +26,7 @@ from basicsr_ext.selection.mine_settings import MineSettings
 from basicsr_ext.selection.patch_losses import PatchLosses
 from basicsr_ext.selection.patch_scan import PatchScan, UnitReader, unfit
 from basicsr_ext.selection.unfinished import begin
-from basicsr_ext.trained_network import size_multiple, trained_network
+from basicsr_ext.trained_network import input_sides, trained_network
 from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.checkpoint import weights_digest
 from basicsr_ext.training.log import job_log
@@ -116,8 +116,8 @@ def _scan(
     reader = UnitReader(WholeImages(dataset), items, settings, opt['manual_seed'], dataset.opt.get('scale', 1))
     if net is None:
         return PatchScan(reader, folder)
-    multiple = size_multiple(net, opt['network_g'])
-    return PatchScan(reader, folder, PatchLosses(net, multiple, settings.batch_size, settings.precision == 'bfloat16'))
+    sides = input_sides(net, opt['network_g'])
+    return PatchScan(reader, folder, PatchLosses(net, sides, settings.batch_size, settings.precision == 'bfloat16'))
 
 
 def _identity(

@@ -27,7 +27,7 @@ from basicsr_ext.selection.manifest import Item, fingerprint, write_manifest
 from basicsr_ext.selection.ranks import score_columns
 from basicsr_ext.selection.settings import RankSettings
 from basicsr_ext.selection.unfinished import begin
-from basicsr_ext.trained_network import device_of, size_multiple, trained_network
+from basicsr_ext.trained_network import device_of, input_sides, trained_network
 from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.checkpoint import weights_digest
 from basicsr_ext.training.log import job_log
@@ -117,8 +117,8 @@ class Ranking:
         self.train, self.test = (build_dataset(opt['datasets'][key]) for key in ('train', 'test'))
         self.items = inventory(self.train)
         self.net = trained_network(opt)
-        multiple = size_multiple(self.net, opt['network_g'])
-        self.derivatives = Derivatives(self.net, multiple, settings.precision == 'bfloat16')
+        sides = input_sides(self.net, opt['network_g'])
+        self.derivatives = Derivatives(self.net, sides, settings.precision == 'bfloat16')
 
     def identity(self) -> dict[str, Any]:
         """What decides the scores beside the options."""

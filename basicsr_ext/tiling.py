@@ -1,6 +1,7 @@
-"""Run a network on images that are too large, or whose sides it does not divide."""
+"""Run a network on images that are too large, or of a size that it does not take."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional
@@ -8,31 +9,58 @@ from torch.nn import functional
 Network = Callable[[Tensor], Tensor]
 
 
-def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Extend N x C x H x W at the bottom and the right so that `multiple` divides H and W.
+@dataclass(frozen=True)
+class Sides:
+    """What a network asks of the height and width of its input, in pixels.
+
+    Args:
+        multiple: what has to divide both.
+        minimum: of both.
+        square: whether they have to be equal.
+    """
+
+    multiple: int = 1
+    minimum: int = 1
+    square: bool = False
+
+    def fit(self, height: int, width: int) -> tuple[int, int]:
+        """The smallest height and width that are allowed and hold an image of this size."""
+        height, width = (-(-max(side, self.minimum) // self.multiple) * self.multiple for side in (height, width))
+        return (max(height, width),) * 2 if self.square else (height, width)
+
+
+def pad_to_multiple(image: Tensor, sides: Sides | int) -> Tensor:
+    """Extend N x C x H x W at the bottom and the right to the sides that a network asks for.
 
     The extension mirrors the image without repeating the edge, as BasicSR's SwinIRModel does; where the image is too
     small for that it repeats the edge.
+
+    Args:
+        image: N x C x H x W.
+        sides: what is asked of H and W; a number is a multiple of both.
     """
+    if isinstance(sides, int):
+        sides = Sides(sides)
     height, width = image.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
+    padded_height, padded_width = sides.fit(height, width)
+    bottom, right = padded_height - height, padded_width - width
     mode = 'reflect' if bottom < height and right < width else 'replicate'
     return functional.pad(image, (0, right, 0, bottom), mode=mode) if bottom or right else image
 
 
-def run_padded(network: Network, image: Tensor, multiple: int) -> Tensor:
-    """Run a network that needs sides divisible by `multiple`.
+def run_padded(network: Network, image: Tensor, sides: Sides | int) -> Tensor:
+    """Run a network that does not take images of every size.
 
     Args:
         network: maps N x C x h x w to N x C' x (h scale) x (w scale) for a scale of its own.
         image: N x C x H x W.
-        multiple: what has to divide h and w.
+        sides: what the network asks of h and w; a number is a multiple of both.
 
     Returns:
         N x C' x (H scale) x (W scale).
     """
     height, width = image.shape[-2:]
-    padded = pad_to_multiple(image, multiple)
+    padded = pad_to_multiple(image, sides)
     result = network(padded)
     scale = result.shape[-1] // padded.shape[-1]
     return result[..., : height * scale, : width * scale]

@@ -7,6 +7,7 @@ from basicsr.archs import build_network
 from torch import nn
 
 from basicsr_ext.options import Options
+from basicsr_ext.tiling import Sides
 from basicsr_ext.training.checkpoint import load_network_weights
 
 
@@ -30,7 +31,14 @@ def device_of(opt: Options) -> torch.device:
     return torch.device('cuda' if opt['num_gpu'] else 'cpu')
 
 
-def size_multiple(net: nn.Module, block: dict[str, Any]) -> int:
-    """What has to divide the sides of the input: an attribute of the network, or `window_size` of its option block."""
-    multiple: int = getattr(net, 'size_multiple', block.get('window_size', 1))
-    return multiple
+def input_sides(net: nn.Module, block: dict[str, Any]) -> Sides:
+    """What a network asks of the sides of its input.
+
+    Its attributes `size_multiple`, `size_minimum` and `size_square` say so; without the first of them, `window_size` of
+    its option block is the multiple.
+    """
+    return Sides(
+        getattr(net, 'size_multiple', block.get('window_size', 1)),
+        getattr(net, 'size_minimum', 1),
+        getattr(net, 'size_square', False),
+    )

@@ -136,7 +136,7 @@ def test_losses_are_one_number_an_image() -> None:
     network, batch = Network(swinir, 8), make_batch((10, 13))
     with torch.no_grad():
         expected = l1_loss(network.output(network.flat, batch.lq), batch.gt)
-    losses = Derivatives(network.net, multiple=8).losses(batch, l1_loss)
+    losses = Derivatives(network.net, sides=8).losses(batch, l1_loss)
     torch.testing.assert_close(losses, expected, rtol=1e-12, atol=0)
     assert not losses.requires_grad
 
@@ -420,4 +420,4 @@ def test_unused_parameters_have_derivative_zero(forward_mode: bool) -> None:
 
 def test_output_shape() -> None:
     net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.PixelShuffle(2)).double()
-    assert Derivatives(net, multiple=4).output_shape(make_batch((5, 6))) == (2, 2, 10, 12)
+    assert Derivatives(net, sides=4).output_shape(make_batch((5, 6))) == (2, 2, 10, 12)

@@ -75,7 +75,7 @@ def test_patches_are_padded_to_what_the_network_needs() -> None:
         output: Tensor = net(functional.pad(patch, (0, 4, 0, 4), mode='reflect'))
         return output[..., :12, :12]
 
-    found = PatchLosses(net, multiple=8)(*images(30, 26), grid)
+    found = PatchLosses(net, sides=8)(*images(30, 26), grid)
     np.testing.assert_allclose(found, one_by_one(padded, *images(30, 26), grid), rtol=1e-5)
 
 

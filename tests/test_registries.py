@@ -42,6 +42,7 @@ from basicsr_ext.rank_options import parse_rank_options
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
+from basicsr_ext.training.schedule import ScheduledIndex
 
 REPOSITORY = Path(__file__).parents[1]
 REGISTRIES = {
@@ -51,12 +52,18 @@ REGISTRIES = {
     'metric': METRIC_REGISTRY,
     'model': MODEL_REGISTRY,
 }
+CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the channels of their input
 OPTION_FILES = sorted((REPOSITORY / 'options').rglob('*.yml'))
 README = REPOSITORY / 'README.md'
 
 
 def ours(kind: str) -> dict[str, Any]:
     return {name: item for name, item in REGISTRIES[kind] if item.__module__.partition('.')[0] == 'basicsr_ext'}
+
+
+def first_iteration(index: int) -> ScheduledIndex:
+    """An index as the training loop gives it."""
+    return ScheduledIndex(index, seed=0, iteration=1, position=index)
 
 
 def known_types() -> set[str]:
@@ -329,7 +336,7 @@ def test_the_example_of_a_dataset_builds_and_reads(name: str, pictures: Path) ->
     dataset = build_dataset(block)
     check_dataset(dataset, f'datasets.{key}')
     assert len(dataset) == (1 if name == 'MinedPatchDataset' else block.get('size', 2))
-    sample = default_collate([dataset[0], dataset[len(dataset) - 1]])
+    sample = default_collate([dataset[first_iteration(0)], dataset[first_iteration(len(dataset) - 1)]])
     scale = opt.get('scale', 1)
     assert [side * scale for side in sample['lq'].shape[-2:]] == list(sample['gt'].shape[-2:])
     assert sample['lq'].dtype == torch.float32
@@ -467,8 +474,8 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
     for key, block in opt['datasets'].items():
         dataset = build_dataset(block)
         check_dataset(dataset, f'datasets.{key}')
-        channels = opt['network_g'].get('num_in_ch')
-        assert dataset[0]['lq'].shape[0] == channels
+        sample = dataset[first_iteration(0)]
+        assert sample['lq'].shape[0] == next(opt['network_g'][name] for name in CHANNELS if name in opt['network_g'])
     if not is_train:
         build_model(opt)
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.tiling import pad_to_multiple, run_padded, run_tiled
+from basicsr_ext.tiling import Sides, pad_to_multiple, run_padded, run_tiled
+from basicsr_ext.trained_network import input_sides
 
 SIZES = [(16, 16), (13, 17), (5, 23), (4, 4), (1, 9)]
 
@@ -107,6 +108,33 @@ def test_padded_gives_the_size_of_the_image(size: tuple[int, int], scale: int) -
         return image.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
 
     image = torch.rand(1, 2, *size)
-    result = run_padded(nearest, image, multiple=8)
+    result = run_padded(nearest, image, sides=8)
     assert seen == [tuple(math.ceil(side / 8) * 8 for side in size)]
     assert torch.equal(result, nearest(image))
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('sides', [Sides(), Sides(4), Sides(1, 7), Sides(4, 7), Sides(3, 0, True), Sides(4, 13, True)])
+def test_sides_are_the_smallest_allowed(size: tuple[int, int], sides: Sides) -> None:
+    allowed = [
+        (height, width)
+        for height in range(size[0], 40)
+        for width in range(size[1], 40)
+        if height % sides.multiple == width % sides.multiple == 0
+        and min(height, width) >= sides.minimum
+        and (height == width or not sides.square)
+    ]
+    assert sides.fit(*size) == min(allowed)
+    image = torch.rand(1, 2, *size)
+    assert pad_to_multiple(image, sides).shape[-2:] == min(allowed)
+    assert torch.equal(run_padded(nn.Identity(), image, sides), image)
+
+
+def test_input_sides_come_from_the_network_or_its_option_block() -> None:
+    net = nn.Identity()
+    assert input_sides(net, {}) == Sides(1, 1, False)
+    assert input_sides(net, {'window_size': 8}) == Sides(8)
+    net.size_multiple = 4
+    assert input_sides(net, {'window_size': 8}) == Sides(4)
+    net.size_minimum, net.size_square = 16, True
+    assert input_sides(net, {}) == Sides(4, 16, True)

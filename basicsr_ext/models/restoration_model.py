@@ -20,7 +20,7 @@ from basicsr_ext.checking import read_block
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, ValOptions
 from basicsr_ext.tiling import run_padded, run_tiled
-from basicsr_ext.trained_network import size_multiple
+from basicsr_ext.trained_network import input_sides
 from basicsr_ext.training import learning_rate, state
 from basicsr_ext.training.checkpoint import atomic_torch_save, load_network_weights
 from basicsr_ext.training.loader import samples_per_rank
@@ -37,7 +37,8 @@ class RestorationModel(SRModel):
     finite gradients, validation shared by all ranks, tiles, padding to what the network divides, and checkpoints that
     are written whole or not at all. The options are those of `ModelOptions`, `TrainOptions` and `ValOptions`.
 
-    The network is padded to its attribute `size_multiple`, or to `window_size` of its option block.
+    Images are padded to what the network asks for: its attributes `size_multiple`, `size_minimum` and `size_square`, or
+    `window_size` of its option block.
 
     Args:
         opt: the whole option file, completed.
@@ -269,11 +270,11 @@ class RestorationModel(SRModel):
     def test(self) -> None:
         """Restore `lq` with the averaged network if there is one."""
         net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
-        multiple = size_multiple(net, self.opt['network_g'])
+        sides = input_sides(net, self.opt['network_g'])
 
         def restore(image: Tensor) -> Tensor:
             with self._autocast():
-                restored = run_padded(net, image, multiple)
+                restored = run_padded(net, image, sides)
             return restored.float() if self.model_options.use_amp else restored
 
         with evaluating(net):

@@ -8,7 +8,7 @@ from torch.autograd import forward_ad
 from torch.func import functional_call
 
 from basicsr_ext.selection.batches import Batch
-from basicsr_ext.tiling import run_padded
+from basicsr_ext.tiling import Sides, run_padded
 
 ImageLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,16 +33,18 @@ class Derivatives:
 
     Args:
         net: a network that maps (N, C, H, W) to (N, C', H scale, W scale); it is set to evaluation mode.
-        multiple: what has to divide the sides of its input; other images are padded and the result is cut.
+        sides: what it asks of the sides of its input, a number is a multiple; images are padded and the result is cut.
         bfloat16: run it in bfloat16; losses and sums stay in float32.
         forward_mode: derivatives along a vector by forward-mode differentiation; without it by gradients, which works
             for every network and takes longer.
     """
 
-    def __init__(self, net: nn.Module, multiple: int = 1, bfloat16: bool = False, forward_mode: bool = True) -> None:
+    def __init__(
+        self, net: nn.Module, sides: Sides | int = 1, bfloat16: bool = False, forward_mode: bool = True
+    ) -> None:
         # Channels-last: on CPUs it makes the forward-mode pass a quarter faster, and bfloat16 too.
         self.net = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.multiple, self.bfloat16, self.forward_mode = multiple, bfloat16, forward_mode
+        self.sides, self.bfloat16, self.forward_mode = sides, bfloat16, forward_mode
         self.names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.size = sum(parameter.numel() for parameter in self.parameters)
@@ -132,7 +134,7 @@ class Derivatives:
         named = dict(zip(self.names, parameters, strict=True))
         lq = lq.contiguous(memory_format=torch.channels_last)
         with torch.autocast(lq.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
-            output = run_padded(lambda image: functional_call(self.net, named, (image,)), lq, self.multiple)
+            output = run_padded(lambda image: functional_call(self.net, named, (image,)), lq, self.sides)
         return output.float() if self.bfloat16 else output
 
     def _total(self, batch: Batch, loss: ImageLoss, parameters: Sequence[Tensor]) -> Tensor:

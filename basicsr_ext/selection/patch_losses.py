@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.selection.patch_criteria import PatchGrid
-from basicsr_ext.tiling import run_padded
+from basicsr_ext.tiling import Sides, run_padded
 
 
 class PatchLosses:
@@ -14,13 +14,13 @@ class PatchLosses:
 
     Args:
         net: on its device.
-        multiple: what has to divide the sides of its input; patches are padded to it.
+        sides: what it asks of the sides of its input, a number is a multiple; patches are padded to it.
         batch_size: patches computed together.
         bfloat16: compute in mixed precision.
     """
 
-    def __init__(self, net: nn.Module, multiple: int = 1, batch_size: int = 32, bfloat16: bool = False) -> None:
-        self.net, self.multiple, self.batch_size, self.bfloat16 = net.eval(), multiple, batch_size, bfloat16
+    def __init__(self, net: nn.Module, sides: Sides | int = 1, batch_size: int = 32, bfloat16: bool = False) -> None:
+        self.net, self.sides, self.batch_size, self.bfloat16 = net.eval(), sides, batch_size, bfloat16
         self.device = next(net.parameters()).device
 
     @torch.no_grad()
@@ -42,7 +42,7 @@ class PatchLosses:
             part = corners[start : start + self.batch_size]
             inputs = _cut(lq, [(y // scale, x // scale) for y, x in part], grid.size // scale).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                output = run_padded(self.net, inputs, self.multiple)
+                output = run_padded(self.net, inputs, self.sides)
             difference = output.double() - _cut(gt, part, grid.size).to(self.device)
             losses.append(difference.square().mean((1, 2, 3)).cpu())
         return torch.cat(losses).numpy()
@@ -58,7 +58,7 @@ class PatchLosses:
         patch = lq[None, :, :side, :side].to(self.device)
         try:
             with torch.no_grad():
-                shape = tuple(run_padded(self.net, patch, self.multiple).shape[1:])
+                shape = tuple(run_padded(self.net, patch, self.sides).shape[1:])
         except RuntimeError as error:
             raise OptionError(
                 f'network_g: expected input that {name} takes, got {tuple(patch.shape)} and '

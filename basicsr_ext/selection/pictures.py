@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from basicsr_ext.files import atomic_open
+from basicsr_ext.figures import save_figure
 from basicsr_ext.selection.spectrum import CENTRE
 
 COLOURS = {'Top': '#d55e00', 'Mid': '#009e73', 'Bottom': '#0072b2'}  # told apart by the colour-blind too
-DPI = 120
 BRIGHTEST = 0.8  # of a spectrum; only the very centre is above
 
 
@@ -75,7 +74,7 @@ def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
             if number < len(group.shown):
                 _show_in_square(axis, group.shown[number].pixels)
                 axis.set_title(group.shown[number].label, fontsize=9)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_histogram(
@@ -103,7 +102,7 @@ def draw_histogram(
     figure.legend(*right.get_legend_handles_labels(), loc='outside lower center', ncols=len(groups), frameon=False)
     for axis in (left, right):
         axis.spines[['top', 'right']].set_visible(False)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
@@ -126,7 +125,7 @@ def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
     for axis, label in zip(axes[:, 0], ('example', 'its spectrum', 'mean spectrum of the group'), strict=True):
         axis.set_ylabel(label)
     figure.colorbar(drawn, ax=axes[1:], shrink=0.6, label='stretched log magnitude', extend='max')
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _show_in_square(axis: Axes, pixels: np.ndarray) -> None:
@@ -136,9 +135,3 @@ def _show_in_square(axis: Axes, pixels: np.ndarray) -> None:
     half = max(height, width) / 2
     x, y = (width - 1) / 2, (height - 1) / 2
     axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
-
-
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG, atomically."""
-    with atomic_open(path) as file:
-        figure.savefig(file, format='png', dpi=DPI)
