@@ -227,6 +227,11 @@ def test_a_warmup_does_not_decide_about_the_best_and_leaves_pictures(
     assert 'warm-up is over; iteration 5 is an ordinary one' in text and 'erceptual' not in text
 
 
+def test_a_warmup_of_all_iterations_is_warned_about(tmp_path: Path) -> None:
+    file = prepare(tmp_path, **warm(tmp_path, stop={'iter': 6}))
+    assert 'The warm-up takes all 6 iterations' in train(file, tmp_path)
+
+
 def test_upstreams_loop_refuses_with_the_way_out(tmp_path: Path) -> None:
     file = prepare(tmp_path, **warm(tmp_path))
     script = tmp_path / 'upstream.py'

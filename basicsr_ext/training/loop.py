@@ -103,6 +103,8 @@ class TrainingRun:
         for number, (first, last) in enumerate(self.warmup.intervals()):
             until = f'{last}' if number or self.warmup.is_decided else f'at most {last}, when the loss stops falling'
             self.logger.info(f'Pixel-shuffled warm-up: iterations {first} to {until}.')
+        if self.warmup.end >= self.total_iter:
+            self.logger.warning(f'The warm-up takes all {self.total_iter} iterations; nothing is trained afterwards.')
         if self.warmup.covers(self.start + 1) and self.log is not None:
             self._draw_patch()
 
