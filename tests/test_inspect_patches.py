@@ -90,7 +90,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """Name of the file -> the figure, which is not drawn: that takes most of the time."""
     found: dict[str, Figure] = {}
-    monkeypatch.setattr(pictures, 'save', lambda figure, path: found.update({Path(path).name: figure}))
+    monkeypatch.setattr(pictures, 'save_figure', lambda figure, path: found.update({Path(path).name: figure}))
     return found
 
 
