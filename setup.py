@@ -54,6 +54,7 @@ setup(
     ],
     extras_require={
         'archs': ['spandrel>=0.4'],
+        'onnx': ['onnx>=1.17', 'onnxruntime>=1.19', 'onnxscript>=0.5'],
         'distill': ['diffusers>=0.30', 'timm>=1.0'],
         'test': ['mypy>=1.11', 'psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.6', 'scikit-image>=0.22'],
     },

@@ -17,6 +17,8 @@ JOBS = {
     'mine': 'basicsr_ext.mine:mine_pipeline',
     'inspect': 'basicsr_ext.inspect:inspect_pipeline',
     'export': 'basicsr_ext.export:export_pipeline',
+    'complexity': 'basicsr_ext.complexity:complexity_pipeline',
+    'calibrate': 'basicsr_ext.calibrate:calibrate_pipeline',
 }
 
 

@@ -39,7 +39,8 @@ from basicsr_ext.training.schedule import ScheduledIndex
 # Top-level keys of every option file; those that models of BasicSR add are theirs to check.
 COMMON_KEYS = (
     'name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'path', 'train', 'val', 'logger',
-    'dist_params', 'deterministic', 'dist', 'rank', 'world_size', 'root_path', 'auto_resume', 'is_train',
+    'dist_params', 'deterministic', 'complexity', 'calibrate', 'dist', 'rank', 'world_size', 'root_path',
+    'auto_resume', 'is_train',
 )  # fmt: skip
 PATH_KEYS = ('resume_state', 'ignore_resume_networks')
 NETWORK_PATH_KEYS = ('pretrain_network', 'param_key', 'strict_load')  # each with the letter of a network
@@ -115,7 +116,7 @@ def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> N
     flags = [field.name for field in fields(model.ModelOptions)]
     for key in opt:
         if key not in COMMON_KEYS and key not in flags and not key.startswith('network_'):
-            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, (*COMMON_KEYS[:12], *flags))}')
+            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, (*COMMON_KEYS[:14], *flags))}')
     read_block(model.ModelOptions, {key: opt[key] for key in flags if key in opt}, 'options')
     if opt.get('val'):
         read_block(model.ValOptions, opt['val'], 'val')

@@ -1,4 +1,4 @@
-"""The job `export`: a part of a manifest in, what BasicSR or a spreadsheet reads out."""
+"""The job `export`: a part of a manifest or a trained network in, what other programs read out."""
 
 import argparse
 import csv
@@ -11,8 +11,9 @@ import numpy as np
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.export_patches import choose_patches, export_patches
+from basicsr_ext.export_weights import export_weights
 from basicsr_ext.files import atomic_open
-from basicsr_ext.options import number
+from basicsr_ext.options import find_file, load_options, number
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets import choose
 from basicsr_ext.training import interrupt
@@ -21,6 +22,7 @@ PART = ('subset', 'size', 'ratio', 'range')
 OF_RANKING = (*PART, 'column', 'seed')
 OF_PIXELS = ('lq', 'dataroot', 'dataroot_lq')
 OF_PATCHES = ('keep', 'criterion', 'per_image', *OF_PIXELS)
+OF_NETWORK = ('pointer', 'input_size')
 ROWS = 65536  # of a table, written together
 
 
@@ -29,9 +31,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='basicsr-ext export',
         description='Write a part of a manifest, or all of it, so that BasicSR or a spreadsheet reads it: of a ranking '
-        'a meta_info_file or CSV, of patches their images or CSV.',
+        'a meta_info_file or CSV, of patches their images or CSV. With -opt, write a trained network for use: its '
+        'weights without what only training needs, or ONNX.',
     )
-    parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote')
+    parser.add_argument(
+        'manifest', metavar='MANIFEST', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote, or weights'
+    )
     parser.add_argument(
         '-o',
         required=True,
@@ -41,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         'LMDB was ranked, while BasicSR reads meta_info_file for folders only. Of patches, .lmdb: an LMDB of PNG '
         'images, without ending: a folder of them, named NAME_s001.png by their place in the image NAME. Pairs: '
         'OUTPUT/GT and OUTPUT/LQ, or OUTPUT_GT.lmdb and OUTPUT_LQ.lmdb. Of both, .csv: all columns, of a ranking in '
-        'the order of the ranks',
+        'the order of the ranks. Of a network, .pth: weights, .onnx: a model for onnxruntime',
     )
     of_ranking = parser.add_argument_group('a ranking of images')
     of_ranking.add_argument('--subset', choices=['top', 'mid', 'bottom', 'random'], help='which images; needs a number')
@@ -71,6 +76,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     of_patches.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
     of_patches.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
+    of_network = parser.add_argument_group('a network')
+    of_network.add_argument('-opt', metavar='FILE', help='option file with its network_g')
+    of_network.add_argument(
+        '--pointer', type=int, metavar='P', help='of FlexIR: the branch of an ONNX model; the last one kept of weights'
+    )
+    of_network.add_argument(
+        '--input_size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='the one size of images that an ONNX model takes (default: any, which FlexIR alone can do)',
+    )
     return parser
 
 
@@ -85,12 +102,21 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
         0, or 128 + the signal that stopped the job, which then wrote nothing.
 
     Raises:
+        CheckpointError: the weights cannot be read or do not fit, or an ONNX model restores another image.
         DataError: the manifest cannot be read, or BasicSR could not read what it names.
         OptionError: the part asked for does not exist, or the output cannot be written.
     """
     args = build_parser().parse_args(argv)
-    manifest = read_manifest(Path(root_path, args.manifest))
     output = Path(root_path, args.output)
+    if args.opt is not None:
+        _refuse(args, (*OF_RANKING, *OF_PATCHES), 'options of a network')
+        weights = Path(root_path, find_file(args.manifest))
+        with _writing(args):
+            said = export_weights(weights, load_options(args.opt), output, args.pointer, args.input_size)
+        print(f'{args.manifest}: {args.output} ({said})')
+        return 0
+    _refuse(args, OF_NETWORK, 'them with -opt, for a network')
+    manifest = read_manifest(Path(root_path, args.manifest))
     if not manifest.holds_patches:
         _refuse(args, OF_PATCHES, 'options of a ranking of images, which the manifest is')
         _export_ranking(manifest, output, args)

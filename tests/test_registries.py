@@ -29,7 +29,9 @@ from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 from torch.utils.data import default_collate
 
+from basicsr_ext import complexity
 from basicsr_ext.__main__ import JOBS
+from basicsr_ext.calibrate import calibrate_pipeline
 from basicsr_ext.checks import check_dataset, check_options
 from basicsr_ext.export import build_parser as export_parser
 from basicsr_ext.inspect import build_parser as inspect_parser
@@ -232,7 +234,7 @@ def example(item: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory with `images/`: two colour PNGs of 144 x 136 pixels."""
+    """A current directory with `images/`: two colour PNGs of 208 x 200 pixels."""
     monkeypatch.chdir(tmp_path)
     make_pictures(Path('images'))
     yield tmp_path
@@ -243,7 +245,7 @@ def make_pictures(folder: Path, count: int = 2) -> None:
     rng = np.random.default_rng(0)
     for number in range(count):  # a, b, ..., z, aa, bb, ...
         name = chr(ord('a') + number % 26) * (number // 26 + 1)
-        cv2.imwrite(str(folder / f'{name}.png'), rng.integers(0, 256, (144, 136, 3), np.uint8))
+        cv2.imwrite(str(folder / f'{name}.png'), rng.integers(0, 256, (208, 200, 3), np.uint8))
 
 
 def make_manifests(block: dict[str, Any]) -> None:
@@ -258,7 +260,7 @@ def make_manifests(block: dict[str, Any]) -> None:
             reader = reader['dataset']
         folder = Path(reader['dataroot_gt'])
         make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
-        items = [Item(path.name, 144, 136) for path in sorted(folder.iterdir())]
+        items = [Item(path.name, 208, 200) for path in sorted(folder.iterdir())]
         if block['type'] == 'MinedPatchDataset':
             numbers = np.arange(len(items))
             patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
@@ -407,12 +409,13 @@ def types_in(block: Any) -> Iterator[str]:
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
-    assert {'train', 'test', 'rank', 'mine', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'mine', 'complexity', 'calibrate', 'demo'} <= folders
 
 
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
-    return next(job for job in ('mine', 'rank', 'train', 'test') if job == 'test' or job in load_options(path))
+    jobs = ('mine', 'rank', 'train', 'complexity', 'calibrate', 'test')
+    return next(job for job in jobs if job == 'test' or job in load_options(path))
 
 
 def option_id(path: Path) -> str:
@@ -422,7 +425,8 @@ def option_id(path: Path) -> str:
 @pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
 def test_every_type_in_an_option_file_is_known(path: Path) -> None:
     found = list(types_in(load_options(path)))
-    assert len(found) >= (2 if job_of(path) == 'mine' else 3)  # a model, a dataset, a network
+    # a model, a dataset, a network
+    assert len(found) >= {'mine': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3)
     assert set(found) <= known_types()
 
 
@@ -444,7 +448,8 @@ def make_weights(opt: dict[str, Any]) -> None:
         if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
             assert not os.path.isabs(value)
             Path(value).parent.mkdir(parents=True, exist_ok=True)
-            torch.save(build_network(opt[key.removeprefix('pretrain_')]).state_dict(), value)
+            block = opt.get(key.removeprefix('pretrain_'), opt['network_g'])  # a teacher may be built as the student is
+            torch.save(build_network(block).state_dict(), value)
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'mine'], ids=option_id)
@@ -456,6 +461,25 @@ def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
     fill_dataroots(loaded['datasets']['train'], loaded.get('scale', 1))
     opt, settings, _ = parse_mine_options(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0'])
     mine(opt, settings, only_check=True)
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'complexity'], ids=option_id)
+def test_an_option_file_of_complexity_is_sound(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read and counted, but for the analysis of mmengine, which takes a quarter of a minute."""
+    assert load_options(path)['name'] == path.stem
+    monkeypatch.setattr(complexity, 'full_macs', lambda *_: 0)
+    assert complexity.complexity_pipeline(tmp_path, ['-opt', str(path), '--check']) == 0
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'calibrate'], ids=option_id)
+def test_an_option_file_of_calibrate_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its datasets should be: checked, and one image passes all exits."""
+    loaded = load_options(path)
+    assert loaded['name'] == path.stem
+    make_weights(loaded)
+    for block in loaded['datasets'].values():
+        fill_dataroots(block, loaded.get('scale', 1))
+    assert calibrate_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) in ('train', 'test')], ids=option_id)
@@ -541,9 +565,7 @@ def commands() -> list[list[str]]:
     """The words of every command of ours in the README's shell blocks and in its inline code."""
     text = '\n'.join(fenced('bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
     lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
-    lines += re.findall(
-        r'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:train|test|rank|mine|inspect|export) [^`\n]*)`', readme()
-    )
+    lines += re.findall(rf'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:{"|".join(JOBS)}) [^`\n]*)`', readme())
     words = [shlex.split(line, comments=True) for line in lines if re.search(r'basicsr[-_]ext\b|bash scripts/', line)]
     return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]
 

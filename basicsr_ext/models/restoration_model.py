@@ -95,11 +95,12 @@ class RestorationModel(SRModel):
 
     net_g: nn.Module
     net_g_ema: nn.Module
+    output: Tensor
 
     def __init__(self, opt: dict[str, Any]) -> None:
         flags = {field.name: opt[field.name] for field in fields(self.ModelOptions) if field.name in opt}
         self.model_options = read_block(self.ModelOptions, flags, 'options')
-        self.val_options = read_block(self.ValOptions, opt['val'], 'val') if opt.get('val') else ValOptions()
+        self.val_options = read_block(self.ValOptions, opt.get('val') or {}, 'val')
         self.best_score: dict[str, Any] | None = None
         self.validation_due = False
         super().__init__(opt)
@@ -198,10 +199,7 @@ class RestorationModel(SRModel):
         sums: OrderedDict[str, Tensor] = OrderedDict()
         for part, (lq, gt) in enumerate(zip(self.lq.chunk(parts), self.gt.chunk(parts), strict=True), start=1):
             with self._synchronised(part == parts):
-                with self._autocast():
-                    self.output = self.net_g(lq)
-                output = self.output.float() if self.model_options.use_amp else self.output
-                losses = self.losses(output, gt)
+                losses = self.compute_losses(lq, gt)
                 self.scaler.scale(torch.stack(list(losses.values())).sum() / parts).backward()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / parts
@@ -209,6 +207,13 @@ class RestorationModel(SRModel):
         self._losses = sums
         if self._step(current_iter) and self.ema_decay > 0:
             self.model_ema(self.ema_decay)
+
+    def compute_losses(self, lq: Tensor, gt: Tensor) -> OrderedDict[str, Tensor]:
+        """Run the network on a part of a batch; returns the losses whose sum is minimised, and sets `output`."""
+        with self._autocast():
+            self.output = self.net_g(lq)
+        output = self.output.float() if self.model_options.use_amp else self.output
+        return self.losses(output, gt)
 
     def _step(self, current_iter: int) -> bool:
         """Clip and apply the gradient; returns whether it was finite and so applied."""
@@ -251,8 +256,7 @@ class RestorationModel(SRModel):
     def model_ema(self, decay: float = 0.999) -> None:
         """ema <- decay * ema + (1 - decay) * weights; buffers are copied."""
         net = self.get_bare_model(self.net_g)
-        averages = [p.data for p in self.net_g_ema.parameters()]
-        torch._foreach_lerp_(averages, [p.data for p in net.parameters()], 1 - decay)
+        torch._foreach_lerp_(list(self.net_g_ema.parameters()), list(net.parameters()), 1 - decay)
         for average, buffer in zip(self.net_g_ema.buffers(), net.buffers(), strict=True):
             average.copy_(buffer)
 

@@ -69,8 +69,12 @@ class TrainOptions:
             raise OptionError(f'ema_decay: expected at least 0 and below 1, got {self.ema_decay}. Correct the value.')
         if self.grad_clip is not None and self.grad_clip <= 0:
             raise OptionError(f'grad_clip: expected a positive norm or ~, got {self.grad_clip}. Correct the value.')
-        if not (self.pixel_opt or self.perceptual_opt or self.losses):
+        if self.needs_other_losses() and not self.named_losses():
             raise OptionError('pixel_opt: expected a loss here, in perceptual_opt or in losses, got none. Add one.')
+
+    def needs_other_losses(self) -> bool:
+        """Whether `pixel_opt`, `perceptual_opt` and `losses` may not all be empty."""
+        return True
 
     def named_losses(self) -> list[tuple[str, Block]]:
         """Every loss with the name it has in the log."""

@@ -90,7 +90,8 @@ def load_network_weights(
     """Load weights into a bare network from BasicSR's, official or plain checkpoints.
 
     Args:
-        net: the network, not wrapped in DistributedDataParallel.
+        net: the network, not wrapped in DistributedDataParallel; its method `adapt_state_dict(weights)`, if it has one,
+            first turns weights of a relative into its own.
         path: a file written by `torch.save`.
         strict: whether every name has to agree; without it only names and shapes that agree are loaded.
         param_key: the key to prefer.
@@ -102,6 +103,9 @@ def load_network_weights(
         CheckpointError: the file is not readable or does not fit the network; names the keys.
     """
     weights, key = extract_weights(read_checkpoint(path), param_key, path)
+    adapt = getattr(net, 'adapt_state_dict', None)
+    if adapt is not None:
+        weights = adapt(weights)
     expected = net.state_dict()
     misshaped = [
         f'{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}'

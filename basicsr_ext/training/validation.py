@@ -31,7 +31,9 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
     means in `model.metric_results` and the best ones in `model.best_metric_results`, as SRModel does.
 
     Args:
-        model: offers `feed_data`, `test`, `get_current_visuals`, `net_g` and `opt`.
+        model: offers `feed_data`, `test`, `get_current_visuals`, `net_g` and `opt`; values that its method
+            `extra_results(image, saved_as)` gives for the image just restored, H x W x 3 BGR or H x W grey, uint8, join
+            the metrics. `saved_as` is the file it was saved to, or None.
         dataset: gives `lq`, `lq_path` and, for metrics, `gt`.
         current_iter: iteration, or the name of the run in `test`.
         tb_logger: TensorBoard writer or None.
@@ -111,15 +113,19 @@ def _validate_image(
         images['img2'] = tensor2img([visuals['gt']])
     for held in ('lq', 'gt', 'output'):  # a large image should not stay in memory beside the next one
         model.__dict__.pop(held, None)
+    saved_as = None
     if save_img:
-        imwrite(images['img'], str(_image_path(model.opt, Path(sample['lq_path'][0]).stem, dataset_name, current_iter)))
+        saved_as = _image_path(model.opt, Path(sample['lq_path'][0]).stem, dataset_name, current_iter)
+        imwrite(images['img'], str(saved_as))
     for metric, block in metrics.items():
         if 'img2' not in images and 'img2' in signature(METRIC_REGISTRY.get(block['type'])).parameters:
             raise OptionError(
                 f'val.metrics.{metric}: expected ground truth in dataset {dataset_name}, got none. Remove the metric '
                 'or use a dataset that has it.'
             )
-    return {metric: float(calculate_metric(images, block)) for metric, block in metrics.items()}
+    values = {metric: float(calculate_metric(images, block)) for metric, block in metrics.items()}
+    extra: dict[str, float] = model.extra_results(images['img'], saved_as) if hasattr(model, 'extra_results') else {}
+    return {**values, **extra}
 
 
 def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter: int | str) -> Path:
@@ -130,12 +136,16 @@ def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter
 
 
 def _log(model: Any, name: str, metrics: dict[str, Any], current_iter: int | str, tb_logger: Any) -> None:
-    model.metric_results = means(model.validation_results[name])
+    mean = means(model.validation_results[name])
+    model.metric_results = {metric: value for metric, value in mean.items() if metric in metrics}
     if not getattr(model, 'in_warmup', False):  # whose scores say little about the network afterwards
         model._initialize_best_metric_results(name)
         for metric, value in model.metric_results.items():
             model._update_best_metric_result(name, metric, value, current_iter)
     model._log_validation_metric_values(current_iter, name, tb_logger)
+    extra = ', '.join(f'{key} {value:.4g}' for key, value in mean.items() if key not in metrics)
+    if extra:
+        get_root_logger().info(f'Validation {name}: {extra}')
     if 'inf' in map(str, model.metric_results.values()):
         get_root_logger().warning(f'Validation {name}: an infinite mean; an image equals its ground truth.')
 

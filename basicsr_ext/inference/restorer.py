@@ -1,0 +1,163 @@
+"""From an image file to a restored one in three lines."""
+
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from basicsr_ext.checking import check_call, registered
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.inference.adaptive import ExitNetwork
+from basicsr_ext.inference.exit_map import draw_exit_map
+from basicsr_ext.inference.exit_scores import LUMA
+from basicsr_ext.inference.image_file import LEVELS, check_target, read_image_file, write_image_file
+from basicsr_ext.inference.padded import Padded
+from basicsr_ext.inference.restore import Restored, restore
+from basicsr_ext.inference.settings import InferenceSettings, read_settings
+from basicsr_ext.options import find_file, load_options, require
+
+CHANNEL_KEYS = ('num_in_ch', 'in_chans', 'inp_channels', 'in_channels')  # of the networks in the registry
+
+
+class Restorer:
+    """Restore images and image files with a network.
+
+    .. code-block:: python
+
+        from basicsr_ext.inference import Restorer
+        restorer = Restorer.from_options('options/test/FlexIR/test_FlexIR_light_color_sigma25.yml')
+        restorer.restore_file('noisy.png', 'clean.png')
+
+    What comes out has the type of pixels and the channels of what went in. A network for grey images restores the three
+    channels of a colour image one by one. A network for colour images gets a grey image three times, and the BT.601
+    luma of its colours is the result. Alpha is not restored; it is enlarged bilinearly by the scale of the network.
+
+    Args:
+        net: with its weights, on its device and of its precision; it takes sides of any size or is a `Padded`.
+        settings: None for the defaults with FlexIR, and for whole images with networks that have no exits.
+        channels: that the network takes, 1 or 3; None reads it from the first convolution.
+
+    Raises:
+        OptionError: another number of channels.
+    """
+
+    def __init__(self, net: nn.Module, settings: InferenceSettings | None = None, channels: int | None = None) -> None:
+        convolutions = (module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d))
+        self.channels = next(convolutions, None) if channels is None else channels
+        if self.channels not in (1, 3):
+            raise OptionError(f'Restorer.channels: expected 1 or 3, got {self.channels}. Name what the network takes.')
+        self.net = net
+        self.settings = settings or InferenceSettings(regions=None if isinstance(net, ExitNetwork) else 1)
+
+    @classmethod
+    def from_options(
+        cls, path: str | os.PathLike[str], settings: InferenceSettings | None = None, device: str | None = None
+    ) -> 'Restorer':
+        """Build `network_g` of an option file with the weights of `path.pretrain_network_g`.
+
+        Args:
+            path: the option file.
+            settings: None for the block `val.inference` of the file, if any.
+            device: as torch names it; None for the one that `num_gpu` of the file stands for.
+
+        Raises:
+            OptionError: the file is wrong or names no weights.
+            CheckpointError: the weights do not fit.
+        """
+        from basicsr_ext.trained_network import input_sides, trained_network  # a job's, which needs the registries
+
+        opt = load_options(path)
+        require(opt, ('network_g', 'path'))
+        require(opt['network_g'], ('type',), 'network_g')
+        require(opt['path'], ('pretrain_network_g',), 'path')
+        weights = opt['path']['pretrain_network_g']
+        if weights is None:
+            raise OptionError(f'{path}, path.pretrain_network_g: expected a file of weights, got none. Add it.')
+        block: dict[str, Any] = opt['network_g']
+        check_call(registered(ARCH_REGISTRY, block['type'], 'network_g.type'), block, 'network_g')
+        inference = (opt.get('val') or {}).get('inference')
+        if settings is None and inference is not None:
+            settings = read_settings(inference, 'val.inference')
+        wants_gpu = opt.get('num_gpu', 'auto') != 0 and torch.cuda.is_available() and device is None
+        paths = {**opt['path'], 'pretrain_network_g': find_file(weights)}
+        net = trained_network({'network_g': block, 'path': paths, 'num_gpu': int(wants_gpu)}).eval()
+        if device is not None:
+            net = net.to(device)
+        channels = next((block[key] for key in CHANNEL_KEYS if key in block), None)
+        takes_all = isinstance(net, ExitNetwork)
+        return cls(net if takes_all else Padded(net, input_sides(net, block)), settings, channels)
+
+    def restore_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        exit_map: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Restore an image file.
+
+        Args:
+            source: PNG, JPEG, TIFF or WebP, 8- or 16-bit.
+            target: written atomically; its ending names the format.
+            exit_map: where to save the picture of the exits as PNG, if anywhere.
+
+        Raises:
+            ImageError: `source` cannot be read, or `target` cannot hold such an image or not be written.
+        """
+        image = read_image_file(source)
+        check_target(target, image)
+        pixels, restored = self._restore(image)
+        write_image_file(target, pixels)
+        if exit_map is not None:
+            branches = getattr(self.net, 'num_branches', 1)
+            draw_exit_map(pixels, restored.grid, restored.exits[0], branches, exit_map)
+
+    def restore(self, image: np.ndarray) -> np.ndarray:
+        """Restore an image.
+
+        Args:
+            image: H x W grey, H x W x 3 RGB or H x W x 4 RGB and alpha; uint8 or uint16.
+
+        Returns:
+            The same, of (H scale) x (W scale).
+
+        Raises:
+            DataError: another shape or type.
+        """
+        return self._restore(image)[0]
+
+    def _restore(self, image: np.ndarray) -> tuple[np.ndarray, Restored]:
+        if image.dtype.name not in LEVELS or image.shape[2:] not in ((), (3,), (4,)) or image.ndim < 2:
+            raise DataError(
+                f'Restorer: expected H x W, H x W x 3 or H x W x 4, uint8 or uint16, got {image.shape}, {image.dtype}. '
+                'Convert the image.'
+            )
+        levels = LEVELS[image.dtype.name]
+        restored = restore(self.net, self._as_input(image, levels), self.settings)
+        colours = self._as_image(restored.image, grey=image.ndim == 2)
+        pixels = colours.mul_(levels).round_().clamp_(0, levels).numpy().astype(image.dtype)
+        if image.shape[2:] == (4,):
+            size = pixels.shape[1], pixels.shape[0]
+            alpha = cv2.resize(np.ascontiguousarray(image[..., 3]), size, interpolation=cv2.INTER_LINEAR)
+            pixels = np.dstack([pixels, alpha])
+        return np.ascontiguousarray(pixels), restored
+
+    def _as_input(self, image: np.ndarray, levels: int) -> Tensor:
+        """What the network takes, [0, 1]: 1 x 3 x H x W, 1 x 1 x H x W, or 3 x 1 x H x W, a channel each."""
+        colours = torch.from_numpy(np.atleast_3d(image)[..., :3].astype(np.float32)).div_(levels).permute(2, 0, 1)
+        return colours[:, None] if self.channels == 1 else colours.expand(3, -1, -1)[None]
+
+    def _as_image(self, restored: Tensor, grey: bool) -> Tensor:
+        """H x W or H x W x 3 of what the network gave."""
+        if restored.shape[1] != self.channels:
+            raise OptionError(
+                f'Restorer.channels: expected a network that gives {self.channels} channels, as it takes, got '
+                f'{restored.shape[1]}. Choose another network.'
+            )
+        channels = restored.flatten(0, 1).cpu()
+        if not grey:
+            return channels.permute(1, 2, 0)
+        return channels[0] if len(channels) == 1 else torch.tensordot(channels.new_tensor(LUMA), channels, 1)

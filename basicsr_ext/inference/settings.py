@@ -1,0 +1,143 @@
+"""What inference is asked for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from basicsr_ext.checking import check_call, read_block
+from basicsr_ext.errors import OptionError
+from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
+from basicsr_ext.inference.regions import Partition, RegionGrid
+from basicsr_ext.options import find_file, nearest
+
+DEFAULT_REGIONS = 2
+CPU_BATCH_PIXELS, BATCH_PIXELS = 2**14, 2**18
+
+
+@dataclass(frozen=True)
+class AdaptiveSettings:
+    """When a region leaves the network: at the first exit whose score is above a threshold.
+
+    Attributes:
+        threshold: h; -inf lets every region leave at the first exit, inf none before the last one.
+        score: a name in `EXIT_SCORES`.
+        relative: None for the threshold itself; `previous` for h times the score of the exit before, which is the input
+            for the first one; `input` for h times the score of the input.
+        operator, mean: arguments of the score, which has to have them; None for its default.
+    """
+
+    threshold: float
+    score: str = 'sharpness'
+    relative: Literal['previous', 'input'] | None = None
+    operator: Literal['forward', 'roberts'] | None = None
+    mean: Literal['trimmed', 'whole'] | None = None
+
+    def __post_init__(self) -> None:
+        if self.score not in EXIT_SCORES:
+            raise OptionError(
+                f'score: expected a name in EXIT_SCORES, got {self.score!r}. {nearest(self.score, EXIT_SCORES)}'
+            )
+        check_call(EXIT_SCORES[self.score], self._arguments(), 'score', given=2)
+        if self.threshold != self.threshold:
+            raise OptionError('threshold: expected a number, got nan. Correct the value.')
+        if self.relative is not None and (self.threshold < 0 or self.score == 'change'):
+            raise OptionError(
+                f'relative: expected ~ for a negative threshold and for the score change, got {self.relative!r} with '
+                f'threshold {self.threshold} and score {self.score}. Remove it or change those.'
+            )
+
+    def _arguments(self) -> dict[str, str]:
+        return {key: value for key in ('operator', 'mean') if (value := getattr(self, key)) is not None}
+
+    def exit_score(self) -> ExitScore:
+        """The function, its arguments set."""
+        score: Any = EXIT_SCORES[self.score]
+        return partial(score, **self._arguments())
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How an image is restored.
+
+    Attributes:
+        regions: the image is cut into so many regions along each side; 1 for the whole image; 2, the paper's four
+            regions, if neither this nor `region_size` is given.
+        region_size: side of the regions in pixels of the input instead; as many as are needed. Memory then does not
+            grow with the image but for its pixels.
+        overlap: pixels of the input that neighbouring regions share at least; they are blended there.
+        pointer: P, the last exit; None for the pointer of the network.
+        adaptive: when regions leave before; None for regular inference, in which all leave at P.
+        batch_pixels: so many pixels of the input, and at least one region, are computed at the same time; None for 2^14
+            on a CPU, whose caches hold no more of a FlexIR, and for 2^18 on other devices.
+    """
+
+    regions: int | None = None
+    region_size: int | None = None
+    overlap: int = 0
+    pointer: int | None = None
+    adaptive: AdaptiveSettings | None = None
+    batch_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (('regions', 1), ('region_size', 1), ('overlap', 0), ('pointer', 1), ('batch_pixels', 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f'{name}: expected at least {least}, got {value}. Correct the value.')
+        if self.regions is not None and self.region_size is not None:
+            raise OptionError(
+                f'region_size: expected no regions beside it, got {self.region_size} and {self.regions}. Remove one.'
+            )
+        if self.region_size is not None and self.overlap >= self.region_size:
+            raise OptionError(
+                f'overlap: expected less than region_size = {self.region_size}, got {self.overlap}. Correct the value.'
+            )
+
+    def batch_limit(self, device: str) -> int:
+        """`batch_pixels`, or its default for a type of device."""
+        return self.batch_pixels or (CPU_BATCH_PIXELS if device == 'cpu' else BATCH_PIXELS)
+
+    def grid(self, height: int, width: int) -> RegionGrid:
+        """The regions of an image of this size."""
+        if self.region_size is not None:
+            return RegionGrid(*(Partition.by_size(side, self.region_size, self.overlap) for side in (height, width)))
+        number = DEFAULT_REGIONS if self.regions is None else self.regions
+        return RegionGrid(*(Partition.by_number(side, number, self.overlap) for side in (height, width)))
+
+
+def read_settings(block: Any, where: str) -> InferenceSettings:
+    """Turn an option block into settings.
+
+    Args:
+        block: the mapping from the option file, its keys those of InferenceSettings, those of AdaptiveSettings below
+            `adaptive`; or the one key `calibration`, a file that the job `calibrate` wrote for a budget.
+        where: path of the block in the option file, named in errors.
+
+    Raises:
+        OptionError: an unknown or missing key, a value of the wrong type or range, or a file that holds no settings.
+    """
+    if isinstance(block, Mapping) and 'calibration' in block:
+        if len(block) > 1:
+            others = ', '.join(key for key in block if key != 'calibration')
+            raise OptionError(
+                f'{where}.calibration: expected no other key beside it, got {others}. Remove one of both.'
+            )
+        block = _calibrated(block['calibration'], f'{where}.calibration')
+    if isinstance(block, Mapping) and block.get('adaptive') is not None:
+        block = {**block, 'adaptive': read_block(AdaptiveSettings, block['adaptive'], f'{where}.adaptive')}
+    return read_block(InferenceSettings, block, where)
+
+
+def _calibrated(path: Any, where: str) -> Any:
+    """The block `inference` of what `calibrate` wrote."""
+    try:
+        with open(find_file(str(path)), encoding='utf-8') as file:
+            found = json.load(file)['inference']
+    except OSError as error:
+        raise OptionError(f'{where}: expected a file, got {path!r}: {error.strerror}. Run calibrate first.') from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise OptionError(f'{where}: expected what calibrate wrote, got {path!r}. Run calibrate again.') from error
+    if found is None:
+        raise OptionError(f'{where}: expected a calibration with a budget, got {path!r} without. Add calibrate.budget.')
+    return found
