@@ -35,6 +35,7 @@ from basicsr_ext.training.checkpoint import read_checkpoint
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
 from basicsr_ext.training.schedule import ScheduledIndex
+from basicsr_ext.training.warmup import Warmup
 
 # Top-level keys of every option file; those that models of BasicSR add are theirs to check.
 COMMON_KEYS = (
@@ -171,7 +172,7 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     Raises:
         OptionError: the network cannot take the input, or its output has another shape than the ground truth.
     """
-    sample = default_collate([dataset[ScheduledIndex(0, seed=0, iteration=1, position=0)]])
+    sample = default_collate([dataset[ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=False)]])
     if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim != 4:
         return  # videos and images without ground truth have their own models
     model.feed_data(sample)
@@ -193,6 +194,17 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
         raise OptionError(f'{where}: expected a finite loss on the first batch, got none. Look at {sample["gt_path"]}.')
 
 
+def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:
+    """Shuffle a first sample, and look for a loss that is left in the warm-up.
+
+    Raises:
+        DataError, OptionError: the sample is no pair of images, or the model has perceptual losses alone.
+    """
+    if warmup.intervals():
+        has_perceptual(model)
+        dataset[ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=True)]
+
+
 def check_everything(opt: Options) -> None:
     """What `--check` does: build everything, decode every image, run the first one; leaves no files behind.
 
@@ -207,8 +219,8 @@ def check_everything(opt: Options) -> None:
         dataset = build_dataset(block)
         check_dataset(dataset, f'datasets.{key}')
         check_pixels(dataset, f'datasets.{key}')
-        if key == 'train' and opt['is_train'] and build_warmup(dataset, opt).intervals():
-            has_perceptual(model)  # which must not be all it has
+        if key == 'train' and opt['is_train']:
+            check_warmup(model, dataset, build_warmup(dataset, opt))
         check_first_batch(model, dataset, f'datasets.{key}')
         logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
     logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

@@ -19,7 +19,6 @@ from basicsr_ext.training import distributed, interrupt, state
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.log import job_log
 from basicsr_ext.training.loop import TrainingRun
-from basicsr_ext.training.losses import has_perceptual
 
 
 def train_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -74,8 +73,7 @@ def train(opt: Options, opt_file: str) -> None:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
         warmup = build_warmup(train_set, opt)
         model = build_model(opt)
-        if warmup.intervals():
-            has_perceptual(model)  # which must not be all it has
+        checks.check_warmup(model, train_set, warmup)
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)
         if resume_state:

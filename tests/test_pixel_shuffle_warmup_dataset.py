@@ -206,7 +206,7 @@ def test_a_plain_index_is_refused_with_the_way_out(root: Path) -> None:
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'phase': 'val'}, 'expected PixelShuffleWarmupDataset in datasets.train only'),
+        ({'phase': 'val'}, 'expected PixelShuffleWarmupDataset in datasets.train of a training'),
         ({'stop': {'iters': 4}}, r"stop.iters: expected a known key, got 'iters'. Did you mean iter"),
         ({'stop': {}}, None),
         ({'stop': {'iter': 3, 'epoch': 2}}, 'exactly one of iter, epoch, fraction and auto, got iter and epoch'),

@@ -65,7 +65,7 @@ def ours(kind: str) -> dict[str, Any]:
 
 def first_iteration(index: int) -> ScheduledIndex:
     """An index as the training loop gives it."""
-    return ScheduledIndex(index, seed=0, iteration=1, position=index)
+    return ScheduledIndex(index, seed=0, iteration=1, position=index, warmup=False)
 
 
 def known_types() -> set[str]:

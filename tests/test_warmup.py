@@ -159,6 +159,37 @@ def test_auto_resumes_where_it_was(stopped: int) -> None:
     assert before + after == whole
 
 
+def test_auto_reads_negative_losses_too() -> None:
+    warmup, _ = follow([-1.0] * 8, window=2, tolerance=0.01, limit=100)
+    assert warmup.end == 6
+    falling, _ = follow([-1.0, -1.1, -1.3, -1.6, -2.0, -2.5], window=1, tolerance=0.01, limit=6)
+    assert not falling.is_decided
+
+
+def test_auto_takes_the_mean_of_what_it_has_seen() -> None:
+    """Begun in the middle of a window, as a run that is resumed with auto for the first time."""
+    warmup = Warmup(Plateau(window=4, tolerance=0.0, limit=100))
+    for iteration, loss in ((3, 1.0), (4, 1.0), (5, 0.9), (6, 0.9), (7, 0.9), (8, 0.9)):
+        warmup.observe(iteration, loss)
+    assert not warmup.is_decided
+
+
+def test_auto_drops_a_part_of_a_window_of_another_length() -> None:
+    first, _ = follow([8.0] * 3, window=4, tolerance=0.0, limit=100)
+    resumed = Warmup(Plateau(window=5, tolerance=0.0, limit=100))
+    resumed.restore(first.state())
+    for iteration in (4, 5):
+        resumed.observe(iteration, 1.0)
+    state = resumed.state()
+    assert state is not None and state['lowest'] == 1.0
+
+
+def test_auto_needs_room_for_three_windows() -> None:
+    assert plan(WarmupRule(Stop(auto=AutoStop())), total_iter=300).end == 30  # windows of ten
+    with pytest.raises(OptionError, match='stop.auto.limit: expected at least three windows of 32 .*got 30'):
+        plan(WarmupRule(Stop(auto=AutoStop(window=32))), total_iter=300)
+
+
 def test_auto_needs_a_window_as_long_as_what_workers_prepare() -> None:
     rule = WarmupRule(Stop(auto=AutoStop(window=5)))
     assert plan(rule, prepared=5).end == 300  # a tenth of all iterations at most

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 from basicsr.data import build_dataset
+from basicsr.utils.registry import DATASET_REGISTRY
 from training_run import options, prepare, run, train
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options import load_options
 from basicsr_ext.train import train_pipeline
 from basicsr_ext.training.loader import build_train_loader, build_warmup
-from basicsr_ext.training.losses import has_perceptual, switch_perceptual
+from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 
 END = 4  # of the warm-up in most tests
 GRAY = {'type': 'GaussianDenoisingDataset', 'color': 'gray', 'sigma': [10, 40], 'gt_size': 16}
@@ -182,7 +183,7 @@ def test_a_kill_inside_or_just_after_changes_nothing(tmp_path: Path, kill_at: in
     assert_same_result(whole, killed)
 
 
-AUTO = {'auto': {'window': 2, 'tolerance': 1.0, 'limit': 1}}  # only a loss of zero would be progress
+AUTO = {'auto': {'window': 2, 'tolerance': 1.0, 'limit': 1}}  # only a negative loss would be progress
 
 
 def test_auto_is_exact_for_workers_ranks_and_kills(tmp_path: Path) -> None:
@@ -232,12 +233,69 @@ def test_a_warmup_of_all_iterations_is_warned_about(tmp_path: Path) -> None:
     assert 'The warm-up takes all 6 iterations' in train(file, tmp_path)
 
 
+class Passing(torch.utils.data.Dataset[Any]):
+    """A user's dataset around another one; it passes the index on."""
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.opt = opt
+        block = {'name': 'inside', 'phase': 'train', 'scale': 1, **opt['dataset']}
+        self.dataset = build_dataset(block)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index]
+
+
+def test_a_warmup_that_the_loop_does_not_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, 'Passing', Passing)
+    prepare(tmp_path)
+    block = warm(tmp_path)['datasets__train']
+    loader = {key: block.pop(key) for key in ('batch_size_per_gpu', 'num_worker_per_gpu')}
+    passing = {'name': 'train', 'type': 'Passing', 'dataset': block, **loader}
+    with pytest.raises(OptionError, match='with this dataset outermost'):
+        batches(options(tmp_path, datasets__train=passing))
+
+
+def test_a_sample_that_cannot_be_shuffled_is_refused_before_work_starts(tmp_path: Path) -> None:
+    file = prepare(tmp_path, **warm(tmp_path))
+    opt = load_options(file)
+    opt['datasets']['train']['dataset'] = {
+        'type': 'SingleImageDataset',
+        'dataroot_lq': str(tmp_path / 'train'),
+        'io_backend': {'type': 'disk'},
+    }
+    file.write_text(json.dumps(opt))
+    for more in ([], ['--check']):
+        with pytest.raises(DataError, match='expected lq and gt of C x H x W to shuffle'):
+            train_pipeline(tmp_path, ['-opt', str(file), *more])
+    assert not (tmp_path / 'experiments').exists()
+
+
+def test_losses_of_a_discriminator_do_not_decide() -> None:
+    log = {'l_g_pix': 0.5, 'l_g_gan': 0.25, 'l_d_real': 3.0, 'out_d_real': -7.0}
+    assert generator_losses(log) == [0.5, 0.25]
+
+
+def test_nothing_to_shuffle_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prepare(tmp_path)
+    opt = options(
+        tmp_path, **warm(tmp_path, stop={'fraction': 0.05}, dataset={'repeat': {'at': 'lr_drops', 'iters': 2}})
+    )
+    opt['train']['scheduler']['milestones'] = [1000]
+    logging.getLogger('basicsr').propagate = True
+    with caplog.at_level(logging.WARNING):
+        batches(opt)
+    assert 'the warm-up has no iteration of the 6' in caplog.text and 'the rate never drops' in caplog.text
+
+
 def test_upstreams_loop_refuses_with_the_way_out(tmp_path: Path) -> None:
     file = prepare(tmp_path, **warm(tmp_path))
     script = tmp_path / 'upstream.py'
     script.write_text('import basicsr_ext\nfrom basicsr.train import train_pipeline\ntrain_pipeline(".")\n')
     output = run([str(script), '-opt', str(file)], tmp_path, code=1)
-    assert 'only the training loop of basicsr_ext knows when the warm-up is over' in output
+    assert 'the training loop of basicsr_ext knows when the warm-up is over' in output
     assert 'python -m basicsr_ext train' in output
 
 
@@ -300,10 +358,11 @@ def test_a_perceptual_loss_alone_is_refused_before_work_starts(tmp_path: Path) -
 
 def test_a_model_without_perceptual_losses_is_left_alone() -> None:
     class Model:
-        cri_pix = torch.nn.L1Loss()
+        def __init__(self) -> None:
+            self.cri_pix = torch.nn.L1Loss()
 
     model = Model()
-    assert not has_perceptual(model) and vars(model) == {}
+    assert not has_perceptual(model) and list(vars(model)) == ['cri_pix']
     model.cri_perceptual = held = torch.nn.L1Loss()  # type: ignore[attr-defined]
     assert has_perceptual(model)
     switch_perceptual(model, on=False)

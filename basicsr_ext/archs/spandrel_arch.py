@@ -1,6 +1,7 @@
 """The architectures of spandrel, for training."""
 
 import importlib
+import math
 from inspect import signature
 from typing import Any, get_args
 
@@ -25,12 +26,14 @@ def SpandrelArch(
     """Build a network of spandrel, from scratch or as a checkpoint file asks for.
 
     The result is spandrel's own module, so that its state dict has the official keys and loads wherever they are known.
-    What it asks of the sides of its input is what spandrel says of its weights, in its attributes `size_multiple`,
-    `size_minimum` and `size_square`. Where spandrel cannot tell from the weights of a fresh network, it is trained
+    What it asks of the sides of its input, and the factor by which it enlarges it, are what spandrel says of its
+    weights, in its attributes `size_multiple`, `size_minimum`, `size_square` and `output_scale`; RestorationModel pads
+    by them and refuses another scale. Where spandrel cannot tell from the weights of a fresh network, it is trained
     without them, a warning is logged, and images are padded to `window_size` of the block, if any.
 
     Spandrel infers architecture and arguments from the names and shapes of the weights. Some arguments leave no trace
-    there (GRL's `window_size`, `stripe_size` and `anchor_window_down_factor`, SwinIR's `img_range`): give them beside
+    there (GRL's `window_size`, `stripe_size`, `stripe_shift`, `anchor_window_down_factor` and `anchor_proj_type`,
+    SwinIR's `img_range`): give them beside
     `checkpoint`, and they replace what was inferred.
 
     Networks that take a mask (LaMa) or return several images (GFPGAN) build, but need a model of their own to train.
@@ -139,9 +142,14 @@ def _line(error: Exception) -> str:
 
 
 def _note_sides(net: Any, descriptor: Any) -> None:
-    """Let `basicsr_ext.trained_network.input_sides` find what spandrel says."""
+    """Let `basicsr_ext.trained_network.input_sides` find what spandrel says, and RestorationModel the scale."""
     asked = descriptor.size_requirements
-    net.size_multiple, net.size_minimum, net.size_square = asked.multiple_of, asked.minimum, asked.square
+    sides: Any = getattr(net, 'window_size', None) or getattr(net, 'win_size', 1)
+    window = sides if isinstance(sides, int) else max(sides)
+    # spandrel's numbers are those of the published windows.
+    net.size_multiple = math.lcm(asked.multiple_of, window) if asked.multiple_of > 1 else 1
+    net.size_minimum = max(asked.minimum, window // 2 + 1)
+    net.size_square, net.output_scale = asked.square, descriptor.scale
 
 
 # ---- checkpoints ----

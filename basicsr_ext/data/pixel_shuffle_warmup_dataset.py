@@ -55,7 +55,8 @@ class PixelShuffleWarmupOptions:
         self.rule()
         if self.phase != 'train':
             raise OptionError(
-                f'type: expected {self.type} in datasets.train only, got phase {self.phase!r}. Name the dataset inside.'
+                f'type: expected {self.type} in datasets.train of a training, got phase {self.phase!r}. Name the '
+                'dataset inside.'
             )
 
     def rule(self) -> WarmupRule:
@@ -127,11 +128,12 @@ class PixelShuffleWarmupDataset(WrapperDataset):
 
     def change(self, sample: Sample, index: int) -> Sample:
         """Permute `lq` and `gt` if the iteration belongs to the warm-up."""
-        if not isinstance(index, ScheduledIndex):
+        if not isinstance(index, ScheduledIndex) or index.warmup is None:
             raise OptionError(
-                f'{self.where}: expected an index that says its iteration, got a plain one: only the training loop of '
-                'basicsr_ext knows when the warm-up is over. Run `python -m basicsr_ext train`, or use `from '
-                'basicsr_ext.train import train_pipeline`; for anything but training name the dataset inside.'
+                f'{self.where}: expected an index that says whether its iteration is shuffled, got a plain one: only '
+                'the training loop of basicsr_ext knows when the warm-up is over, and only for its own wrappers. Run '
+                '`python -m basicsr_ext train`, or use `from basicsr_ext.train import train_pipeline`, with this '
+                'dataset outermost; for anything but training name the dataset inside.'
             )
         if not index.warmup:
             return sample

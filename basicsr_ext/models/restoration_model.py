@@ -104,6 +104,12 @@ class RestorationModel(SRModel):
         self.best_score: dict[str, Any] | None = None
         self.validation_due = False
         super().__init__(opt)
+        scale = getattr(self.get_bare_model(self.net_g), 'output_scale', None)
+        if scale not in (None, opt.get('scale', 1)):
+            raise OptionError(
+                f'scale: expected {scale}, the factor by which network_g enlarges, got {opt.get("scale", 1)}. Correct '
+                'it or network_g.'
+            )
 
     # ---- building ----
 

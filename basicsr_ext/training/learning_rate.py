@@ -100,7 +100,7 @@ def drops(block: dict[str, Any] | None, total_iter: int, where: str) -> list[int
     kind = (block or {}).get('type')
     if block is not None and kind in ('MultiStepLR', 'MultiStepRestartLR'):
         steps = {int(step) for step in block['milestones']}
-    elif block is not None and kind == 'StepLR':
+    elif block is not None and kind == 'StepLR' and block['step_size'] > 0:
         steps = set(range(block['step_size'], total_iter, block['step_size']))
     else:
         raise OptionError(

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import torch
 from basicsr.data import build_dataset
+from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader
 
 from basicsr_ext.data.sample import Sample, SampleDataset
@@ -54,14 +55,20 @@ def build_warmup(dataset: SampleDataset, opt: dict[str, Any]) -> Warmup:
     block, total_iter = opt['datasets']['train'], int(opt['train']['total_iter'])
     where = 'datasets.train'
     samples = len(dataset) * int(block.get('dataset_enlarge_ratio', 1))
-    return plan_warmup(
+    fallen = drops(opt['train'].get('scheduler'), total_iter, f'{where}.repeat.at') if rule.repeat else []
+    warmup = plan_warmup(
         rule,
         total_iter=total_iter,
         iterations_per_epoch=samples / (samples_per_rank(opt) * opt['world_size']),
-        drops=drops(opt['train'].get('scheduler'), total_iter, f'{where}.repeat.at') if rule.repeat else (),
+        drops=fallen,
         prepared=PREPARED * block.get('num_worker_per_gpu', 0),
         where=where,
     )
+    if not warmup.intervals():
+        get_root_logger().warning(f'{where}.stop: the warm-up has no iteration of the {total_iter}.')
+    if rule.repeat and not fallen:
+        get_root_logger().warning(f'{where}.repeat: the rate never drops in {total_iter} iterations.')
+    return warmup
 
 
 def build_train_loader(
@@ -82,7 +89,7 @@ def build_train_loader(
         rank=opt['rank'],
         world_size=opt['world_size'],
         enlarge=int(block.get('dataset_enlarge_ratio', 1)),
-        in_warmup=None if warmup is None else warmup.covers,
+        in_warmup=None if warmup is None or warmup_rule(dataset) is None else warmup.covers,
     )
     workers = block.get('num_worker_per_gpu', 0)
     return DataLoader(

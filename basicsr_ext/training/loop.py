@@ -16,7 +16,7 @@ from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.best import best_score, is_better, save_networks
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.log import TrainingLog
-from basicsr_ext.training.losses import has_perceptual, switch_perceptual
+from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
 from basicsr_ext.training.schedule import ScheduledIndex
 from basicsr_ext.training.validation import Results, means, validate_with, write_metrics
@@ -103,7 +103,7 @@ class TrainingRun:
         for number, (first, last) in enumerate(self.warmup.intervals()):
             until = f'{last}' if number or self.warmup.is_decided else f'at most {last}, when the loss stops falling'
             self.logger.info(f'Pixel-shuffled warm-up: iterations {first} to {until}.')
-        if self.warmup.end >= self.total_iter:
+        if self.warmup.is_decided and self.warmup.end >= self.total_iter:
             self.logger.warning(f'The warm-up takes all {self.total_iter} iterations; nothing is trained afterwards.')
         if self.warmup.covers(self.start + 1) and self.log is not None:
             self._draw_patch()
@@ -111,7 +111,7 @@ class TrainingRun:
     def _draw_patch(self) -> None:
         """The first sample, as it is and as the warm-up changes it."""
         first = next(iter(self.sampler))
-        plain = ScheduledIndex(int(first), first.seed, first.iteration, first.position)
+        plain = ScheduledIndex(int(first), first.seed, first.iteration, first.position, warmup=False)
         draw_shuffled_patch(self.loader.dataset[plain], self.loader.dataset[first], self.folder / 'warmup_patch.png')
 
     def _follow_warmup(self, current_iter: int) -> None:
@@ -128,9 +128,12 @@ class TrainingRun:
 
     def _observe_warmup(self, current_iter: int) -> None:
         """Let the loss decide about the end of the warm-up, if that is asked for."""
-        if self.warmup.is_decided or not self.warmup.covers(current_iter):
+        if self.warmup.is_decided or current_iter > self.warmup.end:
             return
-        self.warmup.observe(current_iter, sum(self.model.get_current_log().values()))
+        losses = generator_losses(self.model.get_current_log())
+        if not losses:  # of a generator that does not learn yet
+            return
+        self.warmup.observe(current_iter, sum(losses))
         self.model.warmup_state = self.warmup.state()
         if self.warmup.is_decided:
             self.logger.info(f'The loss has stopped falling: the warm-up ends with iteration {self.warmup.end}.')

@@ -2,7 +2,7 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class WeightedLosses(nn.Module):
         """
         values: OrderedDict[str, Tensor] = OrderedDict()
         for name, loss in self.terms.items():
-            if is_perceptual(loss) and not self.with_perceptual:
+            if is_perceptual(name, loss) and not self.with_perceptual:
                 continue
             value = loss(output) if _regularises(loss) else loss(output, gt)
             if isinstance(value, tuple):  # PerceptualLoss gives its perceptual and its style part, or None
@@ -53,9 +53,16 @@ class WeightedLosses(nn.Module):
         return values
 
 
-def is_perceptual(loss: nn.Module) -> bool:
-    """Whether a loss compares what a classifier sees, as its class, or one it derives from, says in its name."""
-    return any('Perceptual' in kind.__name__ or 'LPIPS' in kind.__name__ for kind in type(loss).__mro__)
+def is_perceptual(name: str, loss: nn.Module) -> bool:
+    """Whether a loss compares what a classifier sees, as its place in the options or its class says."""
+    return name == 'l_percep' or any(
+        'Perceptual' in kind.__name__ or 'LPIPS' in kind.__name__ for kind in type(loss).__mro__
+    )
+
+
+def generator_losses(log: Mapping[str, float]) -> list[float]:
+    """The losses among the values that a model logs, those of a discriminator left out."""
+    return [value for name, value in log.items() if name.startswith('l_') and not name.startswith('l_d_')]
 
 
 def has_perceptual(model: Any) -> bool:
@@ -69,11 +76,12 @@ def has_perceptual(model: Any) -> bool:
     """
     losses = getattr(model, 'losses', None)
     if isinstance(losses, WeightedLosses):
-        terms = list(losses.terms.values())
-        found, others = any(map(is_perceptual, terms)), not all(map(is_perceptual, terms))
+        kinds = [is_perceptual(name, loss) for name, loss in losses.terms.items()]
+        found, others = any(kinds), not all(kinds)
     else:
         found = bool(getattr(model, 'cri_perceptual', None) or getattr(model, 'perceptual_off', None))
-        others = any(getattr(model, f'cri_{name}', None) for name in ('pix', 'gan'))
+        names = [name for name in vars(model) if name.startswith('cri_') and name != 'cri_perceptual']
+        others = any(getattr(model, name) is not None for name in names)
     if found and not others:
         raise OptionError(
             'train: expected a loss beside the perceptual one, which is off during the pixel-shuffled warm-up, got '

@@ -1,6 +1,7 @@
 """Pictures of a training: its curve, and what a pixel-shuffled warm-up does to a patch."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -66,6 +67,8 @@ def _series(points: Iterable[tuple[int, dict[str, float]]]) -> dict[str, tuple[l
     series: dict[str, tuple[list[int], list[float]]] = {}
     for iteration, values in points:
         for name, value in values.items():
+            if not math.isfinite(value):
+                continue
             iterations, column = series.setdefault(name, ([], []))
             iterations.append(iteration)
             column.append(value)

@@ -25,15 +25,17 @@ class ScheduledIndex(int):
         seed: `manual_seed` of the run.
         iteration: optimiser step that will use the sample, counted from 1.
         position: place in the batch over all ranks and accumulation steps, counted from 0.
-        warmup: whether the iteration belongs to a pixel-shuffled warm-up.
+        warmup: whether the iteration belongs to a pixel-shuffled warm-up; None where nobody has planned one.
     """
 
     seed: int
     iteration: int
     position: int
-    warmup: bool
+    warmup: bool | None
 
-    def __new__(cls, value: int, seed: int, iteration: int, position: int, warmup: bool = False) -> 'ScheduledIndex':
+    def __new__(
+        cls, value: int, seed: int, iteration: int, position: int, warmup: bool | None = None
+    ) -> 'ScheduledIndex':
         index = super().__new__(cls, value)
         index.seed, index.iteration, index.position, index.warmup = seed, iteration, position, warmup
         return index
@@ -63,7 +65,8 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         rank: this process.
         world_size: number of processes.
         enlarge: `dataset_enlarge_ratio`: how often each item stands in an epoch.
-        in_warmup: whether an iteration belongs to a warm-up; asked once an iteration, when its first sample is drawn.
+        in_warmup: whether an iteration belongs to a warm-up, asked once an iteration, when its first sample is drawn;
+            None where none is planned.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
     def __iter__(self) -> Iterator[ScheduledIndex]:
         permuted_epoch, order = -1, np.empty(0, dtype=np.int64)
         for iteration in range(self.start + 1, self.stop + 1):
-            warmup = self.in_warmup is not None and self.in_warmup(iteration)
+            warmup = None if self.in_warmup is None else self.in_warmup(iteration)
             for place in range(self.batch_size):
                 position = self.rank * self.batch_size + place
                 sample = (iteration - 1) * self.batch_size * self.world_size + position

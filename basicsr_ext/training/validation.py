@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,10 @@ def validate_with(
     name = dataset.opt['name']
     block = next(block for block in opt['datasets'].values() if block['name'] == name)
     loader = build_dataloader(dataset, block, opt['num_gpu'], opt['dist'], None, opt['manual_seed'])
+    best = deepcopy(getattr(model, 'best_metric_results', {}))
     model.validation(loader, current_iter, tb_logger, save_img)
+    if getattr(model, 'in_warmup', False):  # whose scores say little about the network afterwards
+        model.best_metric_results = best
     results: Results = getattr(model, 'validation_results', {}).get(name, {})
     return results
 
@@ -138,8 +142,10 @@ def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter
 def _log(model: Any, name: str, metrics: dict[str, Any], current_iter: int | str, tb_logger: Any) -> None:
     mean = means(model.validation_results[name])
     model.metric_results = {metric: value for metric, value in mean.items() if metric in metrics}
-    if not getattr(model, 'in_warmup', False):  # whose scores say little about the network afterwards
+    in_warmup = getattr(model, 'in_warmup', False)  # whose scores say little about the network afterwards
+    if not in_warmup or hasattr(model, 'best_metric_results'):
         model._initialize_best_metric_results(name)
+    if not in_warmup:
         for metric, value in model.metric_results.items():
             model._update_best_metric_result(name, metric, value, current_iter)
     model._log_validation_metric_values(current_iter, name, tb_logger)

@@ -17,7 +17,8 @@ class AutoStop:
     """A warm-up that ends when its loss has stopped falling (see `Plateau`).
 
     Attributes:
-        window: in iterations; None takes 1/300 of all, the epoch of the paper, but at least 32.
+        window: in iterations; None takes 1/300 of all, the epoch of the paper, but at least 32, and at most a third of
+            what `limit` allows, because no decision takes effect before three windows.
         tolerance: relative fall below which a window counts as none.
         limit: the largest part of all iterations; none of the paper's networks was at its best beyond 24 of 300 epochs.
     """
@@ -57,10 +58,10 @@ class Stop:
                 f'iter: expected exactly one of iter, epoch, fraction and auto, got {" and ".join(given) or "none"}. '
                 'Write stop: {epoch: 16}.'
             )
-        for name, high in (('iter', math.inf), ('epoch', math.inf), ('fraction', 1)):
+        for name, high in (('iter', 1e12), ('epoch', 1e12), ('fraction', 1)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= high:
-                raise OptionError(f'{name}: expected 0 to {high}, got {value}. Correct the value.')
+                raise OptionError(f'{name}: expected 0 to {high:g}, got {value}. Correct the value.')
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def plan_warmup(
         where: path of the block in the option file, named in errors.
 
     Raises:
-        OptionError: the window of `auto` is shorter than what workers prepare.
+        OptionError: the window of `auto` is shorter than what workers prepare, or too long for its limit.
     """
     stop = rule.stop
     repeats = [(first, min(first + rule.repeat - 1, total_iter)) for first in drops] if rule.repeat else []
@@ -147,10 +148,16 @@ def plan_warmup(
     if stop.fraction is not None:
         return Warmup(round(stop.fraction * total_iter), repeats)
     auto = stop.auto or AutoStop()
-    window = auto.window or max(32, total_iter // 300)
+    limit = round(auto.limit * total_iter)
+    window = auto.window or min(max(32, total_iter // 300), max(1, limit // 3))
     if window < prepared:
         raise OptionError(
             f'{where}.stop.auto.window: expected at least {prepared} iterations, the batches that workers prepare '
             f'ahead, got {window}. Raise it or lower num_worker_per_gpu.'
         )
-    return Warmup(Plateau(window, auto.tolerance, round(auto.limit * total_iter)), repeats)
+    if 3 * window > limit:
+        raise OptionError(
+            f'{where}.stop.auto.limit: expected at least three windows of {window} iterations, before which nothing is '
+            f'decided, got {limit} iterations. Raise it, lower the window, or write stop: {{iter: {limit}}}.'
+        )
+    return Warmup(Plateau(window, auto.tolerance, limit), repeats)
