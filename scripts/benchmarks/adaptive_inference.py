@@ -4,16 +4,17 @@
 
 FlexIR of the paper's size (embed 180, 6 x 6 blocks, window 8) with random weights restores the 16 regions of 64 x 64 of
 a 256 x 256 image, from flat to rough. The loop is Algorithm 2 of the paper: one region after the other, branch by
-branch, with BasicSR's own layers; it is also measured with the faster layers that the batch uses. All three have the
-same weights, the same score and the same thresholds: -inf, with which all regions leave at the first exit; one with
-which regions leave at different exits; inf, with which all go through to the last. Ends with 1 if at any threshold the
-batch is not 3 times as fast as the loop, or if images or exits differ.
+branch, with BasicSR's own layers; it is also measured with the faster layers that the batch uses, and the batch in
+bfloat16. All have the same weights, the same score and the same thresholds: -inf, with which all regions leave at the
+first exit; one with which regions leave at different exits; inf, with which all go through to the last. Ends with 1 if
+at any threshold the batch in float32 is not 3 times as fast as the loop, or if its images or exits differ.
 """
 
 import argparse
 import math
 import statistics
 import sys
+from copy import deepcopy
 
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
 
@@ -28,7 +29,12 @@ from basicsr_ext.inference import AdaptiveSettings, InferenceSettings, restore
 from basicsr_ext.inference.exit_scores import sharpness
 
 SIDE, REGION = 256, 64
-BATCHED, LOOP, FAST_LOOP = 'batched', "the paper's loop, BasicSR's layers", 'the same loop, fast layers'
+BATCHED, HALF, LOOP, FAST_LOOP = (
+    'batched',
+    'batched, bfloat16',
+    "the paper's loop, BasicSR's layers",
+    'the same loop, fast layers',
+)
 FACTOR = 3
 TOLERANCE = 1e-4
 EXITS = ('first', 'different', 'last')
@@ -98,8 +104,10 @@ def compare(fast: FlexIR, plain: FlexIR, threshold: float, rounds: int) -> bool:
     def one_by_one(name: str, net: FlexIR) -> None:
         results[name] = loop(net, whole, threshold)
 
+    half = deepcopy(fast).bfloat16()
     variants = {
         BATCHED: seconds(batch),
+        HALF: seconds(lambda: restore(half, whole, settings)),
         LOOP: seconds(lambda: one_by_one(LOOP, plain)),
         FAST_LOOP: seconds(lambda: one_by_one(FAST_LOOP, fast)),
     }
