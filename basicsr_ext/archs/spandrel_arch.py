@@ -146,9 +146,9 @@ def _note_sides(net: Any, descriptor: Any) -> None:
     asked = descriptor.size_requirements
     sides: Any = getattr(net, 'window_size', None) or getattr(net, 'win_size', 1)
     window = sides if isinstance(sides, int) else max(sides)
-    # spandrel's numbers are those of the published windows.
+    # spandrel's numbers are those of the published windows, of 16 pixels at most.
     net.size_multiple = math.lcm(asked.multiple_of, window) if asked.multiple_of > 1 else 1
-    net.size_minimum = max(asked.minimum, window // 2 + 1)
+    net.size_minimum = max(asked.minimum, window // 2 + 1) if window > 16 else asked.minimum
     net.size_square, net.output_scale = asked.square, descriptor.scale
 
 
