@@ -25,7 +25,9 @@ class Sides:
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
         """The smallest height and width that are allowed and hold an image of this size."""
-        height, width = (-(-max(side, self.minimum) // self.multiple) * self.multiple for side in (height, width))
+        if self.minimum > 1:  # else nothing is compared, so that an exported network takes sides of any length
+            height, width = max(height, self.minimum), max(width, self.minimum)
+        height, width = height + -height % self.multiple, width + -width % self.multiple
         return (max(height, width),) * 2 if self.square else (height, width)
 
 

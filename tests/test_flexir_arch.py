@@ -110,8 +110,8 @@ def test_the_fast_path_goes_part_by_part_through_large_images(monkeypatch: pytes
     net = swinir()
     ours = flexir(net)
     x = images(ours, 20, 24)
-    for pixels in (1, 50, 10**6):
-        monkeypatch.setattr('basicsr_ext.archs.swin_layers.CACHED_PIXELS', pixels)
+    for size in (1, 2400, 10**9):  # a window, three windows, the image
+        monkeypatch.setattr('basicsr_ext.archs.swin_layers.CACHED_BYTES', size)
         torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
 
 

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from basicsr_ext.archs.prepared_attention import prepared_attention
 from basicsr_ext.archs.window_order import WindowOrder, reorder, reordering, window_order
 
-CACHED_PIXELS = 1024  # so many go through a whole block within the caches of a CPU core
+CACHED_BYTES = 2_600_000  # features of this size go through a whole block within the caches of a CPU
 
 Groups = tuple[tuple[int, int], ...]
 
@@ -52,7 +52,8 @@ def _swin_block(block: SwinTransformerBlock, rows: Tensor, order: Tensor, window
         return _layers(block, reorder(rows, order), windows.groups, windows.samples)
     pixels = block.window_size**2
     parts, done = [], 0
-    for count, kind in _parts(windows.groups, max(1, CACHED_PIXELS // pixels)):
+    limit = max(1, CACHED_BYTES // (pixels * rows.shape[1] * rows.element_size()))
+    for count, kind in _parts(windows.groups, limit):
         part = slice(done * pixels, (done + count) * pixels)
         parts.append(_layers(block, reorder(rows, order[part]), ((count, kind),), None))
         done += count
