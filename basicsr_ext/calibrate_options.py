@@ -12,6 +12,7 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
 from basicsr_ext.options import Options, complete, read_options, refuse_unknown, require
 from basicsr_ext.rank_options import PATH_KEYS
+from basicsr_ext.trained_network import require_weights
 
 KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'calibrate')
 FOUND = ('pointer', 'calibration')  # what calibration is for
@@ -84,8 +85,7 @@ def parse_calibrate_options(
     if opt.get('manual_seed') is None:
         opt['manual_seed'] = 0
     complete(opt, root_path, is_train=False)
-    if opt['path'].get('pretrain_network_g') is None:
-        raise OptionError('path.pretrain_network_g: expected the weights of a trained network, got none. Add them.')
+    require_weights(opt)
     for block in opt['datasets'].values():
         block['phase'] = 'test'  # whole images whose noise belongs to their name
     checks.check_parts(opt)

@@ -6,7 +6,6 @@ from math import prod
 from typing import Any
 
 import torch
-from mmengine.analysis import FlopAnalyzer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -89,6 +88,8 @@ def full_macs(net: nn.Module, image: Tensor) -> int:
         net: in evaluation mode.
         image: N x C x H x W.
     """
+    from mmengine.analysis import FlopAnalyzer  # here, because registering a model shall not import it
+
     analyzer = FlopAnalyzer(net, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_macs).tracer_warnings('none')
     with torch.no_grad():

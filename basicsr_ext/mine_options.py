@@ -10,6 +10,7 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.options import Options, complete, read_options, refuse_unknown, require
 from basicsr_ext.rank_options import PATH_KEYS
 from basicsr_ext.selection.mine_settings import MineSettings
+from basicsr_ext.trained_network import require_weights
 
 KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'mine', 'dist_params')
 
@@ -62,5 +63,4 @@ def _check(opt: Options, settings: MineSettings) -> None:
             )
     if 'loss' in settings.criteria:
         require(opt, ('network_g',))
-        if opt['path'].get('pretrain_network_g') is None:
-            raise OptionError('path.pretrain_network_g: expected the weights of a trained network, got none. Add them.')
+        require_weights(opt)

@@ -1,9 +1,10 @@
 """Run a network on images that are too large, or of a size that it does not take."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 Network = Callable[[Tensor], Tensor]
@@ -29,6 +30,28 @@ class Sides:
             height, width = max(height, self.minimum), max(width, self.minimum)
         height, width = height + -height % self.multiple, width + -width % self.multiple
         return (max(height, width),) * 2 if self.square else (height, width)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode and back; one that is there already keeps what it has prepared."""
+    was_training = net.training
+    if was_training:
+        net.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            net.train()
+
+
+def refuse_sides(image: Tensor, multiple: int, name: str) -> None:
+    """Raise ValueError unless `multiple` divides height and width of N x C x H x W; `name` is that of the network."""
+    if image.shape[2] % multiple or image.shape[3] % multiple:
+        raise ValueError(
+            f'{name}: expected height and width divisible by {multiple}, got {tuple(image.shape[2:])}. '
+            'Pad the images and crop the result.'
+        )
 
 
 def pad_to_multiple(image: Tensor, sides: Sides | int) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from basicsr.archs import build_network
 from torch import nn
 
+from basicsr_ext.errors import OptionError
 from basicsr_ext.options import Options
 from basicsr_ext.tiling import Sides
 from basicsr_ext.training.checkpoint import load_network_weights
@@ -24,6 +25,12 @@ def trained_network(opt: Options) -> nn.Module:
             net, path['pretrain_network_g'], path.get('strict_load_g', True), path.get('param_key_g', 'params')
         )
     return net.to(device_of(opt))
+
+
+def require_weights(opt: Options) -> None:
+    """Raise OptionError unless `path.pretrain_network_g` of completed options names weights."""
+    if opt['path'].get('pretrain_network_g') is None:
+        raise OptionError('path.pretrain_network_g: expected the weights of a trained network, got none. Add them.')
 
 
 def device_of(opt: Options) -> torch.device:

@@ -7,6 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.tiling import refuse_sides
 
 GROUPS = (1, 2, 4, 4)  # of the 3x3 convolutions, one a recursive residual group
 
@@ -194,11 +195,7 @@ class MIRNetv2(nn.Module):
         Raises:
             ValueError: H or W is not a multiple of `size_multiple`.
         """
-        if x.shape[2] % self.size_multiple or x.shape[3] % self.size_multiple:
-            raise ValueError(
-                f'MIRNetv2: expected height and width divisible by {self.size_multiple}, got {tuple(x.shape[2:])}. '
-                'Pad the images and crop the result.'
-            )
+        refuse_sides(x, self.size_multiple, 'MIRNetv2')
         shallow = self.conv_in(x)
         deep = self.body(shallow)
         if self.dual_pixel_task:

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.tiling import refuse_sides
 
 NORM_TYPES = ('WithBias', 'BiasFree')
 
@@ -202,11 +203,7 @@ class Restormer(nn.Module):
         Raises:
             ValueError: H or W is not a multiple of `size_multiple`.
         """
-        if x.shape[2] % self.size_multiple or x.shape[3] % self.size_multiple:
-            raise ValueError(
-                f'Restormer: expected height and width divisible by {self.size_multiple}, got {tuple(x.shape[2:])}. '
-                'Pad the images and crop the result.'
-            )
+        refuse_sides(x, self.size_multiple, 'Restormer')
         embedded = self.patch_embed(x)
         level1 = self.encoder_level1(embedded)
         level2 = self.encoder_level2(self.down1_2(level1))

@@ -3,10 +3,6 @@
 import os
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from torch import Tensor
 
 from basicsr_ext.figures import save_figure
@@ -45,6 +41,11 @@ def draw_exit_map(
         branches: exits that the network has.
         path: the PNG file.
     """
+    from matplotlib import colormaps  # here, because registering a model shall not import it
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
     height, width = image.shape[:2]
     step = max(1, -(-max(height, width) // LONGEST))
     pixels = image[::step, ::step, :3] if image.ndim == 3 else image[::step, ::step]

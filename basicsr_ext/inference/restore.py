@@ -1,7 +1,6 @@
 """Restore images region by region with any network."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.inference.adaptive import ExitNetwork, restore_adaptively, restore_regularly
 from basicsr_ext.inference.regions import RegionGrid
 from basicsr_ext.inference.settings import InferenceSettings
+from basicsr_ext.tiling import evaluating
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def restore(net: nn.Module, image: Tensor, settings: InferenceSettings) -> Resto
     grid = settings.grid(image.shape[2], image.shape[3])
     exits = torch.ones(len(image), *grid.shape, dtype=torch.long)
     total, scaled = image.new_empty(0), grid
-    with _evaluating(net):
+    with evaluating(net):
         for places in grid.batches(len(image), settings.batch_limit(like.device.type)):
             regions, depths = run(grid.cut(image, places).to(like))
             if not total.numel():
@@ -82,16 +82,3 @@ def _runner(net: nn.Module, settings: InferenceSettings) -> Callable[[Tensor], t
     if adaptive is None:
         return lambda images: (restore_regularly(net, images, last), torch.full((len(images),), last))
     return lambda images: restore_adaptively(net, images, adaptive, last)
-
-
-@contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode and back; FlexIR keeps what it prepared if it is in this mode already."""
-    was_training = net.training
-    if was_training:
-        net.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            net.train()

@@ -1,8 +1,7 @@
 """RestorationModel: SRModel's protocol with the training features that a long run needs."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import fields
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from basicsr_ext.checking import read_block
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, ValOptions
-from basicsr_ext.tiling import run_padded, run_tiled
+from basicsr_ext.tiling import evaluating, run_padded, run_tiled
 from basicsr_ext.trained_network import input_sides
 from basicsr_ext.training import learning_rate, state
 from basicsr_ext.training.checkpoint import atomic_torch_save, load_network_weights
@@ -325,14 +324,3 @@ class RestorationModel(SRModel):
         """Put back what `save_training_state` wrote, or BasicSR."""
         super().resume_training(resume_state)
         state.restore_extras(self, resume_state)
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode and back."""
-    was_training = net.training
-    net.eval()
-    try:
-        yield
-    finally:
-        net.train(was_training)
