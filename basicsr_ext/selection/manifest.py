@@ -1,8 +1,8 @@
 """The file that rankings, mining and scoring write: one row an item, a header that says how it was made.
 
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
-metadata. Columns of a ranking: `path` (relative to the dataroot), `height` and `width` of the ground truth, one column
-a score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in the ground truth, one column a
+metadata. Columns of a ranking: `path` (relative to the dataroot), `group` where images have one, `height` and `width`
+of the ground truth, one column a score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in the ground truth, one column a
 criterion; the sizes of the images stand in the header, under `images`.
 """
 
@@ -38,11 +38,14 @@ class Item:
     Attributes:
         path: relative to the dataroot, with `/`; the key in an LMDB.
         height, width: of the ground truth, in pixels.
+        group: what the image is counted with where parts of a dataset get equal shares, such as a degradation; '' for
+            none.
     """
 
     path: str
     height: int
     width: int
+    group: str = ''
 
     @property
     def name(self) -> str:
@@ -114,7 +117,8 @@ class Manifest:
         """The images: in the order of the rows of a ranking, those that have patches in the order of their paths."""
         if self.holds_patches:
             return [Item(*image) for image in self.header['images']]
-        rows = zip(self.column('path'), self.column('height'), self.column('width'), strict=True)
+        groups = self.column('group') if 'group' in self.names else [''] * len(self.table)
+        rows = zip(self.column('path'), self.column('height'), self.column('width'), groups, strict=True)
         return [Item(*row) for row in rows]
 
     def rows_of(self, items: Sequence[Item], where: str) -> list[int]:
@@ -174,6 +178,7 @@ def write_manifest(
     table = pyarrow.table(
         {
             'path': [item.path for item in items],
+            **({'group': [item.group for item in items]} if any(item.group for item in items) else {}),
             'height': [item.height for item in items],
             'width': [item.width for item in items],
             **{name: list(values) for name, values in columns.items()},

@@ -26,26 +26,41 @@ class ScheduledIndex(int):
         iteration: optimiser step that will use the sample, counted from 1.
         position: place in the batch over all ranks and accumulation steps, counted from 0.
         warmup: whether the iteration belongs to a pixel-shuffled warm-up; None where nobody has planned one.
+        epoch: in which the sample stands, counted from 0.
+        epochs: of the whole run, not rounded; 0 outside of one.
     """
 
     seed: int
     iteration: int
     position: int
     warmup: bool | None
+    epoch: int
+    epochs: float
 
     def __new__(
-        cls, value: int, seed: int, iteration: int, position: int, warmup: bool | None = None
+        cls,
+        value: int,
+        seed: int,
+        iteration: int,
+        position: int,
+        warmup: bool | None = None,
+        epoch: int = 0,
+        epochs: float = 0.0,
     ) -> 'ScheduledIndex':
         index = super().__new__(cls, value)
         index.seed, index.iteration, index.position, index.warmup = seed, iteration, position, warmup
+        index.epoch, index.epochs = epoch, epochs
         return index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (int(self), self.seed, self.iteration, self.position, self.warmup)
+        return type(self), (int(self), *self._moment())
 
     def at(self, value: int) -> 'ScheduledIndex':
         """The same moment for another item: what a wrapper that selects items passes on."""
-        return type(self)(value, self.seed, self.iteration, self.position, self.warmup)
+        return type(self)(value, *self._moment())
+
+    def _moment(self) -> tuple[int, int, int, bool | None, int, float]:
+        return self.seed, self.iteration, self.position, self.warmup, self.epoch, self.epochs
 
 
 class ScheduledSampler(Sampler[ScheduledIndex]):
@@ -98,10 +113,15 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
                 epoch, offset = divmod(sample, self.epoch_size)
                 if epoch != permuted_epoch:
                     permuted_epoch, order = epoch, self._permutation(epoch)
-                yield ScheduledIndex(int(order[offset]), self.seed, iteration, position, warmup)
+                yield ScheduledIndex(int(order[offset]), self.seed, iteration, position, warmup, epoch, self.epochs)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, epoch)).permutation(self.epoch_size) % self.size
+
+    @property
+    def epochs(self) -> float:
+        """All epochs of the run, not rounded."""
+        return self.stop * self.batch_size * self.world_size / self.epoch_size
 
     def epoch_of(self, iteration: int) -> int:
         """The epoch, counted from 0, in which an iteration ends."""
