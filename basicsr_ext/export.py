@@ -22,7 +22,7 @@ PART = ('subset', 'size', 'ratio', 'range')
 OF_RANKING = (*PART, 'column', 'seed')
 OF_PIXELS = ('lq', 'dataroot', 'dataroot_lq')
 OF_PATCHES = ('keep', 'criterion', 'per_image', *OF_PIXELS)
-OF_NETWORK = ('pointer', 'input_size')
+OF_NETWORK = ('pointer', 'input_size', 'param_key')
 ROWS = 65536  # of a table, written together
 
 
@@ -88,6 +88,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=('H', 'W'),
         help='the one size of images that an ONNX model takes (default: any, which FlexIR alone can do)',
     )
+    of_network.add_argument(
+        '--param_key', metavar='KEY', help='which weights of the checkpoint, as params_ema (default: params)'
+    )
     return parser
 
 
@@ -112,7 +115,8 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
         _refuse(args, (*OF_RANKING, *OF_PATCHES), 'options of a network')
         weights = Path(root_path, find_file(args.manifest))
         with _writing(args):
-            said = export_weights(weights, load_options(args.opt), output, args.pointer, args.input_size)
+            opt = load_options(args.opt)
+            said = export_weights(weights, opt, output, args.pointer, args.input_size, args.param_key)
         print(f'{args.manifest}: {args.output} ({said})')
         return 0
     _refuse(args, OF_NETWORK, 'them with -opt, for a network')

@@ -23,7 +23,12 @@ TOLERANCE = 1e-4  # of images in [0, 1]
 
 
 def export_weights(
-    weights: Path, opt: Options, output: Path, pointer: int | None = None, size: Sequence[int] | None = None
+    weights: Path,
+    opt: Options,
+    output: Path,
+    pointer: int | None = None,
+    size: Sequence[int] | None = None,
+    param_key: str | None = None,
 ) -> str:
     """Write a network for use.
 
@@ -33,6 +38,8 @@ def export_weights(
         output: .pth for weights, .onnx for a model that needs neither BasicSR nor torch.
         pointer: the branch of FlexIR that is restored; of weights the last that is kept. None is the last.
         size: height and width of the images that an ONNX model takes; None lets FlexIR's take any.
+        param_key: which weights of the checkpoint, such as `params_ema`; None is `path.param_key_g` of the options,
+            else `params`.
 
     Returns:
         What is said of the file: how the weights are loaded, or which images the model takes.
@@ -49,7 +56,10 @@ def export_weights(
         if not isinstance(net, FlexIR):
             raise OptionError(f'--pointer: expected none for {type(net).__name__}, got {pointer}. Remove it.')
         net.pointer = pointer
-    load_network_weights(net, weights, param_key=(opt.get('path') or {}).get('param_key_g', 'params'))
+    wanted = param_key or (opt.get('path') or {}).get('param_key_g', 'params')
+    found = load_network_weights(net, weights, param_key=wanted)
+    if param_key is not None and found != param_key:
+        raise CheckpointError(f'--param_key: expected {param_key} in {weights}, got {found} alone. Name that or none.')
     if ending == '.onnx':
         return _export_onnx(net, input_channels(opt['network_g']), output, size)
     if size is not None:

@@ -388,3 +388,16 @@ def test_a_wrong_calibration_is_refused(
         path.write_text(content)
     with pytest.raises(OptionError, match=rf'^val\.inference\.calibration: {message}'):
         read_settings({'calibration': str(path), **block}, 'val.inference')
+
+
+def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
+    assert calibrate_pipeline(tmp_path, ['-opt', str(prepare(tmp_path, budget=0.8))]) == 0
+    path = tmp_path / 'results/found/calibration.json'
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, 'weights': '0' * 32}))
+    message = r'val\.inference\.calibration: expected a calibration of these weights, got one of others'
+    with pytest.raises(OptionError, match=message):
+        run_job(tmp_path, val__inference={'calibration': str(path)})
+    with pytest.raises(OptionError, match=message):
+        Restorer.from_options(tmp_path / 'run.yml')
+    run_job(tmp_path, val__inference=found['inference'])

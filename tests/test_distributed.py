@@ -57,7 +57,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return loaded
 
 
-@pytest.mark.parametrize('accumulate', [1, 2])
+@pytest.mark.parametrize('accumulate', [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_ranks_see_what_one_process_sees_with_twice_the_batch(tmp_path: Path, accumulate: int) -> None:
     common = {'model_type': 'RecordingModel', 'train__accum_iter': accumulate, 'logger__save_checkpoint_freq': 100}
     one, two = tmp_path / 'one', tmp_path / 'two'

@@ -77,6 +77,19 @@ def test_weights_of_any_network(tmp_path: Path) -> None:
     assert all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
 
 
+def test_averaged_weights_by_their_key(tmp_path: Path) -> None:
+    net = trained(tmp_path, **CONV)
+    averaged = {name: value + 1 for name, value in net.state_dict().items()}
+    torch.save({'params': net.state_dict(), 'params_ema': averaged}, tmp_path / 'net.pth')
+    for key, expected in (('params', net.state_dict()), ('params_ema', averaged)):
+        weights = torch.load(export(tmp_path, 'used.pth', '--param_key', key), weights_only=True)['params']
+        assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    torch.save({'params': net.state_dict()}, tmp_path / 'net.pth')
+    with pytest.raises(CheckpointError, match='--param_key: expected params_ema in .*net.pth, got params alone'):
+        export(tmp_path, 'other.pth', '--param_key', 'params_ema')
+    assert not (tmp_path / 'other.pth').exists()
+
+
 # ---- ONNX ----
 
 

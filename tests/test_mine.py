@@ -274,7 +274,7 @@ def test_workers_change_nothing(many: Path, criteria: list[str]) -> None:
     assert files[0] == files[1] == files[2]
 
 
-@pytest.mark.parametrize('criteria', [['grad', 'random'], ['loss']])
+@pytest.mark.parametrize('criteria', [['grad', 'random'], pytest.param(['loss'], marks=pytest.mark.slow)])
 def test_two_processes_write_the_same_file(many: Path, criteria: list[str]) -> None:
     mine(with_network(IRCNN, criteria=criteria))
     expected = RESULT.read_bytes()
@@ -284,7 +284,7 @@ def test_two_processes_write_the_same_file(many: Path, criteria: list[str]) -> N
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
 
 
-@pytest.mark.parametrize('criteria', [['grad', 'random'], ['loss', 'grad']])
+@pytest.mark.parametrize('criteria', [pytest.param(['grad', 'random'], marks=pytest.mark.slow), ['loss', 'grad']])
 def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str]) -> None:
     """By a script that reads slowly, so that there is time to kill it."""
     opt = with_network(IRCNN, criteria=criteria)

@@ -172,7 +172,7 @@ def test_levels_are_ranked_alone_and_combined_by_mean_rank(folder: Path) -> None
 # ---- killed, resumed, shared ----
 
 
-@pytest.mark.parametrize('solver', ['gauss_newton', 'stochastic'])
+@pytest.mark.parametrize('solver', ['gauss_newton', pytest.param('stochastic', marks=pytest.mark.slow)])
 def test_killed_and_resumed_gives_the_same_file(folder: Path, solver: str) -> None:
     block = {'solver': solver, 'batch_size': 1, 'iterations': 30, 'curvature_images': 9, 'times': 60}
     rank(folder, **block)

@@ -103,7 +103,7 @@ def test_five_kills_change_nothing(tmp_path: Path) -> None:
     assert_same_runs(whole, killed, 60)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_saves_and_exits(tmp_path: Path, number: signal.Signals) -> None:
     file = prepare(tmp_path, **{**FULL_STATE, 'logger__save_checkpoint_freq': 1000})
     whole, stopped = tmp_path / 'whole', tmp_path / 'stopped'

@@ -170,7 +170,7 @@ def test_two_ranks_shuffle_the_same_iterations(tmp_path: Path) -> None:
     assert_shuffled_until(END, seen, plain_batches(tmp_path, batch=4, total=6))
 
 
-@pytest.mark.parametrize('kill_at', [3, 5])
+@pytest.mark.parametrize('kill_at', [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_kill_inside_or_just_after_changes_nothing(tmp_path: Path, kill_at: int) -> None:
     common = {'model_type': 'RecordingModel', 'logger__save_checkpoint_freq': 2, 'train__total_iter': 8}
     prepare(tmp_path, **common, **warm(tmp_path, workers=1))

@@ -85,6 +85,8 @@ class Restorer:
         wants_gpu = opt.get('num_gpu', 'auto') != 0 and torch.cuda.is_available() and device is None
         paths = {**opt['path'], 'pretrain_network_g': find_file(weights)}
         net = trained_network({'network_g': block, 'path': paths, 'num_gpu': int(wants_gpu)}).eval()
+        if settings is not None:
+            settings.check_weights(net, 'val.inference.calibration')
         if device is not None:
             net = net.to(device)
         channels = next((block[key] for key in CHANNEL_KEYS if key in block), None)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from torch import nn
+
 from basicsr_ext.checking import check_call, read_block
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
 from basicsr_ext.inference.regions import Partition, RegionGrid
 from basicsr_ext.options import find_file, nearest
+from basicsr_ext.training.checkpoint import weights_digest
 
 DEFAULT_REGIONS = 2
 CPU_BATCH_PIXELS, BATCH_PIXELS = 2**14, 2**18
@@ -71,6 +74,7 @@ class InferenceSettings:
         adaptive: when regions leave before; None for regular inference, in which all leave at P.
         batch_pixels: so many pixels of the input, and at least one region, are computed at the same time; None for 2^14
             on a CPU, whose caches hold no more of a FlexIR, and for 2^18 on other devices.
+        weights: digest of the weights that these settings were calibrated for; None for any.
     """
 
     regions: int | None = None
@@ -79,6 +83,7 @@ class InferenceSettings:
     pointer: int | None = None
     adaptive: AdaptiveSettings | None = None
     batch_pixels: int | None = None
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (('regions', 1), ('region_size', 1), ('overlap', 0), ('pointer', 1), ('batch_pixels', 1)):
@@ -97,6 +102,22 @@ class InferenceSettings:
     def batch_limit(self, device: str) -> int:
         """`batch_pixels`, or its default for a type of device."""
         return self.batch_pixels or (CPU_BATCH_PIXELS if device == 'cpu' else BATCH_PIXELS)
+
+    def check_weights(self, net: nn.Module, where: str) -> None:
+        """Refuse a network that these settings were not calibrated for: its exits cost something else.
+
+        Args:
+            net: with its weights.
+            where: path of the calibration in the option file, named in errors.
+
+        Raises:
+            OptionError: it has other weights.
+        """
+        if self.weights is not None and weights_digest(net) != self.weights:
+            raise OptionError(
+                f'{where}: expected a calibration of these weights, got one of others. Run calibrate with them, or '
+                'copy its block `inference` to the option file to use it nevertheless.'
+            )
 
     def grid(self, height: int, width: int) -> RegionGrid:
         """The regions of an image of this size."""
@@ -130,14 +151,15 @@ def read_settings(block: Any, where: str) -> InferenceSettings:
 
 
 def _calibrated(path: Any, where: str) -> Any:
-    """The block `inference` of what `calibrate` wrote."""
+    """The block `inference` of what `calibrate` wrote, and the digest of the weights."""
     try:
         with open(find_file(str(path)), encoding='utf-8') as file:
-            found = json.load(file)['inference']
+            content = json.load(file)
+        found, weights = content['inference'], content['weights']
     except OSError as error:
         raise OptionError(f'{where}: expected a file, got {path!r}: {error.strerror}. Run calibrate first.') from error
     except (ValueError, KeyError, TypeError) as error:
         raise OptionError(f'{where}: expected what calibrate wrote, got {path!r}. Run calibrate again.') from error
     if found is None:
         raise OptionError(f'{where}: expected a calibration with a budget, got {path!r} without. Add calibrate.budget.')
-    return found
+    return {**found, 'weights': weights}

@@ -95,6 +95,11 @@ class FlexIRModel(RestorationModel):
 
     # ---- building ----
 
+    def __init__(self, opt: dict[str, Any]) -> None:
+        super().__init__(opt)
+        if self.val_options.settings is not None and not self.is_train:
+            self.val_options.settings.check_weights(self._net_in_use(), 'val.inference.calibration')
+
     def init_training_settings(self) -> None:
         """Build losses, optimiser, schedule, moving average and teacher."""
         super().init_training_settings()

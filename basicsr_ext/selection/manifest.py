@@ -2,8 +2,8 @@
 
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
 metadata. Columns of a ranking: `path` (relative to the dataroot), `group` where images have one, `height` and `width`
-of the ground truth, one column a score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in the ground truth, one column a
-criterion; the sizes of the images stand in the header, under `images`.
+of the ground truth, one column a score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in
+the ground truth, one column a criterion; the sizes of the images stand in the header, under `images`.
 """
 
 import importlib.metadata
