@@ -12,25 +12,26 @@ from basicsr_ext.tiling import Sides
 from basicsr_ext.training.checkpoint import load_network_weights
 
 
-def trained_network(opt: Options) -> nn.Module:
-    """`network_g` with the weights of `path.pretrain_network_g`, if any, on the device that `num_gpu` names.
+def trained_network(opt: Options, name: str = 'g') -> nn.Module:
+    """`network_<name>` with the weights of `path.pretrain_network_<name>`, if any, on the device that `num_gpu` names.
 
     Raises:
         CheckpointError: the weights do not fit.
     """
     path = opt['path']
-    net: nn.Module = build_network(opt['network_g'])
-    if path.get('pretrain_network_g') is not None:
-        load_network_weights(
-            net, path['pretrain_network_g'], path.get('strict_load_g', True), path.get('param_key_g', 'params')
-        )
+    net: nn.Module = build_network(opt[f'network_{name}'])
+    weights = path.get(f'pretrain_network_{name}')
+    if weights is not None:
+        is_strict, key = path.get(f'strict_load_{name}', True), path.get(f'param_key_{name}', 'params')
+        load_network_weights(net, weights, is_strict, key)
     return net.to(device_of(opt))
 
 
-def require_weights(opt: Options) -> None:
-    """Raise OptionError unless `path.pretrain_network_g` of completed options names weights."""
-    if opt['path'].get('pretrain_network_g') is None:
-        raise OptionError('path.pretrain_network_g: expected the weights of a trained network, got none. Add them.')
+def require_weights(opt: Options, name: str = 'g') -> None:
+    """Raise OptionError unless `path.pretrain_network_<name>` of completed options names weights."""
+    key = f'pretrain_network_{name}'
+    if opt['path'].get(key) is None:
+        raise OptionError(f'path.{key}: expected the weights of a trained network, got none. Add them.')
 
 
 def device_of(opt: Options) -> torch.device:

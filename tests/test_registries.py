@@ -31,6 +31,7 @@ from torch.utils.data import default_collate
 
 from basicsr_ext import complexity
 from basicsr_ext.__main__ import JOBS
+from basicsr_ext.align import align_pipeline
 from basicsr_ext.calibrate import calibrate_pipeline
 from basicsr_ext.checks import check_dataset, check_options
 from basicsr_ext.export import build_parser as export_parser
@@ -322,12 +323,17 @@ def test_every_name_has_an_example_that_names_it(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize('name', ours('arch'))
 def test_the_example_of_a_network_builds_and_runs(name: str, pictures: Path) -> None:
-    block = completed(example(ours('arch')[name]))['network_g']
+    opt = completed(example(ours('arch')[name]))
+    block = next(block for key, block in opt.items() if key.startswith('network_') and block['type'] == name)
     network = build_network(block).eval()
     channels = block.get('num_in_ch', 3)
+    image = torch.rand(1, channels, 16, 16)
     with torch.no_grad():
-        output = network(torch.rand(1, channels, 16, 16))
-    assert output.shape[:2] == (1, block.get('num_out_ch', channels))
+        output = network(image)
+        if hasattr(network, 'features'):
+            assert network.features(image).ndim == 4
+        else:
+            assert output.shape[:2] == (1, block.get('num_out_ch', channels))
     assert output.isfinite().all()
 
 
@@ -409,12 +415,12 @@ def types_in(block: Any) -> Iterator[str]:
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
-    assert {'train', 'test', 'rank', 'mine', 'complexity', 'calibrate', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'mine', 'complexity', 'calibrate', 'align', 'demo'} <= folders
 
 
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
-    jobs = ('mine', 'rank', 'train', 'complexity', 'calibrate', 'test')
+    jobs = ('mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
     return next(job for job in jobs if job == 'test' or job in load_options(path))
 
 
@@ -448,7 +454,8 @@ def make_weights(opt: dict[str, Any]) -> None:
         if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
             assert not os.path.isabs(value)
             Path(value).parent.mkdir(parents=True, exist_ok=True)
-            block = opt.get(key.removeprefix('pretrain_'), opt['network_g'])  # a teacher may be built as the student is
+            network = key.removeprefix('pretrain_')
+            block = opt[network] if network in opt else opt['network_g']  # a teacher may be built as the student is
             torch.save(build_network(block).state_dict(), value)
 
 
@@ -480,6 +487,18 @@ def test_an_option_file_of_calibrate_is_sound(path: Path, pictures: Path) -> Non
     for block in loaded['datasets'].values():
         fill_dataroots(block, loaded.get('scale', 1))
     assert calibrate_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'align'], ids=option_id)
+def test_an_option_file_of_align_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its datasets should be: checked, and the first image passes all networks."""
+    loaded = load_options(path)
+    assert loaded['name'] == path.stem
+    make_weights(loaded)
+    for block in loaded['datasets'].values():
+        fill_dataroots(block, loaded.get('scale', 1))
+        make_manifests(block)
+    assert align_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) in ('train', 'test')], ids=option_id)

@@ -1,0 +1,152 @@
+"""The job `align`: a small dataset in, its images brought to the distribution of a large one out."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
+
+from basicsr_ext.align_data import CleanImages, write_lq
+from basicsr_ext.align_options import AlignSettings, parse_align_options
+from basicsr_ext.align_parts import Parts, build_parts, try_first
+from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.distillation.alignment_plot import draw_alignment
+from basicsr_ext.distillation.alignment_report import change, compare, first_component, sample_features
+from basicsr_ext.distillation.channel_statistics import ChannelStatistics, Images, measure
+from basicsr_ext.distillation.diversity import diversity
+from basicsr_ext.distillation.diversity_plot import draw_diversity
+from basicsr_ext.distillation.tuned_images import TunedImages, write_tuned
+from basicsr_ext.distillation.tuning import Tuning
+from basicsr_ext.files import atomic_open, write_json
+from basicsr_ext.options import Options
+from basicsr_ext.selection.manifest import fingerprint
+from basicsr_ext.selection.saved_state import SavedState
+from basicsr_ext.selection.unfinished import open_unfinished, refuse_other
+from basicsr_ext.training import interrupt
+from basicsr_ext.training.checkpoint import atomic_torch_save, weights_digest
+from basicsr_ext.training.log import job_log
+
+RESULT = 'statistics.json'  # written last
+
+
+def align_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
+    """Align as the command line and its option file say.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line; None takes the process's own.
+
+    Returns:
+        0, or 128 + the signal that stopped the job after it saved its state; the same command continues it.
+
+    Raises:
+        BasicsrExtError: whatever is wrong with options, data or weights, before work starts where possible.
+    """
+    opt, settings, args = parse_align_options(root_path, argv)
+    return interrupt.run(
+        lambda: align(opt, settings, only_check=args.check),
+        'Stopped. What is done is saved; the same command continues.',
+    )
+
+
+def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> None:
+    """Write `results/<name>/`: `gt/`, the weights of the tuner, what it changed, and pictures of that.
+
+    Args:
+        opt: completed and checked options.
+        settings: the block `align`.
+        only_check: build everything and try the first image, write nothing.
+
+    Raises:
+        OptionError, DataError: networks and images that do not fit together.
+        Interrupted: a stop was asked for; the state is saved.
+    """
+    folder = Path(opt['path']['results_root'])
+    with job_log(opt, 'align') as open_log_file:
+        logger = get_root_logger()
+        set_random_seed(opt['manual_seed'])
+        parts = build_parts(opt, settings)
+        try_first(parts, settings)
+        if only_check:
+            logger.info(f'{opt["name"]}: options, {len(parts.items)} images and the first one are sound.')
+            return
+        identity = _identity(opt, parts)
+        if _is_there(folder / RESULT, identity):
+            return
+        unfinished = folder / 'unfinished'
+        if open_unfinished(unfinished, identity):
+            logger.info(f'Continuing {unfinished}.')
+        open_log_file()
+        images, target_images = CleanImages(parts.train), CleanImages(parts.target)
+        full = measure(target_images, parts.encoder, 'Target', SavedState(unfinished / 'target.pth'), parts.device)
+        goal = full if settings.target == 'full' else None
+        tuning = Tuning(parts.tuner, images, parts.encoder, goal, settings, opt['manual_seed'], parts.restoration_loss)
+        tuning.run(SavedState(unfinished / 'tuner.pth'))
+        atomic_torch_save({'params': parts.tuner.state_dict()}, folder / 'network_tuner.pth')
+        names = [item.name for item in parts.items]
+        lines = write_tuned(parts.tuner, images, names, folder / 'gt')
+        write_lq(parts.train, names, folder / 'lq')
+        with atomic_open(folder / 'meta_info.txt', 'w') as file:
+            file.writelines(f'{line}\n' for line in lines)
+        _report(folder, identity, parts, full, tuning.before)
+        shutil.rmtree(unfinished)
+
+
+def _identity(opt: Options, parts: Parts) -> dict[str, Any]:
+    """All that decides the result."""
+    networks = [key for key in opt if key.startswith('network_')]
+    identity: dict[str, Any] = {
+        'method': 'align',
+        'seed': opt['manual_seed'],
+        'options': {key: opt[key] for key in ('align', 'datasets', *networks)},
+        'train': {'fingerprint': fingerprint(parts.items), 'content': content_digest(parts.train)},
+        'target': {'fingerprint': fingerprint(inventory(parts.target)), 'content': content_digest(parts.target)},
+        'weights': {'encoder': weights_digest(parts.encoder)},
+    }
+    if parts.restoration_loss is not None:
+        identity['weights']['g'] = weights_digest(parts.restoration_loss.net)
+    return identity
+
+
+def _is_there(result: Path, identity: dict[str, Any]) -> bool:
+    """Whether the job is done; refuses a result that something else made."""
+    if not result.is_file():
+        return False
+    refuse_other(json.loads(result.read_text(encoding='utf-8'))['made_from'], identity, str(result))
+    get_root_logger().info(f'{result} is already there.')
+    return True
+
+
+def _report(
+    folder: Path, identity: dict[str, Any], parts: Parts, full: ChannelStatistics, before: ChannelStatistics
+) -> None:
+    """Measure the images as they were written, and draw."""
+    originals, encoder, device = CleanImages(parts.train), parts.encoder, parts.device
+    tuned = TunedImages(parts.tuner, originals)
+    after = measure(tuned, encoder, 'Tuned', device=device)
+    sets: dict[str, Images] = {'full': CleanImages(parts.target), 'subset': originals, 'tuned': tuned}
+    samples = {name: sample_features(images, encoder, device=device) for name, images in sets.items()}
+    mean, direction = first_component(samples['full'])
+    projected = {name: (sample - mean) @ direction for name, sample in samples.items()}
+    draw_alignment(projected, 'first principal component of the features', folder / 'alignment.png')
+    diverse = {name: diversity(images, encoder, device=device) for name, images in sets.items() if len(images) > 1}
+    draw_diversity(diverse, folder / 'diversity.png')
+    difference = change(originals, tuned)
+    divergence = compare(full, before, after)
+    content = {
+        'made_from': identity,
+        'images': {name: len(images) for name, images in sets.items()},
+        'levels': asdict(difference),
+        **divergence,
+        'diversity': {name: found.summary() for name, found in diverse.items()},
+    }
+    write_json(folder / RESULT, content)
+    get_root_logger().info(
+        f'KL to the target {divergence["kl"]["before"]:.4g} before, {divergence["kl"]["after"]:.4g} after; '
+        f'{difference.mean:.2f} levels changed on average, {difference.largest:.0f} at most: {folder}'
+    )

@@ -1,0 +1,101 @@
+"""What an option file of `align` builds, and whether it fits together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from basicsr.archs import build_network
+from basicsr.data import build_dataset
+from torch import nn
+
+from basicsr_ext.align_data import CleanImages, RestorationLoss
+from basicsr_ext.align_options import AlignSettings
+from basicsr_ext.data.checks import check_dataset
+from basicsr_ext.data.image_files import refuse_if_any
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.distillation.channel_statistics import encode
+from basicsr_ext.distillation.tuning import Crop
+from basicsr_ext.errors import OptionError
+from basicsr_ext.inference.padded import Padded
+from basicsr_ext.options import Options
+from basicsr_ext.selection.manifest import Item
+from basicsr_ext.trained_network import device_of, input_sides, trained_network
+
+
+@dataclass
+class Parts:
+    """What an option file of `align` builds."""
+
+    train: SampleDataset
+    target: SampleDataset
+    items: Sequence[Item]  # of train
+    encoder: nn.Module
+    tuner: nn.Module
+    restoration_loss: RestorationLoss | None
+    device: torch.device
+
+
+def build_parts(opt: Options, settings: AlignSettings) -> Parts:
+    """Build datasets and networks from completed options.
+
+    Raises:
+        OptionError, DataError, CheckpointError: what cannot be built, images too small for a crop.
+    """
+    train, target = (scheduled(build_dataset(opt['datasets'][key])) for key in ('train', 'target'))
+    for key, dataset in (('train', train), ('target', target)):
+        check_dataset(dataset, f'datasets.{key}')
+    items = inventory(train)
+    size = settings.patch_size or 1
+    small = [f'{item.path} ({item.height} x {item.width})' for item in items if min(item.height, item.width) < size]
+    refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Lower align.patch_size.', 'datasets.train')
+    blank = [item.path for item in items if item.name.split() != [item.name]]
+    refuse_if_any(blank, 'names without blanks, where BasicSR ends them', 'Rename the files.', 'datasets.train')
+    encoder = trained_network(opt, 'encoder').eval().requires_grad_(False)
+    if not callable(getattr(encoder, 'features', None)):
+        raise OptionError(
+            f'network_encoder.type: expected a network with features(), got {type(encoder).__name__}. Choose '
+            'FilterBankEncoder or ComplexityScorer.'
+        )
+    loss = None
+    if settings.restoration_weight:
+        net = trained_network(opt)
+        loss = RestorationLoss(Padded(net, input_sides(net, opt['network_g'])), train)
+    device = device_of(opt)
+    torch.manual_seed(opt['manual_seed'])  # the tuner does not hang on what was built before
+    tuner: nn.Module = build_network(opt['network_tuner'])
+    return Parts(train, target, items, encoder, tuner.to(device), loss, device)
+
+
+@torch.no_grad()
+def try_first(parts: Parts, settings: AlignSettings) -> None:
+    """Pass the first image through all networks.
+
+    Raises:
+        OptionError, DataError: networks and images that do not fit together.
+    """
+    image = CleanImages(parts.train)[0]
+    side = settings.patch_size
+    crop = Crop(0, 0, 0, side or image.shape[1], side or image.shape[2])
+    patch = crop.of(image)[None].to(parts.device)
+    try:
+        tuned = parts.tuner(patch)
+        fits = tuned.shape == patch.shape
+    except RuntimeError as error:
+        raise OptionError(
+            f'network_tuner: expected one that takes images of {patch.shape[1]} channels, got an error: '
+            f'{str(error).splitlines()[0]}. Correct in_channels or color of the dataset.'
+        ) from error
+    if not fits:
+        raise OptionError(
+            f'network_tuner: expected images of the shape {tuple(patch.shape)}, got {tuple(tuned.shape)}. Choose '
+            'another one.'
+        )
+    features = encode(parts.encoder, tuned)
+    if features.ndim != 4:
+        raise OptionError(
+            f'network_encoder: expected feature maps (N, C, h, w), got {tuple(features.shape)}. Choose another one.'
+        )
+    if parts.restoration_loss is not None:
+        parts.restoration_loss(tuned, [crop])
