@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from basicsr_ext.data.image_files import decode_image, read_image
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.data.wrapper import innermost, innermost_index
+from basicsr_ext.data.wrapper import source
 from basicsr_ext.distillation.tuned_images import write_png
 from basicsr_ext.distillation.tuning import Crop
 
@@ -51,18 +51,12 @@ class RestorationLoss:
         return (self.net(lq.to(tuned.device)) - tuned).abs().mean()
 
 
-def write_lq(dataset: SampleDataset, names: Sequence[str], folder: Path) -> bool:
-    """Write the LQ images of a dataset of pairs of files, unchanged, as `folder/<name>.png`.
-
-    Returns:
-        Whether there are such files.
-    """
-    reader: Any = innermost(dataset)
-    root = reader.opt.get('dataroot_lq')
-    if not root:
-        return False
+def write_lq(dataset: SampleDataset, names: Sequence[str], folder: Path) -> None:
+    """Write the LQ images of pairs of files, unchanged, as `folder/<name>.png`; other images have none."""
     for index, name in enumerate(tqdm(names, 'Copying LQ', unit='image', leave=False, disable=None)):
-        entry = reader.paths[innermost_index(dataset, index)]
-        content = read_image(os.path.expanduser(root), entry['lq_path'])
-        write_png(folder / f'{name}.png', decode_image(content, cv2.IMREAD_UNCHANGED, entry['lq_path']))
-    return True
+        reader, place = source(dataset, index)
+        root = reader.opt.get('dataroot_lq')
+        if root:
+            path = cast(Any, reader).paths[place]['lq_path']
+            content = read_image(os.path.expanduser(root), path)
+            write_png(folder / f'{name}.png', decode_image(content, cv2.IMREAD_UNCHANGED, path))

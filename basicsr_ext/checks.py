@@ -26,7 +26,7 @@ from basicsr_ext.checking import check_call, read_block, registered
 from basicsr_ext.data.checks import check_dataset, check_pairs, check_pixels
 from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, inner_block
+from basicsr_ext.data.wrapper import ComposedDataset, inner_blocks
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import Options, nearest, require
@@ -138,8 +138,9 @@ def _check_dataset_block(block: Options, where: str) -> None:
     options = getattr(dataset, 'Options', None)
     if options is not None:
         read_block(options, block, where, ignore=LOADER_KEYS)
-    if inspect.isclass(dataset) and issubclass(dataset, WrapperDataset):
-        _check_dataset_block(inner_block(block, where), f'{where}.dataset')
+    if inspect.isclass(dataset) and issubclass(dataset, ComposedDataset):
+        for path, inner in inner_blocks(block, where).items():
+            _check_dataset_block(inner, f'{where}.{path}')
     for key in ('num_worker_per_gpu', 'batch_size_per_gpu', 'dataset_enlarge_ratio'):
         low = 0 if key == 'num_worker_per_gpu' else 1
         if key in block and not (isinstance(block[key], int) and block[key] >= low):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from basicsr_ext.data.ranked_images import groups_of
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.export_patches import choose_patches, export_patches
 from basicsr_ext.export_weights import export_weights
@@ -19,7 +20,7 @@ from basicsr_ext.selection.subsets import choose
 from basicsr_ext.training import interrupt
 
 PART = ('subset', 'size', 'ratio', 'range')
-OF_RANKING = (*PART, 'column', 'seed')
+OF_RANKING = (*PART, 'column', 'seed', 'per_group')
 OF_PIXELS = ('lq', 'dataroot', 'dataroot_lq')
 OF_PATCHES = ('keep', 'criterion', 'per_image', *OF_PIXELS)
 OF_NETWORK = ('pointer', 'input_size', 'param_key')
@@ -51,10 +52,16 @@ def build_parser() -> argparse.ArgumentParser:
     of_ranking = parser.add_argument_group('a ranking of images')
     of_ranking.add_argument('--subset', choices=['top', 'mid', 'bottom', 'random'], help='which images; needs a number')
     of_ranking.add_argument('--size', type=int, metavar='K', help='number of images')
-    of_ranking.add_argument('--ratio', type=float, metavar='R', help='the same as a part of all images, up to 1')
+    of_ranking.add_argument('--ratio', type=float, metavar='R', help='the same as a part of all images, rounded up')
     of_ranking.add_argument('--range', type=int, nargs=2, metavar=('LO', 'HI'), help='ranks instead, both included')
     of_ranking.add_argument('--column', metavar='NAME', help='the ranks (default: rank)')
     of_ranking.add_argument('--seed', type=int, metavar='N', help='of --subset random (default: 0)')
+    yes = {'action': 'store_true', 'default': None}
+    of_ranking.add_argument(
+        '--per_group',
+        **yes,  # type: ignore[arg-type]
+        help='--subset in every group of the ranking on its own, with equal quotas',
+    )
     of_patches = parser.add_argument_group('mined patches')
     of_patches.add_argument(
         '--keep',
@@ -65,7 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
         'default: all',
     )
     of_patches.add_argument('--criterion', metavar='NAME', help='the column of --keep, where there are several')
-    yes = {'action': 'store_true', 'default': None}
     of_patches.add_argument('--per_image', **yes, help='--keep in every image on its own')  # type: ignore[arg-type]
     of_patches.add_argument(
         '--lq',
@@ -151,7 +157,7 @@ def _export_ranking(manifest: Manifest, output: Path, args: argparse.Namespace) 
     if write is None:
         raise OptionError(f'-o {args.output}: expected a name in .txt or .csv, got another ending. Rename it.')
     ranks = manifest.column(args.column or 'rank')
-    rows = _rows(ranks, args)
+    rows = _rows(manifest, ranks, args)
     if write is _write_csv:
         rows.sort(key=ranks.__getitem__)
     with _writing(args):
@@ -159,13 +165,15 @@ def _export_ranking(manifest: Manifest, output: Path, args: argparse.Namespace) 
     print(f'{len(rows)} of {len(ranks)} images of {args.manifest}: {args.output}')
 
 
-def _rows(ranks: Sequence[int], args: argparse.Namespace) -> list[int]:
+def _rows(manifest: Manifest, ranks: Sequence[int], args: argparse.Namespace) -> list[int]:
     if all(getattr(args, name) is None for name in PART):
+        _refuse(args, ('per_group',), 'it with --subset and --size or --ratio')
         return list(range(len(ranks)))
+    part = {name: getattr(args, name) for name in PART}
     try:
-        return choose(ranks, args.subset, size=args.size, ratio=args.ratio, range=args.range, seed=args.seed or 0)
-    except OptionError as error:
-        raise OptionError(f'--{error}') from error
+        return choose(ranks, **part, seed=args.seed or 0, groups=groups_of(manifest) if args.per_group else None)
+    except (DataError, OptionError) as error:
+        raise type(error)(f'--{error}') from error
 
 
 def _write_meta_info(path: Path, manifest: Manifest, rows: Sequence[int]) -> None:

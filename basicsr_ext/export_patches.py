@@ -12,11 +12,12 @@ from basicsr.utils import get_root_logger
 from torch import Tensor
 from tqdm import tqdm
 
+from basicsr_ext.data.degradation import DegradationDataset
 from basicsr_ext.data.image_files import decode_image, read_image, refuse_if_any
 from basicsr_ext.data.mined_patch_dataset import criterion_of
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.data.wrapper import innermost, innermost_index
+from basicsr_ext.data.wrapper import readers, source
 from basicsr_ext.errors import DataError
 from basicsr_ext.export_images import check_names, new_images, output_paths
 from basicsr_ext.manifest_data import dataset_of, index_of_places
@@ -121,19 +122,15 @@ class PatchSource:
         with_lq: give the input too where the dataset makes it itself.
 
     Attributes:
-        kinds: GT, and LQ where the dataset reads it from files or `with_lq` is set.
+        kinds: GT, and LQ where the dataset, or one of several in it, reads it from files or `with_lq` is set.
     """
 
     def __init__(self, dataset: SampleDataset, with_lq: bool) -> None:
         self.dataset, self.whole = dataset, WholeImages(dataset)
-        self.reader: Any = innermost(dataset)
         self.scale = dataset.opt.get('scale', 1)
-        entries = getattr(self.reader, 'paths', [])
-        self.has_pairs = bool(entries) and all(isinstance(entry, dict) and set(entry) >= PAIR for entry in entries)
-        self.kinds = ('GT', 'LQ') if self.has_pairs or with_lq else ('GT',)
-        if self.whole.changed:
+        self.kinds = ('GT', 'LQ') if with_lq or any(_has_pairs(reader) for reader in readers(dataset)) else ('GT',)
+        if any(self.whole.is_changed(index) for index in range(len(dataset))):
             get_root_logger().warning('A wrapper changes the pixels of the images: patches are rounded to 8 bits.')
-        self.takes_samples = self.whole.changed or (with_lq and not self.has_pairs)
 
     def cut(self, index: int, boxes: Sequence[tuple[int, int, int]]) -> Iterator[Images]:
         """The patches of an image, which is read once.
@@ -160,18 +157,19 @@ class PatchSource:
             yield patch
 
     def _read(self, index: int) -> Images:
-        if self.takes_samples:
+        reader, place = source(self.dataset, index)
+        has_pairs = _has_pairs(reader)
+        if self.whole.is_changed(index) or ('LQ' in self.kinds and not has_pairs):
             lq, gt, _ = self.whole.pair(index)
             return {kind: _as_8bit(image) for kind, image in zip(self.kinds, (gt, lq), strict=False)}
-        if self.whole.stock is None:
+        if isinstance(reader, DegradationDataset):
             return {'GT': self.whole.clean(index)}
         # Also under `color: y`, which those who train on the patches set again.
-        root, paths = self.whole.stock
-        place = innermost_index(self.dataset, index)
+        root, paths = self.whole.stock[id(reader)]
         images = {'GT': _pixels(root, paths[place])}
-        if self.has_pairs:
-            root = os.path.expanduser(self.reader.opt['dataroot_lq'])
-            images['LQ'] = _pixels(root, self.reader.paths[place]['lq_path'])
+        if has_pairs:
+            entry: Any = reader.paths[place]  # type: ignore[attr-defined]
+            images['LQ'] = _pixels(os.path.expanduser(reader.opt['dataroot_lq']), entry['lq_path'])
             sizes = [image.shape[:2] for image in images.values()]
             if sizes[0] != tuple(self.scale * side for side in sizes[1]):
                 raise DataError(
@@ -181,8 +179,16 @@ class PatchSource:
         return images
 
     def _path(self, index: int) -> str:
-        place = innermost_index(self.dataset, index)
-        return self.reader.files.path(place) if self.whole.stock is None else self.whole.stock[1][place]
+        reader, place = source(self.dataset, index)
+        if isinstance(reader, DegradationDataset):
+            return reader.files.path(place)
+        return self.whole.stock[id(reader)][1][place]
+
+
+def _has_pairs(reader: Any) -> bool:
+    """Whether a dataset reads its input from files too."""
+    entries = getattr(reader, 'paths', [])
+    return bool(entries) and isinstance(entries[0], dict) and set(entries[0]) >= PAIR
 
 
 def _pixels(root: str, path: str) -> np.ndarray:

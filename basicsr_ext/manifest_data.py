@@ -10,7 +10,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from basicsr_ext.checking import registered
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.data.wrapper import reader_blocks, scheduled, walk_blocks
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.manifest import Manifest
 
@@ -37,11 +37,21 @@ def _block(manifest: Manifest, folders: dict[str, str | None]) -> dict[str, Any]
             f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
             'that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
         ) from error
-    reader, where = block, 'datasets.train'
-    registered(DATASET_REGISTRY, reader.get('type'), f'{where}.type')
-    while isinstance(reader.get('dataset'), dict):
-        reader, where = reader['dataset'], f'{where}.dataset'
-        registered(DATASET_REGISTRY, reader.get('type'), f'{where}.type')
+    for inner, where in walk_blocks(block, 'datasets.train'):
+        registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
+    blocks = reader_blocks(block, 'datasets.train')
+    if len(blocks) > 1 and any(folders.values()):
+        raise OptionError(
+            f'--dataroot: expected a manifest of one dataset, got one of {len(blocks)} in an AllInOneDataset. Put the '
+            'images where they were.'
+        )
+    for reader, where in blocks:
+        _move(reader, where, folders)
+    return block
+
+
+def _move(reader: dict[str, Any], where: str, folders: dict[str, str | None]) -> None:
+    """Let a block that names files name them where they are now."""
     reader.pop('cache', None)  # every image is read once
     for key, folder in folders.items():
         option = f'--{key.removesuffix("_gt")}'
@@ -55,7 +65,6 @@ def _block(manifest: Manifest, folders: dict[str, str | None]) -> dict[str, Any]
             raise DataError(f'{place}: expected a folder, got {root!r}. Say with {option} where the images are.')
         if folder:
             reader[key] = folder
-    return block
 
 
 def index_of_places(manifest: Manifest, dataset: SampleDataset, where: str) -> dict[int, int]:

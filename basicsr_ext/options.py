@@ -243,8 +243,10 @@ def _expand_home(dataset: Options) -> None:
     for key in ('dataroot_gt', 'dataroot_lq', 'manifest'):
         if isinstance(dataset.get(key), str):
             dataset[key] = os.path.expanduser(dataset[key])
-    if isinstance(dataset.get('dataset'), dict):
-        _expand_home(dataset['dataset'])
+    groups = dataset.get('datasets')
+    for inner in [dataset.get('dataset'), *(groups.values() if isinstance(groups, dict) else ())]:
+        if isinstance(inner, dict):
+            _expand_home(inner)
 
 
 def _complete_paths(opt: Options, root: Path) -> None:

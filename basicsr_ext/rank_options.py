@@ -11,6 +11,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 
 from basicsr_ext import checks
 from basicsr_ext.checking import check_call, read_block, registered
+from basicsr_ext.data.wrapper import reader_blocks
 from basicsr_ext.errors import BasicsrExtError, OptionError
 from basicsr_ext.options import Options, complete, find_file, nearest, read_options, refuse_unknown, require
 from basicsr_ext.selection.settings import RankSettings
@@ -81,10 +82,15 @@ def _levels(opt: Options, settings: RankSettings) -> dict[str, Options]:
         if level.name in levels:
             raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {level.name!r} again.')
         own = copy.deepcopy(opt)
-        for dataset in own['datasets'].values():
-            while isinstance(dataset.get('dataset'), dict):
-                dataset = dataset['dataset']
-            dataset.update(level.dataset)
+        for key, dataset in own['datasets'].items():
+            blocks = reader_blocks(dataset, key)
+            if level.dataset and len(blocks) > 1:
+                raise OptionError(
+                    f'rank.levels.{number}.dataset: expected one block that reads images in datasets.{key}, to which '
+                    f'its keys belong, got {len(blocks)}. Rank each group on its own, or leave the keys out.'
+                )
+            for reader, _ in blocks:
+                reader.update(level.dataset)
         if level.pretrain_network_g is not None:
             own['path']['pretrain_network_g'] = find_file(level.pretrain_network_g)
         levels[level.name] = own

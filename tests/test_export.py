@@ -50,7 +50,7 @@ def export(folder: Path, *words: str, output: str = 'chosen.txt') -> Path:
     [
         ('', NAMES),
         ('--subset mid --size 3', 'adg'),
-        ('--subset top --ratio 0.3', 'cf'),
+        ('--subset top --ratio 0.28', 'cf'),
         ('--subset bottom --size 2', 'be'),
         ('--range 2 3', 'df'),
         ('--subset top --size 2 --column rank_sigma15', 'be'),

@@ -189,7 +189,7 @@ def test_the_chosen_ones_can_be_ranked_again(data: Path) -> None:
 def test_a_part_of_a_part_says_why_it_is_refused(data: Path) -> None:
     part = {key: value for key, value in subset_block(GAUSSIAN).items() if key not in ('name', 'phase', 'scale')}
     inner = {'type': 'MeanBlurDataset', 'kernel_size': 3, 'dataset': part}
-    with pytest.raises(DataError, match=r'dataset part\.dataset: .*an InfluenceSubsetDataset inside.*Remove one of'):
+    with pytest.raises(DataError, match=r'dataset part\.dataset: .*that InfluenceSubsetDataset inside.*Remove one of'):
         build(inner)
 
 

@@ -34,6 +34,7 @@ from basicsr_ext.__main__ import JOBS
 from basicsr_ext.align import align_pipeline
 from basicsr_ext.calibrate import calibrate_pipeline
 from basicsr_ext.checks import check_dataset, check_options
+from basicsr_ext.data.wrapper import reader_blocks
 from basicsr_ext.export import build_parser as export_parser
 from basicsr_ext.inspect import build_parser as inspect_parser
 from basicsr_ext.metrics import lpips_metric
@@ -241,12 +242,15 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def make_pictures(folder: Path, count: int = 2) -> None:
+def make_pictures(folder: Path, count: int = 2, height: int = 208, width: int = 200) -> None:
+    """The first `count` pictures of a folder, as far as it does not have them."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for number in range(count):  # a, b, ..., z, aa, bb, ...
         name = chr(ord('a') + number % 26) * (number // 26 + 1)
-        cv2.imwrite(str(folder / f'{name}.png'), rng.integers(0, 256, (208, 200, 3), np.uint8))
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        if not (folder / f'{name}.png').exists():
+            cv2.imwrite(str(folder / f'{name}.png'), image)
 
 
 def make_manifests(block: dict[str, Any]) -> None:
@@ -256,12 +260,13 @@ def make_manifests(block: dict[str, Any]) -> None:
             make_manifests(value)
     if 'manifest' in block:
         assert not os.path.isabs(block['manifest'])
-        reader = block
-        while 'dataset' in reader:
-            reader = reader['dataset']
-        folder = Path(reader['dataroot_gt'])
-        make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
-        items = [Item(path.name, 208, 200) for path in sorted(folder.iterdir())]
+        items = []
+        for reader, path in reader_blocks(block, ''):
+            folder, group = Path(reader['dataroot_gt']), path.rpartition('datasets.')[2] if 'datasets.' in path else ''
+            make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
+            for file in sorted(folder.iterdir()):
+                name = f'{group}/{file.name}' if group else file.name
+                items.append(Item(name, *cv2.imread(str(file)).shape[:2], group))
         if block['type'] == 'MinedPatchDataset':
             numbers = np.arange(len(items))
             patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
@@ -343,7 +348,8 @@ def test_the_example_of_a_dataset_builds_and_reads(name: str, pictures: Path) ->
     key, block = next((key, block) for key, block in opt['datasets'].items() if block['type'] == name)
     dataset = build_dataset(block)
     check_dataset(dataset, f'datasets.{key}')
-    assert len(dataset) == (1 if name == 'MinedPatchDataset' else block.get('size', 2))
+    pictures_of_groups = 2 * len(block.get('datasets', [name]))
+    assert len(dataset) == (1 if name == 'MinedPatchDataset' else block.get('size', pictures_of_groups))
     sample = default_collate([dataset[first_iteration(0)], dataset[first_iteration(len(dataset) - 1)]])
     scale = opt.get('scale', 1)
     assert [side * scale for side in sample['lq'].shape[-2:]] == list(sample['gt'].shape[-2:])
@@ -530,7 +536,8 @@ def fill_dataroots(block: dict[str, Any], scale: int = 1) -> None:
             fill_dataroots(value, scale)
         elif key.startswith('dataroot'):
             assert not os.path.isabs(value)
-            make_pictures(Path(value))
+            side = max(200, block.get('gt_size') or 0)
+            make_pictures(Path(value), height=side + 8, width=side)
     if 'dataroot_lq' in block:
         for path in list(Path(block['dataroot_lq']).iterdir()):
             small = cv2.resize(cv2.imread(str(path)), None, fx=1 / scale, fy=1 / scale)

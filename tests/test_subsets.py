@@ -50,8 +50,8 @@ def test_a_shuffled_ranking(subset: Any) -> None:
     assert choose(np.array(ranks), subset, size=7) == wanted
 
 
-@pytest.mark.parametrize(('ratio', 'count'), [(1.0, 30), (1, 30), (0.5, 15), (0.29, 9), (0.01, 1), (0.05, 2)])
-def test_ratio(ratio: float, count: int) -> None:
+@pytest.mark.parametrize(('ratio', 'count'), [(1.0, 30), (1, 30), (0.5, 15), (0.21, 7), (0.01, 1), (0.05, 2)])
+def test_ratio_is_rounded_up(ratio: float, count: int) -> None:
     assert choose(range(1, 31), 'bottom', ratio=ratio) == list(range(30 - count, 30))
 
 
@@ -94,6 +94,11 @@ def test_random_is_uniform() -> None:
         ({'subset': 'top', 'ratio': float('nan')}, r'^ratio: expected a number above 0 and up to 1, got nan'),
         ({'range': [3, 2]}, r'^range: expected the first and the last rank, from 1, got \[3, 2\]'),
         ({'range': [0, 2]}, r'^range: expected the first and the last rank, from 1, got \[0, 2\]'),
+        ({'range': [1, 2], 'groups': list('aabbb')}, r'^range: expected size or ratio with per_group, got range'),
+        (
+            {'subset': 'mid', 'size': 1, 'groups': list('aabbb')},
+            r'^size: expected at least one image of each of the 2 groups',
+        ),
         ({'range': [2]}, r'^range: expected the first and the last rank, from 1, got \[2\]'),
         ({'range': [2, 6]}, r'^range: expected at most the 5 images of the ranking, got 6'),
         ({'subset': 'random', 'size': 2, 'seed': -1}, r'^seed: expected at least 0, got -1'),

@@ -1,7 +1,9 @@
 """What is wrong with the files of a dataset, known before work starts."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from tqdm import tqdm
 from basicsr_ext.data.degradation import DegradationDataset
 from basicsr_ext.data.image_files import IMAGE_SUFFIXES, header_size, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import innermost, used_indices
+from basicsr_ext.data.wrapper import used_items
 from basicsr_ext.errors import DataError, OptionError
 
 
@@ -57,11 +59,11 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
     """
     if not len(dataset):
         raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
-    reader, used = innermost(dataset), used_indices(dataset)
-    if isinstance(reader, DegradationDataset):
-        reader.check(where, used)
-    else:
-        _check_stock_sizes(reader, used, where)
+    for reader, used in used_items(dataset):
+        if isinstance(reader, DegradationDataset):
+            reader.check(where, used)
+        else:
+            _check_stock_sizes(reader, used, where)
 
 
 def _check_stock_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
@@ -98,15 +100,24 @@ def check_pixels(dataset: SampleDataset, where: str) -> None:
     Raises:
         DataError: damaged images; names them.
     """
-    reader, used = innermost(dataset), used_indices(dataset)
+    images = list(chain.from_iterable(_images(reader, used) for reader, used in used_items(dataset)))
+    shown = tqdm(images, f'Decoding {where}', leave=False, disable=None)
+    damaged = [path for path, decodes in shown if not decodes()]
+    refuse_if_any(damaged, 'images that decode', 'Replace or remove them.', where)
+
+
+def _images(reader: SampleDataset, used: Sequence[int]) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """The files of a dataset, each with what tells whether it decodes."""
     if isinstance(reader, DegradationDataset):
-        paths = [reader.files.path(index) for index in used]
-        readable = (_decodes(reader, index) for index in used)
+        for index in used:
+            yield reader.files.path(index), partial(_decodes, reader, index)
     else:
-        paths = [path for entry in _path_entries(reader, used) for path in entry.values()]
-        readable = (cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None for path in paths)
-    shown = tqdm(zip(paths, readable, strict=True), f'Decoding {where}', len(paths), leave=False, disable=None)
-    refuse_if_any([path for path, good in shown if not good], 'images that decode', 'Replace or remove them.', where)
+        for path in chain.from_iterable(entry.values() for entry in _path_entries(reader, used)):
+            yield path, partial(_file_decodes, path)
+
+
+def _file_decodes(path: str) -> bool:
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
 def _decodes(reader: DegradationDataset, index: int) -> bool:

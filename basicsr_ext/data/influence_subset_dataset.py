@@ -1,6 +1,5 @@
-"""The subsets of the influence paper: a part of a ranking of the training images."""
+"""A part of a ranking of the training images: the subsets of the influence paper, the static selection of TripleD."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +8,9 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.checking import read_block
 from basicsr_ext.data.degradation import LOADER_KEYS
-from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.mined_patch_dataset import MinedPatchDataset
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, layers
-from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.manifest import Manifest, read_manifest
+from basicsr_ext.data.ranked_images import RankedImages
+from basicsr_ext.data.wrapper import WrapperDataset
+from basicsr_ext.errors import OptionError
 from basicsr_ext.selection.subsets import Subset, check_part, choose
 
 
@@ -27,10 +23,11 @@ class InfluenceSubsetOptions:
         dataset: the block of the dataset that was ranked.
         subset: `top`, `mid`, `bottom` or `random`; None with `range`.
         size: number of images.
-        ratio: the same as a part of all images.
+        ratio: the same as a part of all images, rounded up.
         range: first and last rank, both included, from 1.
         column: the ranks; `rank_<level>` for one level of a combined ranking.
         seed: of `random`.
+        per_group: choose in every group of the ranking on its own, with equal quotas (see `quotas`).
         name, type, phase, scale: as in BasicSR.
     """
 
@@ -44,20 +41,25 @@ class InfluenceSubsetOptions:
     range: list[int] | None = None
     column: str = 'rank'
     seed: int = 0
+    per_group: bool = False
     phase: str = 'train'
     scale: int = 1
 
     def __post_init__(self) -> None:
-        check_part(self.subset, self.size, self.ratio, self.range, self.seed)
+        check_part(self.subset, self.size, self.ratio, self.range, self.seed, self.per_group)
 
-    def choose(self, ranks: Sequence[int]) -> list[int]:
+    def choose(self, ranks: Sequence[int], groups: Sequence[str] | None) -> list[int]:
         """The rows of a ranking that these options ask for."""
-        return choose(ranks, self.subset, size=self.size, ratio=self.ratio, range=self.range, seed=self.seed)
+        part = {'size': self.size, 'ratio': self.ratio, 'range': self.range}
+        return choose(ranks, self.subset, **part, seed=self.seed, groups=groups)  # type: ignore[arg-type]
 
 
 @DATASET_REGISTRY.register()
 class InfluenceSubsetDataset(WrapperDataset):
     """Keep a part of a ranking: the top, middle or bottom K images of the influence paper (Sec. 4.2.1, Fig. 3).
+
+    Any ranking will do; the top of one by complexity is the static selection of TripleD, with `per_group: true` an
+    equal share of every degradation.
 
     Items keep the order of the dataset inside, which has to hold exactly the images that were ranked, in a folder or an
     LMDB. An item is the sample that the dataset inside gives for the same image at the same moment of the training.
@@ -67,7 +69,7 @@ class InfluenceSubsetDataset(WrapperDataset):
 
     Raises:
         OptionError: more images asked for than there are, or a column that holds no ranks.
-        DataError: the manifest cannot be read, or was made from other images; names them.
+        DataError: the manifest cannot be read, has no groups, or was made from other images; names them.
 
     Example:
 
@@ -94,13 +96,13 @@ class InfluenceSubsetDataset(WrapperDataset):
         where = f'dataset {opt.get("name")}'
         options = read_block(InfluenceSubsetOptions, opt, where, ignore=LOADER_KEYS)
         super().__init__(opt)
+        ranked = RankedImages(
+            self.dataset, options.manifest, options.column, options.per_group, 'InfluenceSubsetDataset', where
+        )
         try:
-            manifest = read_manifest(os.path.expanduser(options.manifest))
-            chosen = set(options.choose(manifest.column(options.column)))
-        except (DataError, OptionError) as error:
-            raise type(error)(f'{where}.{error}') from error
-        rows = _rows_of(self.dataset, manifest, where)
-        self.chosen = [index for index, row in enumerate(rows) if row in chosen]
+            self.chosen = ranked.indices(options.choose(ranked.ranks, ranked.groups))
+        except OptionError as error:
+            raise OptionError(f'{where}.{error}') from error
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -108,21 +110,3 @@ class InfluenceSubsetDataset(WrapperDataset):
     def indices(self) -> Sequence[int]:
         """Which items of the dataset inside are kept, in ascending order."""
         return self.chosen
-
-
-def _rows_of(dataset: SampleDataset, manifest: Manifest, where: str) -> list[int]:
-    """The row of each image; explains itself when the items are not the images that were ranked."""
-    if any(isinstance(layer, MinedPatchDataset) for layer in layers(dataset)):
-        raise DataError(
-            f'{where}.dataset: expected images, got the patches of a MinedPatchDataset. Put the InfluenceSubsetDataset '
-            'inside the MinedPatchDataset.'
-        )
-    try:
-        return manifest.rows_of(inventory(dataset), f'{where}.manifest')
-    except DataError as error:
-        if not any(isinstance(layer, InfluenceSubsetDataset) for layer in layers(dataset)):
-            raise
-        raise DataError(
-            f'{where}.dataset: expected all images that were ranked, got those an InfluenceSubsetDataset inside has '
-            f'chosen. Remove one of the two, or rank the chosen ones. ({error})'
-        ) from error

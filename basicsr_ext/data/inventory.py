@@ -4,15 +4,17 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from basicsr_ext.data.all_in_one_dataset import AllInOneDataset
 from basicsr_ext.data.degradation import DegradationDataset
 from basicsr_ext.data.image_files import header_size, is_lmdb, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import StockDataset, WrapperDataset, innermost
+from basicsr_ext.data.wrapper import StockDataset, WrapperDataset, readers
 from basicsr_ext.errors import DataError
 from basicsr_ext.selection.manifest import Item
 
@@ -21,7 +23,8 @@ def inventory(dataset: SampleDataset, tolerant: bool = False) -> list[Item]:
     """The images of a dataset in the order of its indices, by the headers of the files.
 
     Args:
-        dataset: one of ours or BasicSR's with `paths`, also inside wrappers.
+        dataset: one of ours or BasicSR's with `paths`, also inside wrappers, or several in an AllInOneDataset, whose
+            paths then begin with their group.
         tolerant: give files that are no images the size 0 x 0 instead of refusing them.
 
     Raises:
@@ -44,6 +47,9 @@ def _items(dataset: SampleDataset, tolerant: bool) -> list[Item]:
         return [inner[index] for index in dataset.indices()]
     if isinstance(dataset, StockDataset):
         return _items(dataset.dataset, tolerant)
+    if isinstance(dataset, AllInOneDataset):
+        groups = ((group, _items(part, tolerant)) for group, part in zip(dataset.groups, dataset.parts, strict=True))
+        return [replace(item, path=f'{group}/{item.path}', group=group) for group, items in groups for item in items]
     if isinstance(dataset, DegradationDataset):
         names = [name.replace(os.sep, '/') for name in dataset.files.names]
         sizes = [_size(partial(dataset.files.size, index), tolerant) for index in range(len(names))]
@@ -96,19 +102,26 @@ def _sizes_in_lmdb(index: Path) -> dict[str, tuple[int, int]]:
 
 def content_digest(dataset: SampleDataset) -> str:
     """A digest of checksums of all files of a dataset that `inventory` accepts: it changes when a file does."""
-    reader: Any = innermost(dataset)
+    files = [path for reader in readers(dataset) for path in _files(reader)]
+    checksums = {path: _checksum(path) for path in dict.fromkeys(files)}  # groups may share a folder
     digest = blake2b(digest_size=16)
+    for path in files:
+        digest.update(checksums[path].to_bytes(4, 'little'))
+    return digest.hexdigest()
+
+
+def _checksum(path: str) -> int:
+    checksum = 0
+    with open(path, 'rb') as file:
+        while chunk := file.read(1 << 20):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _files(reader: Any) -> list[str]:
     roots = [reader.opt[key] for key in ('dataroot_gt', 'dataroot_lq') if reader.opt.get(key)]
     if is_lmdb(roots[0]):
-        files = [os.path.join(os.path.expanduser(root), 'data.mdb') for root in roots]
-    elif isinstance(reader, DegradationDataset):
-        files = [reader.files.path(index) for index in range(len(reader))]
-    else:
-        files = [path for entry in reader.paths for path in (entry.values() if isinstance(entry, dict) else [entry])]
-    for path in files:
-        checksum = 0
-        with open(path, 'rb') as file:
-            while chunk := file.read(1 << 20):
-                checksum = zlib.crc32(chunk, checksum)
-        digest.update(checksum.to_bytes(4, 'little'))
-    return digest.hexdigest()
+        return [os.path.join(os.path.expanduser(root), 'data.mdb') for root in roots]
+    if isinstance(reader, DegradationDataset):
+        return [reader.files.path(index) for index in range(len(reader))]
+    return [path for entry in reader.paths for path in (entry.values() if isinstance(entry, dict) else [entry])]

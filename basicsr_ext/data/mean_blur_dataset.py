@@ -12,7 +12,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from basicsr_ext.checking import read_block
 from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
 from basicsr_ext.data.sample import Sample
-from basicsr_ext.data.wrapper import WrapperDataset, innermost, warmup_rule
+from basicsr_ext.data.wrapper import WrapperDataset, readers, warmup_rule
 from basicsr_ext.errors import OptionError
 
 
@@ -74,7 +74,13 @@ class MeanBlurDataset(WrapperDataset):
         options = read_block(MeanBlurOptions, opt, f'dataset {opt.get("name")}', ignore=LOADER_KEYS)
         super().__init__(opt)
         self.kernel_size, self.scale = options.kernel_size, options.scale
-        self.blurs_tensors = not isinstance(innermost(self.dataset), DegradationDataset)
+        are_stock = {not isinstance(reader, DegradationDataset) for reader in readers(self.dataset)}
+        if len(are_stock) > 1:
+            raise OptionError(
+                f'dataset {options.name}.dataset: expected groups that are all blurred before they are degraded, or '
+                "all after, got datasets of BasicSR's beside ours. Put a MeanBlurDataset inside each group."
+            )
+        (self.blurs_tensors,) = are_stock
         if self.blurs_tensors and warmup_rule(self.dataset) is not None:
             raise OptionError(
                 f'dataset {options.name}.dataset: expected images to blur, got those that a warm-up has shuffled. Put '

@@ -15,7 +15,15 @@ from basicsr_ext.data.augmentation import draw_flips
 from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, innermost, innermost_index
+from basicsr_ext.data.wrapper import (
+    WrapperDataset,
+    innermost,
+    innermost_index,
+    layers,
+    reader_blocks,
+    readers,
+    source,
+)
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.patch_choice import check_keep, keep_patches
@@ -99,15 +107,20 @@ class MinedPatchDataset(WrapperDataset):
             size = int(manifest.array('size')[0])
             super().__init__({**opt, 'dataset': _inner_block(options, size, where)})
             self.opt = opt
+            if any(isinstance(layer, MinedPatchDataset) for layer in layers(self.dataset)):
+                raise OptionError(
+                    'dataset: expected whole images inside a MinedPatchDataset, got another MinedPatchDataset. Remove '
+                    'one of the two.'
+                )
             places = _places(self.dataset, manifest, f'{where}.manifest')
             self.images, self.corners = _kept(manifest, options, places)
-            reader = innermost(self.dataset)
-            if not isinstance(reader, DegradationDataset):
-                _check_scale(self.corners, size, reader, manifest)
+            for reader in readers(self.dataset):
+                if not isinstance(reader, DegradationDataset):
+                    _check_scale(self.corners, size, reader, manifest)
         except (DataError, OptionError) as error:
             text = str(error)
             raise type(error)(text if text.startswith(where) else f'{where}.{text}') from error
-        self.flips_itself = isinstance(reader, DegradationDataset) or options.phase != 'train'
+        self.is_train = options.phase == 'train'
         if len(self) < FEW:
             get_root_logger().warning(
                 f'{where}: {len(self)} patches are kept; Soh and Cho (2021) saw EDSR overfit below {FEW:,}, and '
@@ -118,12 +131,11 @@ class MinedPatchDataset(WrapperDataset):
         return len(self.corners)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = self.dataset.patch(  # type: ignore[attr-defined]
-            self.inner_index(index), self.corners[index]
-        )
-        if not self.flips_itself:
-            block = innermost(self.dataset).opt
-            flips = draw_flips(index, block.get('use_hflip', True), block.get('use_rot', True))
+        inner = self.inner_index(index)
+        sample: Sample = self.dataset.patch(inner, self.corners[index])  # type: ignore[attr-defined]
+        reader, _ = source(self.dataset, int(inner))
+        if self.is_train and not isinstance(reader, DegradationDataset):
+            flips = draw_flips(index, reader.opt.get('use_hflip', True), reader.opt.get('use_rot', True))
             sample.update({key: flips.of_tensor(sample[key]) for key in ('lq', 'gt')})
         return sample
 
@@ -135,20 +147,13 @@ class MinedPatchDataset(WrapperDataset):
 def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str, Any]:
     """The block of the dataset inside, so that it gives patches of this size."""
     block = copy.deepcopy(options.dataset)
-    reader = block
-    while isinstance(reader.get('dataset'), dict):
-        if reader.get('type') == 'MinedPatchDataset':
-            raise OptionError(
-                f'{where}.dataset: expected whole images inside a MinedPatchDataset, got another MinedPatchDataset. '
-                'Remove one of the two.'
-            )
-        reader = reader['dataset']
-    if reader.get('gt_size', size) != size:
-        get_root_logger().warning(f'{where}: gt_size is {size}, as mined, instead of {reader["gt_size"]}.')
-    reader['gt_size'] = size
-    kind = registered(DATASET_REGISTRY, reader.get('type'), f'{where}.dataset.type')
-    if options.phase == 'train' and not issubclass(kind, DegradationDataset):
-        reader['phase'] = 'val'  # whole pairs, from which the patch is cut
+    for reader, path in reader_blocks(block, f'{where}.dataset'):
+        if reader.get('gt_size', size) != size:
+            get_root_logger().warning(f'{where}: gt_size is {size}, as mined, instead of {reader["gt_size"]}.')
+        reader['gt_size'] = size
+        kind = registered(DATASET_REGISTRY, reader.get('type'), f'{path}.type')
+        if options.phase == 'train' and not issubclass(kind, DegradationDataset):
+            reader['phase'] = 'val'  # whole pairs, from which the patch is cut
     return block
 
 

@@ -1,7 +1,7 @@
 """Whole clean images of any dataset, without the cost of its samples where that can be avoided."""
 
 import os
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from basicsr_ext.data.degradation import DegradationDataset
 from basicsr_ext.data.image_files import decode_image, read_image
 from basicsr_ext.data.inventory import stock_files
 from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import innermost, innermost_index, pixels_are_changed
+from basicsr_ext.data.wrapper import pixels_are_changed, readers, source
 from basicsr_ext.errors import DataError
 
 
@@ -21,12 +21,20 @@ class WholeImages:
 
     Args:
         dataset: one that `inventory` accepts.
+
+    Attributes:
+        stock: id of each of BasicSR's datasets inside -> what `stock_files` gives for it.
     """
 
     def __init__(self, dataset: SampleDataset) -> None:
-        self.dataset, self.reader = dataset, cast(Any, innermost(dataset))
-        self.changed = pixels_are_changed(dataset)
-        self.stock = None if isinstance(self.reader, DegradationDataset) else stock_files(self.reader)
+        self.dataset = dataset
+        self.stock = {
+            id(reader): stock_files(reader) for reader in readers(dataset) if not isinstance(reader, DegradationDataset)
+        }
+
+    def is_changed(self, index: int) -> bool:
+        """Whether a wrapper does more to the image than to choose it."""
+        return pixels_are_changed(self.dataset, index)
 
     def clean(self, index: int) -> np.ndarray:
         """The clean image: (H, W, C) in OpenCV's order, uint8, or float32 on the same scale where it is computed.
@@ -34,14 +42,14 @@ class WholeImages:
         Raises:
             DataError: the file is no image or is damaged.
         """
-        if self.changed:
+        if self.is_changed(index):
             return self.pair(index)[2]
-        place = innermost_index(self.dataset, index)
-        if self.stock is None:
-            return self.reader.files.decode(place, self.reader.color)
-        root, paths = self.stock
+        reader, place = source(self.dataset, index)
+        if isinstance(reader, DegradationDataset):
+            return reader.files.decode(place, reader.color)
+        root, paths = self.stock[id(reader)]
         image = decode_image(read_image(root, paths[place]), cv2.IMREAD_COLOR, paths[place])
-        if self.reader.opt.get('color') != 'y':
+        if reader.opt.get('color') != 'y':
             return image
         luma = bgr2ycbcr(image.astype(np.float32) / np.float32(255), y_only=True)  # not rounded, as in its samples
         return luma[..., None] * np.float32(255)
@@ -52,9 +60,11 @@ class WholeImages:
         Raises:
             DataError: the file is no image or is damaged, or the sample has no `lq` or no `gt`.
         """
-        if self.stock is not None:
-            self._refuse_damaged(index)
-        image = None if self.changed or self.stock is None else self.clean(index)
+        reader, place = source(self.dataset, index)
+        is_stock, is_changed = not isinstance(reader, DegradationDataset), self.is_changed(index)
+        if is_stock:
+            _refuse_damaged(reader, place, with_gt=is_changed)
+        image = self.clean(index) if is_stock and not is_changed else None
         sample: dict[str, Any] = self.dataset[index]
         missing = [key for key in ('lq', 'gt') if sample.get(key) is None]
         if missing:
@@ -70,11 +80,12 @@ class WholeImages:
         is_8bit = np.abs(rounded - scaled).max() < 1e-3 and rounded.min() >= 0 and rounded.max() <= 255
         return sample['lq'], sample['gt'], np.ascontiguousarray(rounded.astype(np.uint8) if is_8bit else scaled)
 
-    def _refuse_damaged(self, index: int) -> None:
-        """Decode the files that `clean` does not: stock datasets do not say which one is damaged."""
-        entry = self.reader.paths[innermost_index(self.dataset, index)]
-        named = entry if isinstance(entry, dict) else {'gt_path': entry}
-        for key, path in named.items():
-            if key == 'lq_path' or self.changed:
-                root = self.reader.opt.get(f'dataroot_{key.removesuffix("_path")}') or ''
-                decode_image(read_image(os.path.expanduser(root), path), cv2.IMREAD_UNCHANGED, path)
+
+def _refuse_damaged(reader: Any, place: int, with_gt: bool) -> None:
+    """Decode the files that `clean` does not: stock datasets do not say which one is damaged."""
+    entry = reader.paths[place]
+    named = entry if isinstance(entry, dict) else {'gt_path': entry}
+    for key, path in named.items():
+        if key == 'lq_path' or with_gt:
+            root = reader.opt.get(f'dataroot_{key.removesuffix("_path")}') or ''
+            decode_image(read_image(os.path.expanduser(root), path), cv2.IMREAD_UNCHANGED, path)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.selection.quotas import shared_out
 
 Subset = Literal['top', 'mid', 'bottom', 'random']
 
@@ -18,6 +19,7 @@ def choose(
     ratio: float | None = None,
     range: Sequence[int] | None = None,
     seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> list[int]:
     """Choose a part of a ranking: its first, middle or last K items, K random ones, or those between two ranks.
 
@@ -25,13 +27,16 @@ def choose(
     odd, one more of the items left out has a larger rank. A random choice depends on n and the seed alone, and a
     smaller one is part of a larger one.
 
+    With groups, K is shared out among them (see `quotas`), and each gives its own first, middle, last or random items.
+
     Args:
         ranks: of the rows, 1 = most influential; 1 to n, each once.
         subset: `top`, `mid`, `bottom` or `random`; None with `range`.
         size: K.
-        ratio: K as a part of n: the integer nearest to ratio * n, at least 1.
-        range: first and last rank, both included.
+        ratio: K as a part of n: ceil(ratio * n), with groups at least one a group.
+        range: first and last rank, both included; not with groups.
         seed: of `random`.
+        groups: of the rows, such as their degradation; None takes all as one.
 
     Returns:
         Rows in ascending order.
@@ -40,28 +45,38 @@ def choose(
         OptionError: not exactly one of size, ratio and range, a value out of bounds, or values that are no ranks; the
             message starts with the name of the argument.
     """
-    check_part(subset, size, ratio, range, seed)
+    check_part(subset, size, ratio, range, seed, per_group=groups is not None)
+    check_ranks(ranks)
+    count = len(ranks)
+    if range is not None and range[1] > count:
+        raise OptionError(f'range: expected at most the {count} images of the ranking, got {range[1]}. Lower it.')
+    order = np.random.default_rng(seed).permutation(count) if subset == 'random' else np.argsort(ranks)
+    if range is not None:
+        return sorted(order[range[0] - 1 : range[1]].tolist())
+    chosen = []
+    for rows, quota in shared_out(order, ranks, groups, size, ratio):
+        left_out = {'mid': (len(rows) - quota) // 2, 'bottom': len(rows) - quota}.get(subset or 'top', 0)
+        chosen.append(rows[left_out : left_out + quota])
+    return sorted(np.concatenate(chosen).tolist())
+
+
+def check_ranks(ranks: Sequence[int]) -> None:
+    """Raise OptionError unless the values are the ranks 1 to n, each once."""
     values, count = np.asarray(ranks), len(ranks)
     if values.dtype.kind not in 'iu' or not np.array_equal(np.sort(values), np.arange(1, count + 1)):
         shown = ', '.join(map(str, ranks[:5]))
         raise OptionError(
             f'column: expected the ranks 1 to {count}, each once, got {shown}, ... Name a column of ranks.'
         )
-    first, last = range or (1, count)
-    if ratio is not None:
-        size = max(1, round(ratio * count))
-    if (size or last) > count:
-        name = 'size' if size else 'range'
-        raise OptionError(f'{name}: expected at most the {count} images of the ranking, got {size or last}. Lower it.')
-    if size is not None:
-        first = 1 + {'mid': (count - size) // 2, 'bottom': count - size}.get(subset or 'top', 0)
-        last = first + size - 1
-    order = np.random.default_rng(seed).permutation(count) if subset == 'random' else np.argsort(values)
-    return sorted(order[first - 1 : last].tolist())
 
 
 def check_part(
-    subset: str | None, size: int | None, ratio: float | None, range: Sequence[int] | None, seed: int = 0
+    subset: str | None,
+    size: int | None,
+    ratio: float | None,
+    range: Sequence[int] | None,
+    seed: int = 0,
+    per_group: bool = False,
 ) -> None:
     """Check what can be known about the arguments of `choose` before there are ranks.
 
@@ -74,6 +89,8 @@ def check_part(
             f'{given[0] if given else "size"}: expected exactly one of size, ratio and range, got '
             f'{" and ".join(given) or "none"}. {"Remove the others." if given else "Add one."}'
         )
+    if range is not None and per_group:
+        raise OptionError('range: expected size or ratio with per_group, got range. Name one of them and a subset.')
     if range is not None and subset is not None:
         raise OptionError(f'subset: expected none beside range, got {subset!r}. Remove one of the two.')
     if range is None and subset not in ('top', 'mid', 'bottom', 'random'):

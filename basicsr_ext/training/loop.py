@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.best import best_score, is_better, save_networks
+from basicsr_ext.training.distinct_items import distinct_items, dynamic_selections, plan
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.log import TrainingLog
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
@@ -32,9 +33,10 @@ class TrainingRun:
         self, opt: Options, model: Any, train_set: Any, val_sets: list[Any], warmup: Warmup, tb_logger: Any, start: int
     ) -> None:
         self.opt, self.model, self.val_sets, self.tb_logger, self.start = opt, model, val_sets, tb_logger, start
-        self.warmup = warmup
+        self.warmup, self.train_set = warmup, train_set
         self.loader = build_train_loader(train_set, opt, start, warmup)
         self.sampler: Any = self.loader.sampler
+        self.is_dynamic = bool(dynamic_selections(train_set))
         self.total_iter = int(opt['train']['total_iter'])
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()
@@ -80,6 +82,7 @@ class TrainingRun:
         else:
             duration = datetime.timedelta(seconds=int(time.time() - began))
             self.logger.info(f'End of training. Time consumed: {duration}\nSave the latest model.')
+            self._log_distinct(current_iter)
             self.model.save(-1, -1)
         if self.log is not None:
             self.log.close()
@@ -98,6 +101,8 @@ class TrainingRun:
             f'\n\tIterations per epoch: {self.sampler.epoch_size / samples:.2f}'
             f'\n\tIterations: {self.start} done of {self.total_iter}.'
         )
+        for sentence in plan(self.train_set, self.sampler):
+            self.logger.info(sentence)
         if self.opt['datasets']['train'].get('prefetch_mode'):
             self.logger.info('datasets.train.prefetch_mode is not used: the workers of this loop always work ahead.')
         for number, (first, last) in enumerate(self.warmup.intervals()):
@@ -111,7 +116,8 @@ class TrainingRun:
     def _draw_patch(self) -> None:
         """The first sample, as it is and as the warm-up changes it."""
         first = next(iter(self.sampler))
-        plain = ScheduledIndex(int(first), first.seed, first.iteration, first.position, warmup=False)
+        moment = first.seed, first.iteration, first.position
+        plain = ScheduledIndex(int(first), *moment, warmup=False, epoch=first.epoch, epochs=first.epochs)
         draw_shuffled_patch(self.loader.dataset[plain], self.loader.dataset[first], self.folder / 'warmup_patch.png')
 
     def _follow_warmup(self, current_iter: int) -> None:
@@ -142,16 +148,24 @@ class TrainingRun:
         losses, rates = self.model.get_current_log(), self.model.get_current_learning_rate()
         epoch = self.sampler.epoch_of(current_iter)
         if self.log is not None:
-            marked = {'warmup': True} if self.model.in_warmup else {}
-            self.log.write(current_iter, epoch=epoch, lrs=rates, **losses, **marked)
+            more: dict[str, Any] = {'warmup': True} if self.model.in_warmup else {}
+            if self.is_dynamic:
+                more['distinct_items'] = distinct_items(self.train_set, self.sampler, current_iter)
+            self.log.write(current_iter, epoch=epoch, lrs=rates, **losses, **more)
         times = {'time': iter_time, 'data_time': data_time}
         self.message_logger({'epoch': epoch, 'iter': current_iter, 'lrs': rates, **times, **losses})
 
     def _save(self, current_iter: int) -> None:
         self.logger.info('Saving models and training states.')
+        self._log_distinct(current_iter)
         self.model.save(self.sampler.epoch_of(current_iter), current_iter)
         if self.log is not None:
             draw_training_curve(self.log.path, self.warmup.intervals(), self.folder / 'training_curve.png')
+
+    def _log_distinct(self, current_iter: int) -> None:
+        if self.is_dynamic and self.log is not None:
+            number = distinct_items(self.train_set, self.sampler, current_iter)
+            self.logger.info(f'Distinct images used in the first {current_iter} iterations: {number}.')
 
     def _is_due(self, current_iter: int, frequency: float) -> bool:
         return current_iter % int(frequency) == 0 or current_iter == self.total_iter

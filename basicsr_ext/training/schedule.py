@@ -123,6 +123,15 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         """All epochs of the run, not rounded."""
         return self.stop * self.batch_size * self.world_size / self.epoch_size
 
+    def items_until(self, iteration: int) -> tuple[int, np.ndarray]:
+        """What the first iterations use, over all ranks: whole epochs, and the items taken from the next one."""
+        epoch, taken = divmod(iteration * self.batch_size * self.world_size, self.epoch_size)
+        return epoch, np.unique(self._permutation(epoch)[:taken])
+
+    def iteration_of(self, epoch: int) -> int:
+        """The first iteration that uses a sample of an epoch."""
+        return epoch * self.epoch_size // (self.batch_size * self.world_size) + 1
+
     def epoch_of(self, iteration: int) -> int:
         """The epoch, counted from 0, in which an iteration ends."""
         return max(0, iteration * self.batch_size * self.world_size - 1) // self.epoch_size

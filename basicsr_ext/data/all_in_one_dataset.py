@@ -1,0 +1,166 @@
+"""Several datasets as one: all-in-one training over several degradations from one option file."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from basicsr.data import build_dataset
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ext.checking import read_block
+from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Filter
+from basicsr_ext.data.sample import Sample, SampleDataset
+from basicsr_ext.data.wrapper import ComposedDataset, inner_blocks, readers, scheduled, warmup_rule
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.training.schedule import ScheduledIndex
+
+KEYS = ('lq', 'gt', 'lq_path', 'gt_path')  # of every sample: the samples of a batch have to have the same
+
+
+@dataclass(frozen=True)
+class AllInOneOptions:
+    """`datasets`: group -> block of its dataset, ours, one of BasicSR's or a wrapper; the rest as in BasicSR."""
+
+    name: str
+    type: str
+    datasets: dict[str, Any]
+    phase: str = 'train'
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.datasets:
+            raise OptionError('datasets: expected a block a group, got none. Add them.')
+        for group in self.datasets:
+            if not isinstance(group, str) or not group or '/' in group or group.startswith('.'):
+                raise OptionError(
+                    f'datasets: expected names of groups, which become folders of paths, got {group!r}. Rename it.'
+                )
+
+
+@DATASET_REGISTRY.register()
+class AllInOneDataset(ComposedDataset):
+    """The union of several datasets, each a group of its own, such as a degradation.
+
+    Items are those of the first dataset, then those of the second, and so on; a sample is the one that its dataset
+    gives at the same moment of the training. In manifests the path of an image is `<group>/<path>` and the group stands
+    in a column of its own, so that `per_group` of a selection gives every degradation its share. Name, phase and scale
+    pass down.
+
+    Args:
+        opt: the block of the option file.
+
+    Raises:
+        OptionError: `gt_size`, scale or number of channels differ between the groups, or one of them warms up.
+        DataError: a dataset without items.
+
+    Example:
+
+    .. code-block:: yaml
+
+        scale: 1
+        datasets:
+          train:
+            name: rain-and-noise
+            type: AllInOneDataset
+            datasets:
+              rain:
+                type: PairedImageDataset
+                dataroot_gt: datasets/Rain13K/target
+                dataroot_lq: datasets/Rain13K/input
+                io_backend:
+                  type: disk
+                gt_size: 128
+                use_hflip: true
+                use_rot: true
+              noise25:
+                type: GaussianDenoisingDataset
+                dataroot_gt: datasets/DFWB
+                sigma: 25
+                gt_size: 128
+    """
+
+    Options = AllInOneOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.opt, self.where = opt, f'dataset {opt.get("name")}'
+        options = read_block(AllInOneOptions, opt, self.where, ignore=LOADER_KEYS)
+        self.groups = list(options.datasets)
+        blocks = inner_blocks(opt, self.where)
+        self._parts = [scheduled(build_dataset(block)) for block in blocks.values()]
+        self.ends = list(accumulate(len(part) for part in self._parts))
+        _refuse_different(dict(zip(self.groups, self._parts, strict=True)), self.where)
+        for path, part in zip(blocks, self._parts, strict=True):
+            if not len(part):
+                raise DataError(f'{self.where}.{path}: expected at least one image, got none. Correct its path.')
+            if warmup_rule(part) is not None:
+                raise OptionError(
+                    f'{self.where}.{path}: expected no warm-up of one group, because a warm-up is for all samples of '
+                    'an iteration. Put the AllInOneDataset inside the PixelShuffleWarmupDataset.'
+                )
+
+    @property
+    def parts(self) -> Sequence[SampleDataset]:
+        """The dataset of each group."""
+        return self._parts
+
+    def place(self, index: int) -> tuple[int, int]:
+        """The number of the group of an item, and its index there.
+
+        Raises:
+            IndexError: there is no such item.
+        """
+        inside = range(len(self))[index]
+        part = bisect_right(self.ends, inside)
+        return part, inside - (self.ends[part - 1] if part else 0)
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int) -> Sample:
+        part, inside = self._at(index)
+        return self._common(part[inside])
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """The sample of a given patch; see `DegradationDataset.patch`."""
+        part, inside = self._at(index)
+        return self._common(part.patch(inside, corner))  # type: ignore[attr-defined]
+
+    def _at(self, index: int) -> tuple[SampleDataset, int]:
+        """The dataset of an item, and the index there at the same moment of the training."""
+        part, inside = self.place(index)
+        return self._parts[part], index.at(inside) if isinstance(index, ScheduledIndex) else inside
+
+    def _common(self, sample: Sample) -> Sample:
+        """The keys that the samples of all groups have."""
+        missing = [key for key in KEYS if sample.get(key) is None]
+        if missing:
+            name = sample.get('gt_path', sample.get('lq_path', 'a sample'))
+            raise DataError(
+                f'{self.where}: expected {", ".join(KEYS)} in every sample, got no {missing[0]} in {name}. Choose '
+                'datasets that give pairs.'
+            )
+        return {key: sample[key] for key in KEYS}
+
+    def add_gt_filter(self, gt_filter: Filter) -> None:
+        """Pass a filter of the clean images on to every dataset."""
+        for part in self._parts:
+            part.add_gt_filter(gt_filter)  # type: ignore[attr-defined]
+
+
+def _refuse_different(parts: Mapping[str, SampleDataset], where: str) -> None:
+    """What has to be equal so that the samples of a batch can be stacked."""
+    found: dict[str, dict[Any, str]] = {'gt_size': {}, 'scale': {}, 'number of channels': {}}
+    for group, part in parts.items():
+        for reader in readers(part):
+            color = reader.options.color if isinstance(reader, DegradationDataset) else reader.opt.get('color')
+            found['gt_size'].setdefault(reader.opt.get('gt_size'), group)
+            found['scale'].setdefault(reader.opt.get('scale', 1), group)
+            found['number of channels'].setdefault(1 if color in ('gray', 'y') else 3, group)
+    for what, groups in found.items():
+        if len(groups) > 1:
+            shown = ', '.join(f'{value} in {group}' for value, group in groups.items())
+            raise OptionError(
+                f'{where}.datasets: expected the same {what} in all groups, got {shown}. Make them equal.'
+            )

@@ -1,0 +1,156 @@
+"""The dynamic selection of TripleD: every epoch another part of a ranking, up to its top."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ext.checking import read_block
+from basicsr_ext.data.degradation import LOADER_KEYS
+from basicsr_ext.data.ranked_images import RankedImages
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.data.wrapper import WrapperDataset
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.selection.dynamic import DynamicSelection, check_bar
+from basicsr_ext.selection.subsets import check_part
+from basicsr_ext.training.schedule import ScheduledIndex
+
+
+@dataclass(frozen=True)
+class DynamicSubsetOptions:
+    """What is chosen from a ranking in each epoch.
+
+    Attributes:
+        manifest: the file that `basicsr-ext rank` wrote.
+        dataset: the block of the dataset that was ranked.
+        size: number of images an epoch.
+        ratio: the same as a part of all images, rounded up.
+        start: quantile of the first epoch; 1 is the most complex image.
+        until: part of the run after which the quantile is 1.
+        column: the ranks.
+        per_group: choose in every group of the ranking on its own, with equal quotas (see `quotas`).
+        name, type, phase, scale: as in BasicSR.
+    """
+
+    name: str
+    type: str
+    manifest: str
+    dataset: dict[str, Any]
+    size: int | None = None
+    ratio: float | None = None
+    start: float = 0.5
+    until: float = 0.5
+    column: str = 'rank'
+    per_group: bool = False
+    phase: str = 'train'
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.size is None) == (self.ratio is None):
+            given = 'none' if self.size is None else 'both'
+            raise OptionError(f'size: expected exactly one of size and ratio, got {given}. Write ratio: 0.02.')
+        check_part('top', self.size, self.ratio, None)
+        check_bar(self.start, self.until)
+        if self.phase != 'train':
+            raise OptionError(
+                f'type: expected {self.type} in datasets.train of a training, got phase {self.phase!r}, which has no '
+                'epochs. Name the dataset inside, or InfluenceSubsetDataset with subset: top.'
+            )
+
+
+@DATASET_REGISTRY.register()
+class DynamicSubsetDataset(WrapperDataset):
+    """Train on a part of a ranking that rises to its top from epoch to epoch: TripleD (Sec. 3), dynamic selection.
+
+    An epoch has M images: those ranked just below the quantile q(e) = q0 + (1 - q0) min(1, e / (rho E)) in epoch e of
+    E, with q0 = `start` and rho = `until` (see `DynamicSelection`, which also says what `per_group` does). From q = 1
+    on they are the images of InfluenceSubsetDataset with `subset: top`. Item i of an epoch is the i-th of its images in
+    the order of the dataset inside.
+
+    The training loop of this package says with each index in which epoch its sample stands, so that the images are the
+    same for any number of workers, processes and resumes; it logs how many different ones have been used.
+
+    Args:
+        opt: the block of the option file: `manifest`, `dataset` and exactly one of `size` and `ratio`.
+
+    Raises:
+        OptionError: more images asked for than there are, or a column that holds no ranks.
+        DataError: the manifest cannot be read, has no groups, or was made from other images; names them.
+
+    Example:
+
+    .. code-block:: yaml
+
+        datasets:
+          train:
+            name: BSD400-dynamic2
+            type: DynamicSubsetDataset
+            manifest: results/rank_complexity_entropy_BSD400/ranking.parquet
+            size: 8  # or ratio: 0.02
+            start: 0.5
+            until: 0.5
+            dataset:
+              type: GaussianDenoisingDataset
+              dataroot_gt: datasets/BSD400
+              sigma: 25
+              gt_size: 128
+    """
+
+    Options = DynamicSubsetOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.where = f'dataset {opt.get("name")}'
+        options = read_block(DynamicSubsetOptions, opt, self.where, ignore=LOADER_KEYS)
+        super().__init__(opt)
+        kind = 'DynamicSubsetDataset'
+        self.ranked = RankedImages(self.dataset, options.manifest, options.column, options.per_group, kind, self.where)
+        try:
+            self.selection = DynamicSelection(
+                self.ranked.ranks, options.size, options.ratio, self.ranked.groups, options.start, options.until
+            )
+        except OptionError as error:
+            raise OptionError(f'{self.where}.{error}') from error
+        self._latest: tuple[tuple[int, float], list[int]] = (-1, 0.0), []
+
+    def __len__(self) -> int:
+        return self.selection.size
+
+    def inner_index(self, index: int) -> int:
+        """The item of the dataset inside that an item is in the epoch of the index.
+
+        Raises:
+            OptionError: the index does not say its epoch.
+        """
+        if not isinstance(index, ScheduledIndex):
+            raise OptionError(
+                f'{self.where}: expected an index that says its epoch, got a plain one: only the training loop of '
+                'basicsr_ext knows it. Run `python -m basicsr_ext train`, or use `from basicsr_ext.train import '
+                'train_pipeline`; for anything but training name the dataset inside, or InfluenceSubsetDataset.'
+            )
+        return index.at(self.items_of(index.epoch, index.epochs)[index])
+
+    def items_of(self, epoch: int, epochs: float) -> list[int]:
+        """The items of the dataset inside that belong to an epoch, ascending."""
+        if self._latest[0] != (epoch, epochs):  # samples ask for the same epoch again and again
+            self._latest = (epoch, epochs), self.ranked.indices(self.selection.rows(epoch, epochs))
+        return self._latest[1]
+
+    def items_until(self, epoch: int, epochs: float) -> list[int]:
+        """The items of the dataset inside that belong to any epoch before one, ascending."""
+        return self.ranked.indices(self.selection.rows_until(epoch, epochs))
+
+    def indices(self) -> Sequence[int]:
+        """Refused: which item is which hangs on the epoch.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(
+            f'{self.where}: expected images that stay the same, got those of a DynamicSubsetDataset, which change from '
+            'epoch to epoch. Put it outside what needs them, or take InfluenceSubsetDataset.'
+        )
+
+    def reached(self, indices: Iterable[int]) -> list[tuple[SampleDataset, set[int]]]:
+        """See `ComposedDataset`: all that any epoch can choose."""
+        return [(self.dataset, set(self.ranked.indices(self.selection.rows_ever())))]

@@ -1,0 +1,86 @@
+"""A ranking and the dataset that was ranked, put together."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.mined_patch_dataset import MinedPatchDataset
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.data.wrapper import WrapperDataset, layers
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.selection.manifest import Manifest, read_manifest
+from basicsr_ext.selection.subsets import check_ranks
+
+
+class RankedImages:
+    """The ranks and groups of the images of a dataset.
+
+    Args:
+        dataset: which has to hold exactly the images that were ranked, in any order.
+        manifest: the file that `basicsr-ext rank` wrote.
+        column: the ranks.
+        per_group: read the groups too.
+        kind: what chooses from them, named in errors.
+        where: path of its block, named in errors.
+
+    Attributes:
+        ranks: of the rows of the ranking.
+        groups: of the rows; None without `per_group`.
+
+    Raises:
+        OptionError: a column that holds no ranks.
+        DataError: the manifest cannot be read, or was made from other images; names them.
+    """
+
+    def __init__(
+        self, dataset: SampleDataset, manifest: str, column: str, per_group: bool, kind: str, where: str
+    ) -> None:
+        try:
+            ranking = read_manifest(os.path.expanduser(manifest))
+            self.ranks: Sequence[int] = ranking.column(column)
+            check_ranks(self.ranks)
+            self.groups = groups_of(ranking) if per_group else None
+        except (DataError, OptionError) as error:
+            raise type(error)(f'{where}.{error}') from error
+        self._index_of = np.argsort(_rows_of(dataset, ranking, kind, where))
+
+    def indices(self, rows: Sequence[int] | np.ndarray) -> list[int]:
+        """The items of the dataset that some rows are, ascending."""
+        found: list[int] = np.sort(self._index_of[rows]).tolist()
+        return found
+
+
+def groups_of(ranking: Manifest) -> list[str]:
+    """The group of each row of a ranking.
+
+    Raises:
+        DataError: it has none; the message starts with `per_group`.
+    """
+    if 'group' not in ranking.names:
+        raise DataError(
+            f'per_group: expected a ranking with a column group, got {", ".join(ranking.names)} in {ranking.source}. '
+            'Rank an AllInOneDataset, name a file of groups when you rank, or remove per_group.'
+        )
+    return [str(group) for group in ranking.column('group')]
+
+
+def _rows_of(dataset: SampleDataset, manifest: Manifest, kind: str, where: str) -> list[int]:
+    """The row of each image; explains itself when the items are not the images that were ranked."""
+    if any(isinstance(layer, MinedPatchDataset) for layer in layers(dataset)):
+        raise DataError(
+            f'{where}.dataset: expected images, got the patches of a MinedPatchDataset. Put the {kind} inside the '
+            'MinedPatchDataset.'
+        )
+    try:
+        return manifest.rows_of(inventory(dataset), f'{where}.manifest')
+    except DataError as error:
+        inside = (layer for layer in layers(dataset) if isinstance(layer, WrapperDataset))
+        choosing = next((type(layer).__name__ for layer in inside if len(layer) < len(layer.dataset)), None)
+        if choosing is None:
+            raise
+        raise DataError(
+            f'{where}.dataset: expected all images that were ranked, got those that {choosing} inside has chosen. '
+            f'Remove one of the two, or rank the chosen ones. ({error})'
+        ) from error

@@ -1,0 +1,82 @@
+"""How many images of each group a part of a ranking holds."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+
+from basicsr_ext.errors import OptionError
+
+
+def part_size(ratio: float, count: int, least: int = 1) -> int:
+    """A part of `count` images as a number: ceil(ratio * count), as TripleD counts, but at least `least`.
+
+    Noise of the product does not count as one more image: 0.07 * 100 gives 7.
+    """
+    return max(least, math.ceil(round(ratio * count, 6)))
+
+
+def quotas(ranks: Sequence[int], groups: Sequence[str], size: int) -> dict[str, int]:
+    """Share a number of images out among groups: equal quotas, at least one a group, the remainder by score.
+
+    A group that has fewer images than its quota gives all, and the others share the rest. What cannot be shared equally
+    goes, one image a group, to the groups whose next image ranks best. Quotas thus depend neither on which part of
+    a group is taken nor on the order of the rows.
+
+    Args:
+        ranks: of the rows, 1 = first; each once.
+        groups: of the rows.
+        size: of images in all, at most as many as there are rows.
+
+    Returns:
+        group -> quota, in the order of the names.
+
+    Raises:
+        OptionError: fewer images than groups.
+    """
+    ranked: dict[str, list[int]] = {name: [] for name in sorted(set(groups))}
+    for rank, name in sorted(zip(ranks, groups, strict=True)):
+        ranked[name].append(rank)
+    if size < len(ranked):
+        raise OptionError(
+            f'size: expected at least one image of each of the {len(ranked)} groups, got {size}. Raise it.'
+        )
+
+    def filled(level: int) -> int:
+        return sum(min(level, len(own)) for own in ranked.values())
+
+    level = bisect_right(range(size + 1), size, key=filled) - 1
+    taken = {name: min(level, len(own)) for name, own in ranked.items()}
+    unfilled = sorted((own[level], name) for name, own in ranked.items() if len(own) > level)
+    for _, name in unfilled[: size - filled(level)]:
+        taken[name] += 1
+    return taken
+
+
+def shared_out(
+    order: np.ndarray,
+    ranks: Sequence[int],
+    groups: Sequence[str] | None,
+    size: int | None = None,
+    ratio: float | None = None,
+) -> list[tuple[np.ndarray, int]]:
+    """The rows of each group, in the order given, and how many of them a part of the ranking holds.
+
+    Args:
+        order: all rows, (n,).
+        ranks, groups: as in `quotas`; without groups all rows are one.
+        size: of the part; None with `ratio`.
+        ratio: the same as a part of all rows, see `part_size`, with groups at least one a group.
+
+    Raises:
+        OptionError: more images than rows, or fewer than groups.
+    """
+    if ratio is not None:
+        size = part_size(ratio, len(ranks), 1 if groups is None else len(set(groups)))
+    if size is None or size > len(ranks):
+        raise OptionError(f'size: expected at most the {len(ranks)} images of the ranking, got {size}. Lower it.')
+    if groups is None:
+        return [(order, size)]
+    name_of = np.asarray(groups, dtype=object)[order]
+    return [(order[name_of == name], quota) for name, quota in quotas(ranks, groups, size).items()]
