@@ -352,6 +352,9 @@ def test_the_example_of_a_dataset_builds_and_reads(name: str, pictures: Path) ->
     assert len(dataset) == (1 if name == 'MinedPatchDataset' else block.get('size', pictures_of_groups))
     sample = default_collate([dataset[first_iteration(0)], dataset[first_iteration(len(dataset) - 1)]])
     scale = opt.get('scale', 1)
+    if name == 'ComplexityLabelDataset':
+        assert sample['lq'].shape == (2, 3, 128, 128) and sample['gt'].tolist() == [[0], [1]]
+        return
     assert [side * scale for side in sample['lq'].shape[-2:]] == list(sample['gt'].shape[-2:])
     assert sample['lq'].dtype == torch.float32
     assert not torch.equal(sample['gt'][..., : sample['lq'].shape[-2], : sample['lq'].shape[-1]], sample['lq'])
@@ -401,7 +404,9 @@ def test_the_example_of_a_model_trains_and_tests(name: str, pictures: Path) -> N
     assert all(np.isfinite(value) for value in model.get_current_log().values())
     model.feed_data(default_collate([dataset[0]]))
     model.test()
-    assert model.get_current_visuals()['result'].shape == (1, 1, 16, 16)
+    assert model.get_current_visuals()['result'].shape == (
+        (1, 1) if name == 'ComplexityScorerModel' else (1, 1, 16, 16)
+    )
 
 
 # ---- option files ----
@@ -524,7 +529,9 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
         dataset = build_dataset(block)
         check_dataset(dataset, f'datasets.{key}')
         sample = dataset[first_iteration(0)]
-        assert sample['lq'].shape[0] == next(opt['network_g'][name] for name in CHANNELS if name in opt['network_g'])
+        assert sample['lq'].shape[0] == next(
+            (opt['network_g'][name] for name in CHANNELS if name in opt['network_g']), 3
+        )
     if not is_train:
         build_model(opt)
 

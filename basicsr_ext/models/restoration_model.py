@@ -183,7 +183,8 @@ class RestorationModel(SRModel):
             self.gt = self._to_device(data['gt'])
 
     def _to_device(self, batch: Tensor) -> Tensor:
-        layout = torch.channels_last if self.model_options.use_channels_last else torch.preserve_format
+        is_map = self.model_options.use_channels_last and batch.ndim == 4
+        layout = torch.channels_last if is_map else torch.preserve_format
         return batch.to(self.device, non_blocking=True, memory_format=layout)
 
     def optimize_parameters(self, current_iter: int) -> None:

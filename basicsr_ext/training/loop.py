@@ -189,7 +189,7 @@ class TrainingRun:
     def _keep_best(self, current_iter: int, results: dict[str, Results]) -> None:
         if self.model.in_warmup:  # its scores say little about the network afterwards
             return
-        best = best_score(self.opt['val'].get('metrics') or {}, results, current_iter)
+        best = best_score(self.model.opt['val'].get('metrics') or {}, results, current_iter)
         if best is not None and is_better(best, getattr(self.model, 'best_score', None)):
             self.model.best_score = best
             save_networks(self.model, 'best')

@@ -1,7 +1,7 @@
 """Validation of any model with SRModel's protocol: all ranks share the images, every image's values are kept."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from inspect import signature
@@ -46,14 +46,36 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
     Raises:
         Interrupted: a stop was requested; only in a single process, several finish together.
     """
+    name, metrics = dataset.opt['name'], model.opt['val'].get('metrics') or {}
+
+    def measure(sample: Sample) -> dict[str, float]:
+        return _validate_image(model, sample, name, metrics, current_iter, save_img)
+
+    results = measure_all(model, dataset, measure)
+    keep_results(model, name, results, current_iter, tb_logger)
+    return results
+
+
+def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample], dict[str, float]]) -> Results:
+    """Measure every sample of a dataset, dealt to the ranks in turn.
+
+    Args:
+        model: offers `net_g` and `opt`.
+        dataset: gives `lq_path`.
+        measure: gives the values of a sample in a batch of one.
+
+    Returns:
+        {image: {name: value}}, on all ranks.
+
+    Raises:
+        Interrupted: as `validate`.
+    """
     rank, world_size = model.opt['rank'], model.opt['world_size']
-    name = dataset.opt['name']
-    metrics = model.opt['val'].get('metrics') or {}
     show = model.opt['val'].get('pbar')
     mine: Results = {}
     shown = tqdm(
         range(rank, len(dataset), world_size),
-        f'Validation {name}',
+        f'Validation {dataset.opt["name"]}',
         unit='image',
         leave=False,
         disable=rank != 0 or not (sys.stderr.isatty() if show is None else show),
@@ -63,17 +85,21 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
             if interrupt.requested() and world_size == 1:
                 raise interrupt.Interrupted
             sample = default_collate([dataset[index]])
-            mine[_image_name(sample, mine)] = _validate_image(model, sample, name, metrics, current_iter, save_img)
+            mine[_image_name(sample, mine)] = measure(sample)
     results: Results = {}
     for part in distributed.gather(mine):
         results.update(part)
-    results = dict(sorted(results.items()))
+    return dict(sorted(results.items()))
+
+
+def keep_results(model: Any, name: str, results: Results, current_iter: int | str, tb_logger: Any) -> None:
+    """Leave the values of a dataset in the model, and log the means; see `validate`."""
     if not hasattr(model, 'validation_results'):
         model.validation_results = {}
     model.validation_results[name] = results
+    metrics = model.opt['val'].get('metrics') or {}
     if metrics:
         _log(model, name, metrics, current_iter, tb_logger)
-    return results
 
 
 def validate_with(

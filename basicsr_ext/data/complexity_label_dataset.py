@@ -1,0 +1,169 @@
+"""Images with a complexity to learn: the entropy of each between the least and the largest of the training set."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import DATASET_REGISTRY
+from tqdm import tqdm
+
+from basicsr_ext.archs.complexity_scorer_arch import resize_square
+from basicsr_ext.data.degradation import DegradationDataset, DegradationOptions
+from basicsr_ext.data.image_files import ImageFiles, is_lmdb
+from basicsr_ext.data.label_file import read_labels
+from basicsr_ext.data.sample import Sample
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.selection.complexity import as_8bit, entropy, grey_of
+
+AT_ONCE = 4096  # images whose measuring is queued
+
+
+@dataclass(frozen=True)
+class ComplexityLabelOptions(DegradationOptions):
+    """Options beyond those of `DegradationOptions`, without its `gt_size`: a crop has another complexity.
+
+    Attributes:
+        input_size: side in pixels of the image that the scorer gets.
+        labels: a CSV file with the columns `path`, relative to `dataroot_gt`, and `label`, in [0, 1]; others are not
+            read. It replaces the labels of the images it names.
+        label_range: the entropies in bits whose labels are 0 and 1.
+        dataroot_range: the folder or LMDB of the training images, whose least and largest entropy are taken where
+            `label_range` is not given; ~ is `dataroot_gt` while training. All of them are decoded for that, once a run.
+        meta_info_range: their names, as in `meta_info_file`; ~ takes all.
+    """
+
+    input_size: int = 128
+    labels: str | None = None
+    label_range: list[float] | None = None
+    dataroot_range: str | None = None
+    meta_info_range: str | None = None
+
+    colors: ClassVar[tuple[str, ...]] = ('rgb',)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gt_size is not None:
+            raise OptionError(f'gt_size: expected ~, as a crop has another complexity, got {self.gt_size}. Remove it.')
+        if self.input_size < 1:
+            raise OptionError(f'input_size: expected a side in pixels, got {self.input_size}. Correct the value.')
+        if self.label_range is not None and not (
+            len(self.label_range) == 2 and self.label_range[0] < self.label_range[1]
+        ):
+            raise OptionError(f'label_range: expected [least, largest], got {self.label_range}. Correct the values.')
+        if self.label_range is not None and self.dataroot_range is not None:
+            raise OptionError(
+                f'dataroot_range: expected ~ beside label_range, got {self.dataroot_range!r}. Remove one of them.'
+            )
+        if self.meta_info_range is not None and self.dataroot_range is None:
+            raise OptionError(
+                f'meta_info_range: expected dataroot_range beside it, got ~ and {self.meta_info_range!r}. Add it.'
+            )
+        if self.phase != 'train' and self.label_range is None and self.dataroot_range is None:
+            raise OptionError(
+                'label_range: expected the range of the training set, got none. Add it, or name the training images '
+                'in dataroot_range.'
+            )
+
+
+@DATASET_REGISTRY.register()
+class ComplexityLabelDataset(DegradationDataset):
+    """Reduced images and their complexity, to train a ComplexityScorer.
+
+    The label of TripleD: the Shannon entropy of the clean 8-bit grey image at full size in bits, brought to [0, 1] by
+    the least and the largest entropy of the training set; entropies outside of them, of other images, are clipped. The
+    paper revises labels by hand, which `labels` does. The image is flipped and transposed while training, and reduced
+    to `input_size` x `input_size` pixels by antialiased bilinear interpolation.
+
+    A sample is `lq`, 3 x input_size x input_size, RGB, [0, 1], and `gt`, the label, of shape (1,).
+
+    Args:
+        opt: the block of the option file: the keys of `ComplexityLabelOptions`.
+
+    Raises:
+        OptionError, DataError: an option, the folder or the labels are not usable, or all entropies are equal.
+
+    Example:
+
+    .. code-block:: yaml
+
+        datasets:
+          train:
+            name: BSD400
+            type: ComplexityLabelDataset
+            dataroot_gt: datasets/BSD400
+            label_range: ~   # or [4.5, 7.9], in bits
+            labels: ~        # or revised.csv, with the columns path, label
+            use_hflip: true
+            use_rot: true
+            cache: true
+    """
+
+    Options = ComplexityLabelOptions
+    options: ComplexityLabelOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        super().__init__(opt)
+        options = self.options
+        self.revised: dict[int, float] = {}
+        if options.labels is not None:
+            self.revised = read_labels(options.labels, self.files.names, f'dataset {options.name}.labels')
+        if options.label_range is not None:
+            self.low, self.high = options.label_range
+            return
+        root, meta_info_file = options.dataroot_gt, options.meta_info_file
+        if options.dataroot_range is not None:
+            root, meta_info_file = options.dataroot_range, options.meta_info_range
+        self.low, self.high = measure_range(os.path.realpath(os.path.expanduser(root)), meta_info_file)
+        get_root_logger().info(
+            f'Labels of {options.name}: entropies from {self.low:.6f} to {self.high:.6f} bits. With label_range: '
+            f'[{self.low:.6f}, {self.high:.6f}] they are not measured again.'
+        )
+
+    def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        image = torch.from_numpy(gt).permute(2, 0, 1)[None]
+        return resize_square(image, self.options.input_size)[0].permute(1, 2, 0).numpy()
+
+    def _sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
+        sample = super()._sample(index, corner)
+        return {**sample, 'gt': torch.tensor([self._label(index, sample['gt'])])}
+
+    def _label(self, index: int, image: torch.Tensor) -> float:
+        if index in self.revised:
+            return self.revised[index]
+        bits = entropy(grey_of(as_8bit(image.permute(1, 2, 0).numpy()[..., ::-1] * np.float32(255))))
+        return min(1.0, max(0.0, (bits - self.low) / (self.high - self.low)))
+
+
+@cache
+def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
+    """The least and the largest entropy in bits of the images of a folder or an LMDB; measured once in a process.
+
+    Args:
+        root: the folder or LMDB.
+        meta_info_file: as in `ImageFiles`.
+
+    Raises:
+        DataError: an image is damaged, or all have the same entropy.
+    """
+    files = ImageFiles(root, 'lmdb' if is_lmdb(root) else 'disk', meta_info_file, 'label_range')
+    values: list[float] = []
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(files), desc='Entropies', unit='image', leave=False, disable=None) as shown,
+    ):
+        for start in range(0, len(files), AT_ONCE):
+            indices = range(start, min(start + AT_ONCE, len(files)))
+            for value in pool.map(lambda index: entropy(grey_of(files.decode(index, 'rgb'))), indices):
+                values.append(value)
+                shown.update()
+    if min(values) == max(values):
+        raise DataError(
+            f'label_range: expected images of different entropy in {root!r}, got {len(values)} of {values[0]:.6g} '
+            'bits. Add others or set label_range.'
+        )
+    return min(values), max(values)
