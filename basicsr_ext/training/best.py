@@ -12,7 +12,8 @@ def best_score(metrics: dict[str, Any], results: dict[str, Results], current_ite
         `dataset`, `metric`, `value`, `better` (higher or lower) and `iter`; None where nothing was measured.
     """
     for dataset, images in results.items():
-        for metric, value in means(images).items():
+        measured = {metric: value for metric, value in means(images).items() if metric in metrics}  # not what it cost
+        for metric, value in measured.items():
             better = metrics[metric].get('better', 'higher')
             return {'dataset': dataset, 'metric': metric, 'value': value, 'better': better, 'iter': current_iter}
     return None
