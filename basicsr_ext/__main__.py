@@ -15,6 +15,7 @@ JOBS = {
     'test': 'basicsr_ext.test:test_pipeline',
     'rank': 'basicsr_ext.rank:rank_pipeline',
     'mine': 'basicsr_ext.mine:mine_pipeline',
+    'distill': 'basicsr_ext.distill:distill_pipeline',
     'align': 'basicsr_ext.align:align_pipeline',
     'inspect': 'basicsr_ext.inspect:inspect_pipeline',
     'export': 'basicsr_ext.export:export_pipeline',

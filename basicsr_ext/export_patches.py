@@ -142,7 +142,7 @@ class PatchSource:
         Raises:
             DataError: a damaged image, or one that ends before a patch does.
         """
-        images = self._read(index)
+        images = self.read(index)
         for y, x, size in boxes:
             patch = {}
             for kind, image in images.items():
@@ -156,7 +156,12 @@ class PatchSource:
                     )
             yield patch
 
-    def _read(self, index: int) -> Images:
+    def read(self, index: int) -> Images:
+        """The whole images of an index, by kind.
+
+        Raises:
+            DataError: a damaged image, or a pair whose sizes do not belong together.
+        """
         reader, place = source(self.dataset, index)
         has_pairs = _has_pairs(reader)
         if self.whole.is_changed(index) or ('LQ' in self.kinds and not has_pairs):

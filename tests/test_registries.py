@@ -35,6 +35,7 @@ from basicsr_ext.align import align_pipeline
 from basicsr_ext.calibrate import calibrate_pipeline
 from basicsr_ext.checks import check_dataset, check_options
 from basicsr_ext.data.wrapper import reader_blocks
+from basicsr_ext.distill import distill_pipeline
 from basicsr_ext.export import build_parser as export_parser
 from basicsr_ext.inspect import build_parser as inspect_parser
 from basicsr_ext.metrics import lpips_metric
@@ -380,7 +381,8 @@ def test_the_example_of_a_loss_builds_and_runs(name: str) -> None:
     """`L1Loss` is BasicSR's: the test runs while there is no loss of ours."""
     item = LOSS_REGISTRY.get(name)
     part = example(item) if name in ours('loss') else {'train': {'pixel_opt': {'type': 'L1Loss', 'loss_weight': 1.0}}}
-    blocks = [block for block in part['train'].values() if isinstance(block, dict)] + part['train'].get('losses', [])
+    section = part.get('train') or part['distill']
+    blocks = [block for block in section.values() if isinstance(block, dict)] + section.get('losses', [])
     block = next(block for block in blocks if block.get('type') == name)
     prediction, target = torch.rand(1, 3, 16, 16, requires_grad=True), torch.rand(1, 3, 16, 16)
     loss = build_loss({key: value for key, value in block.items() if key != 'name'})(prediction, target)
@@ -426,12 +428,12 @@ def types_in(block: Any) -> Iterator[str]:
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
-    assert {'train', 'test', 'rank', 'mine', 'complexity', 'calibrate', 'align', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'demo'} <= folders
 
 
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
-    jobs = ('mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
+    jobs = ('distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
     return next(job for job in jobs if job == 'test' or job in load_options(path))
 
 
@@ -479,6 +481,47 @@ def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
     fill_dataroots(loaded['datasets']['train'], loaded.get('scale', 1))
     opt, settings, _ = parse_mine_options(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0'])
     mine(opt, settings, only_check=True)
+
+
+# Second derivatives of the networks of the papers, at their patches, take minutes here.
+SMALLER = {
+    'Restormer': ['network_g.dim=8', 'network_g.num_blocks=[1, 1, 1, 1]', 'network_g.num_refinement_blocks=1'],
+    'IRCNN': [],
+}
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'distill'], ids=option_id)
+def test_an_option_file_of_distill_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its dataset should be and a small autoencoder: checked, and a first step is done."""
+    loaded = load_options(path)
+    assert loaded['name'] == path.stem
+    block, train = loaded['distill'], loaded['datasets']['train']
+    make_weights(loaded)
+    fill_dataroots(train, loaded.get('scale', 1))
+    if block.get('manifest'):
+        items = [Item(picture.name, 208, 200) for picture in sorted(Path(train['dataroot_gt']).iterdir())]
+        columns = {block.get('column', 'rank'): range(1, len(items) + 1)}
+        Path(block['manifest']).parent.mkdir(parents=True)
+        write_manifest(block['manifest'], items, columns, {'method': 'none'})
+    if block.get('vae'):
+        make_vae(Path(block['vae']['path'], block['vae'].get('subfolder') or ''))
+    smaller = ['num_gpu=0', 'distill.image_size=32', 'distill.batch_size=1', 'distill.real_batch_size=1']
+    smaller += ['distill.kept=0', *SMALLER[loaded['network_g']['type']]]
+    assert distill_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', *smaller]) == 0
+
+
+def make_vae(folder: Path) -> None:
+    """An autoencoder that reduces as much, and has codes of as many channels, as that of Stable Diffusion 3."""
+    from diffusers import AutoencoderKL
+
+    AutoencoderKL(
+        down_block_types=('DownEncoderBlock2D',) * 4,
+        up_block_types=('UpDecoderBlock2D',) * 4,
+        block_out_channels=(4, 4, 4, 4),
+        latent_channels=16,
+        norm_num_groups=2,
+        layers_per_block=1,
+    ).save_pretrained(folder)
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'complexity'], ids=option_id)

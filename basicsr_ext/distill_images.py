@@ -1,0 +1,153 @@
+"""The images of a distilled dataset, real and synthetic, and the folder that they become."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from basicsr_ext.data.image_files import refuse_if_any
+from basicsr_ext.distill_data import DistillData
+from basicsr_ext.distillation.degradation import Degrade
+from basicsr_ext.distillation.engine import Distillation
+from basicsr_ext.export_images import FolderWriter
+from basicsr_ext.files import atomic_open
+from basicsr_ext.selection.manifest import Item, write_manifest
+from basicsr_ext.training import interrupt
+from basicsr_ext.training.schedule import name_rng
+
+MANIFEST, META_INFO = 'manifest.parquet', 'meta_info.txt'
+
+
+@dataclass(frozen=True)
+class MadeImage:
+    """An image of the result.
+
+    Attributes:
+        name: without ending.
+        gt: clean, H x W x C, uint8, RGB or grey.
+        lq: input, where it is not made from `gt`.
+        synthetic: whether it was optimised; else it is real.
+        source: path of the real image that it is, or started from; '' for none.
+        group: of that image.
+    """
+
+    name: str
+    gt: np.ndarray
+    lq: np.ndarray | None
+    synthetic: bool
+    source: str
+    group: str
+
+
+class MadeImages(Sequence[MadeImage]):
+    """The kept images, read when they are asked for, and then the synthetic ones, decoded when they are asked for.
+
+    Args:
+        data: which images are kept.
+        distillation: made the synthetic ones; None if there are none.
+
+    Raises:
+        DataError: images that would get one name.
+    """
+
+    def __init__(self, data: DistillData, distillation: Distillation | None) -> None:
+        self.data, self.distillation = data, distillation
+        kept = ['_'.join(data.items[index].name.replace('/', ' ').split()) for index in data.kept]
+        self.names = [*kept, *(f'synthetic_{number:04d}' for number in range(1, len(data.started) + 1))]
+        twice = [name for name, times in Counter(self.names).items() if times > 1]
+        refuse_if_any(twice, 'names that differ where / and blanks become _', 'Rename the images.', 'datasets.train')
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> MadeImage: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[MadeImage]: ...
+
+    def __getitem__(self, place: int | slice) -> MadeImage | list[MadeImage]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        number = place - len(self.data.kept)
+        index = self.data.kept[place] if number < 0 else self.data.started[number]
+        images = self._real(index) if number < 0 else self._synthetic(number)
+        item, is_noise = self.data.items[index], number >= 0 and self.data.settings.start == 'noise'
+        source, group = ('', '') if is_noise else (item.path, item.group)
+        return MadeImage(self.names[place], images['gt'], images.get('lq'), number >= 0, source, group)
+
+    def _real(self, index: int) -> dict[str, np.ndarray]:
+        return {kind.lower(): _swapped(image) for kind, image in self.data.whole.read(index).items()}
+
+    def _synthetic(self, number: int) -> dict[str, np.ndarray]:
+        if self.distillation is None:
+            raise IndexError(number)
+        return {kind: _as_8bit(image[0]) for kind, image in self.distillation.images([number]).items()}
+
+
+def write_distilled(
+    images: Sequence[MadeImage], degrade: Degrade | None, folder: Path, unfinished: Path, header: Mapping[str, Any]
+) -> None:
+    """Write `gt/`, `lq/`, `meta_info.txt` and, last, `manifest.parquet`, without which a result is none.
+
+    Args:
+        images: what the result holds.
+        degrade: makes the input where an image has none; its randomness is fixed by the name of the image, as in
+            validation. The input is rounded to 8 bits.
+        folder: of the result.
+        unfinished: where the parts are kept until all are there.
+        header: of the manifest.
+
+    Raises:
+        Interrupted: a stop was asked for; nothing of the result is there.
+    """
+    parts = unfinished / 'written'
+    shutil.rmtree(parts, ignore_errors=True)
+    writers = {kind: FolderWriter(parts / kind) for kind in ('gt', 'lq')}
+    items, lines, columns = [], [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
+    for image in tqdm(images, 'write', unit='image', leave=False, disable=None):
+        if interrupt.requested():
+            raise interrupt.Interrupted
+        lq = _made_input(image, degrade) if image.lq is None else image.lq
+        writers['gt'].put(image.name, _swapped(image.gt))
+        writers['lq'].put(image.name, _swapped(lq))
+        height, width, channels = image.gt.shape
+        lines.append(f'{image.name}.png ({height},{width},{channels})\n')
+        items.append(Item(f'{image.name}.png', height, width, image.group))
+        columns['synthetic'].append(int(image.synthetic))
+        columns['source'].append(image.source)
+    for kind in writers:
+        shutil.rmtree(folder / kind, ignore_errors=True)  # of a run killed between here and the manifest
+        (parts / kind).rename(folder / kind)
+    with atomic_open(folder / META_INFO, 'w') as file:
+        file.writelines(lines)
+    write_manifest(folder / MANIFEST, items, columns, header)
+
+
+def _made_input(image: MadeImage, degrade: Degrade | None) -> np.ndarray:
+    if degrade is None:
+        raise ValueError(f'write_distilled: expected the input of {image.name} or a degradation, got neither.')
+    lq = degrade(image.gt.astype(np.float32) / np.float32(255), name_rng(image.name, 'degrade'))
+    return _rounded(lq)
+
+
+def _as_8bit(image: Tensor) -> np.ndarray:
+    """(C, H, W), [0, 1], as (H, W, C)."""
+    return _rounded(image.permute(1, 2, 0).numpy())
+
+
+def _rounded(image: np.ndarray) -> np.ndarray:
+    return np.rint(image * np.float32(255)).clip(0, 255).astype(np.uint8)
+
+
+def _swapped(image: np.ndarray) -> np.ndarray:
+    """RGB for OpenCV's order, or back."""
+    return np.ascontiguousarray(image[..., ::-1])
