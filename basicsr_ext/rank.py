@@ -1,8 +1,8 @@
-"""The job `rank`: training images in, their order of influence on a test set out."""
+"""The job `rank`: training images in, their order of influence on a test set, or of complexity, out."""
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options import Options
-from basicsr_ext.rank_options import parse_rank_options
+from basicsr_ext.rank_complexity import rank_complexity
+from basicsr_ext.rank_complexity_options import parse_complexity_options
+from basicsr_ext.rank_options import method_of, parse_rank_options
 from basicsr_ext.selection.batches import Batch, ImageBatches
 from basicsr_ext.selection.derivatives import Derivatives, ImageLoss
+from basicsr_ext.selection.groups import groups_digest, with_groups
 from basicsr_ext.selection.influence import InfluenceEngine
 from basicsr_ext.selection.manifest import Item, fingerprint, write_manifest
 from basicsr_ext.selection.ranks import score_columns
@@ -47,13 +50,19 @@ def rank_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
         BasicsrExtError: whatever is wrong with options, data or weights, before work starts where possible.
     """
     try:
-        levels, settings, args = parse_rank_options(root_path, argv)
-        return interrupt.run(
-            lambda: rank(levels, settings, only_check=args.check),
-            'Stopped. What is done is saved; the same command continues.',
-        )
+        work = _work(root_path, argv)
+        return interrupt.run(work, 'Stopped. What is done is saved; the same command continues.')
     finally:
         distributed.stop()
+
+
+def _work(root_path: str | os.PathLike[str], argv: Sequence[str] | None) -> Callable[[], None]:
+    """What the method of the option file is, with its options read."""
+    if method_of(argv) == 'complexity':
+        opt, complexity, args = parse_complexity_options(root_path, argv)
+        return lambda: rank_complexity(opt, complexity, only_check=args.check)
+    levels, settings, args = parse_rank_options(root_path, argv)
+    return lambda: rank(levels, settings, only_check=args.check)
 
 
 def rank(levels: dict[str, Options], settings: RankSettings, only_check: bool = False) -> None:
@@ -74,6 +83,8 @@ def rank(levels: dict[str, Options], settings: RankSettings, only_check: bool = 
         set_random_seed(opt['manual_seed'])
         rankings = {name: Ranking(name, level, settings) for name, level in levels.items()}
         items = _common_items(rankings)
+        if settings.groups is not None:
+            items = with_groups(items, settings.groups, 'rank.groups')
         for ranking in rankings.values():
             ranking.check(decode=only_check)
         logger = get_root_logger()
@@ -88,6 +99,7 @@ def rank(levels: dict[str, Options], settings: RankSettings, only_check: bool = 
                 **{key: opt[key] for key in ('network_g', 'datasets')},
             },
             'levels': {name: ranking.identity() for name, ranking in rankings.items()},
+            'groups': groups_digest(items),
         }
         if not begin(result, unfinished, identity):
             return

@@ -5,7 +5,7 @@ import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
@@ -18,6 +18,7 @@ from basicsr_ext.selection.settings import RankSettings
 
 KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'rank', 'dist_params')
 PATH_KEYS = ('pretrain_network_g', 'param_key_g', 'strict_load_g')
+METHODS = (*get_args(get_type_hints(RankSettings)['method']), 'complexity')
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,22 @@ class LevelOptions:
     name: str
     pretrain_network_g: str | None = None
     dataset: dict[str, Any] = field(default_factory=dict)
+
+
+def method_of(argv: Sequence[str] | None = None) -> str:
+    """The method that an option file asks for, which says how the rest of it is read.
+
+    Args:
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Raises:
+        OptionError: there is no such method, or the file cannot be read.
+    """
+    block = read_options('rank', argv)[0].get('rank')
+    method = block.get('method', RankSettings.method) if isinstance(block, dict) else RankSettings.method
+    if method not in METHODS:
+        raise OptionError(f'rank.method: expected {" or ".join(METHODS)}, got {method!r}. Correct the value.')
+    return str(method)
 
 
 def parse_rank_options(

@@ -28,7 +28,7 @@ from torch import nn
 from training_run import run, start
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.selection import patch_scan
+from basicsr_ext.selection import unit_files
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
 
 Options = dict[str, Any]
@@ -332,7 +332,7 @@ def test_what_is_finished_is_not_measured_again(many: Path, monkeypatch: pytest.
     mine(options())
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
-    write_unit = patch_scan.PatchScan._write
+    write_unit = unit_files.UnitFiles._write
 
     def fail_at_the_third(scan: Any, unit: int, *arguments: Any) -> None:
         if unit == 2:
@@ -340,14 +340,14 @@ def test_what_is_finished_is_not_measured_again(many: Path, monkeypatch: pytest.
         write_unit(scan, unit, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(patch_scan.PatchScan, '_write', fail_at_the_third)
+        patch.setattr(unit_files.UnitFiles, '_write', fail_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             main(['mine', '-opt', 'mine.yml'])
     next(UNFINISHED.glob('000000.*')).unlink()
     (UNFINISHED / '.000000.1.npy').write_bytes(b'half a file of a process that was killed')
     measured = []
     with monkeypatch.context() as patch:
-        patch.setattr(patch_scan.PatchScan, '_write', lambda *args: measured.append(args[1]) or write_unit(*args))
+        patch.setattr(unit_files.UnitFiles, '_write', lambda *args: measured.append(args[1]) or write_unit(*args))
         assert main(['mine', '-opt', 'mine.yml']) == 0
     assert measured == [0, 2, 3, 4, 5]
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()

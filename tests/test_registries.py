@@ -43,7 +43,9 @@ from basicsr_ext.mine import mine
 from basicsr_ext.mine_options import parse_mine_options
 from basicsr_ext.options import OptionLoader, build_parser, complete, load_options, override
 from basicsr_ext.rank import Ranking
-from basicsr_ext.rank_options import parse_rank_options
+from basicsr_ext.rank_complexity import rank_complexity
+from basicsr_ext.rank_complexity_options import parse_complexity_options
+from basicsr_ext.rank_options import method_of, parse_rank_options
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
@@ -445,18 +447,23 @@ def option_id(path: Path) -> str:
 def test_every_type_in_an_option_file_is_known(path: Path) -> None:
     found = list(types_in(load_options(path)))
     # a model, a dataset, a network
-    assert len(found) >= {'mine': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3)
+    assert len(found) >= {'mine': 2, 'rank': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3)
     assert set(found) <= known_types()
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'rank'], ids=option_id)
 def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
     """With pictures where its datasets should be: checked, and one image of each dataset runs through each network."""
-    opt = load_options(path)
+    opt, argv = load_options(path), ['-opt', str(path), '--set', 'num_gpu=0']
     assert opt['name'] == path.stem
     for block in opt['datasets'].values():
         fill_dataroots(block)
-    levels, settings, _ = parse_rank_options(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0'])
+    make_weights(opt)
+    if method_of(argv) == 'complexity':
+        completed_opt, complexity_settings, _ = parse_complexity_options(Path.cwd(), argv)
+        rank_complexity(completed_opt, complexity_settings, only_check=True)
+        return
+    levels, settings, _ = parse_rank_options(Path.cwd(), argv)
     for name, level in levels.items():
         Ranking(name, level, settings).check(decode=True)
 

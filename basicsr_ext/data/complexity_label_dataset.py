@@ -18,7 +18,7 @@ from basicsr_ext.data.image_files import ImageFiles, is_lmdb
 from basicsr_ext.data.label_file import read_labels
 from basicsr_ext.data.sample import Sample
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.complexity import as_8bit, entropy, grey_of
+from basicsr_ext.selection.complexity import entropy
 
 AT_ONCE = 4096  # images whose measuring is queued
 
@@ -109,9 +109,9 @@ class ComplexityLabelDataset(DegradationDataset):
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
         options = self.options
-        self.revised: dict[int, float] = {}
+        self.labels: dict[int, float] = {}  # revised ones, and those that have been measured
         if options.labels is not None:
-            self.revised = read_labels(options.labels, self.files.names, f'dataset {options.name}.labels')
+            self.labels = read_labels(options.labels, self.files.names, f'dataset {options.name}.labels')
         if options.label_range is not None:
             self.low, self.high = options.label_range
             return
@@ -130,13 +130,13 @@ class ComplexityLabelDataset(DegradationDataset):
 
     def _sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
         sample = super()._sample(index, corner)
-        return {**sample, 'gt': torch.tensor([self._label(index, sample['gt'])])}
+        return {**sample, 'gt': torch.tensor([self._label(index)])}
 
-    def _label(self, index: int, image: torch.Tensor) -> float:
-        if index in self.revised:
-            return self.revised[index]
-        bits = entropy(grey_of(as_8bit(image.permute(1, 2, 0).numpy()[..., ::-1] * np.float32(255))))
-        return min(1.0, max(0.0, (bits - self.low) / (self.high - self.low)))
+    def _label(self, index: int) -> float:
+        if index not in self.labels:
+            bits = entropy(self.files.grey(index))
+            self.labels[int(index)] = min(1.0, max(0.0, (bits - self.low) / (self.high - self.low)))
+        return self.labels[index]
 
 
 @cache
@@ -158,7 +158,7 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
     ):
         for start in range(0, len(files), AT_ONCE):
             indices = range(start, min(start + AT_ONCE, len(files)))
-            for value in pool.map(lambda index: entropy(grey_of(files.decode(index, 'rgb'))), indices):
+            for value in pool.map(lambda index: entropy(files.grey(index)), indices):
                 values.append(value)
                 shown.update()
     if min(values) == max(values):

@@ -9,11 +9,12 @@ from basicsr.utils import bgr2ycbcr
 from torch import Tensor
 
 from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.image_files import decode_image, read_image
+from basicsr_ext.data.image_files import decode_grey, decode_image, read_image
 from basicsr_ext.data.inventory import stock_files
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import pixels_are_changed, readers, source
 from basicsr_ext.errors import DataError
+from basicsr_ext.selection.complexity import as_8bit, grey_of
 
 
 class WholeImages:
@@ -53,6 +54,20 @@ class WholeImages:
             return image
         luma = bgr2ycbcr(image.astype(np.float32) / np.float32(255), y_only=True)  # not rounded, as in its samples
         return luma[..., None] * np.float32(255)
+
+    def grey(self, index: int) -> np.ndarray:
+        """The clean image in grey at full size, (H, W) uint8, whatever `color` the dataset has; see `decode_grey`.
+
+        Raises:
+            DataError: the file is no image or is damaged.
+        """
+        if self.is_changed(index):
+            return grey_of(as_8bit(self.clean(index)))
+        reader, place = source(self.dataset, index)
+        if isinstance(reader, DegradationDataset):
+            return reader.files.grey(place)
+        root, paths = self.stock[id(reader)]
+        return decode_grey(read_image(root, paths[place]), paths[place])
 
     def pair(self, index: int) -> tuple[Tensor, Tensor, np.ndarray]:
         """Input and clean image as the dataset gives them, (C, H, W) in [0, 1], and the clean image as in `clean`.

@@ -1,6 +1,5 @@
 """The patches of a dataset, measured image by image: in parts that can be shared out, stopped and continued."""
 
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,18 +7,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
 from basicsr_ext.errors import DataError, ImageError
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.mine_settings import MineSettings
 from basicsr_ext.selection.patch_criteria import CRITERIA, PatchGrid, PatchImage
 from basicsr_ext.selection.patch_losses import PatchLosses
-from basicsr_ext.training import distributed, interrupt
-from basicsr_ext.training.loader import prepare_worker
+from basicsr_ext.selection.unit_files import UnitFiles
 
 UNIT = 16  # images whose patches are written down together
 
@@ -125,9 +121,6 @@ def unfit(height: int, width: int, patch_size: int) -> str | None:
 class PatchScan:
     """Measure all patches; every unit of images becomes a file in a folder.
 
-    A unit's file does not depend on who computes it or when, so that any number of processes, stopped and started at
-    will, leave the same files.
-
     Args:
         reader: of the units.
         folder: for the files of finished units.
@@ -135,7 +128,8 @@ class PatchScan:
     """
 
     def __init__(self, reader: UnitReader, folder: Path, losses: PatchLosses | None = None) -> None:
-        self.reader, self.folder, self.losses = reader, folder, losses
+        self.reader, self.losses = reader, losses
+        self.files = UnitFiles(folder, reader.units)
         self.names = [*POSITION, *reader.settings.criteria]
 
     def run(self) -> None:
@@ -145,27 +139,7 @@ class PatchScan:
             Interrupted: a stop was asked for; what is finished is written down.
             DataError: a damaged image, where these are refused.
         """
-        rank, world = distributed.rank_and_world()
-        own = range(rank, len(self.reader), world)
-        missing = [unit for unit in own if not self._file(unit).is_file()]
-        loader = DataLoader(
-            self.reader,
-            batch_size=None,
-            sampler=missing,
-            num_workers=min(self.reader.settings.workers, len(missing)),
-            worker_init_fn=prepare_worker,
-            generator=torch.Generator(),
-        )
-        total, left = (sum(len(self.reader.units[unit]) for unit in units) for units in (own, missing))
-        shown = None if rank == 0 else True
-        with tqdm(total=total, initial=total - left, desc='mine', unit='image', disable=shown) as bar:
-            for unit, images in zip(missing, loader, strict=True):
-                self._write(unit, self._usable(images))
-                bar.update(len(self.reader.units[unit]))
-                if interrupt.requested():
-                    break
-        if distributed.any_rank(interrupt.requested()):
-            raise interrupt.Interrupted
+        self.files.compute(self.reader, self._rows, self.reader.settings.workers, 'mine')
 
     def check_network(self) -> None:
         """Try the network of `loss`, if there is one, on a patch of the first unit.
@@ -203,14 +177,10 @@ class PatchScan:
             raise DataError(f'{name}: expected finite losses of the network, got others. Check its weights.')
         return {**image.columns, 'loss': losses}
 
-    def _file(self, unit: int) -> Path:
-        return self.folder / f'{unit:06d}.npy'
-
-    def _write(self, unit: int, images: Sequence[Columns]) -> None:
-        columns = [np.concatenate([np.empty(0), *(image[name] for image in images)]) for name in self.names]
-        temporary = self.folder / f'.{unit:06d}.{os.getpid()}.npy'
-        np.save(temporary, np.stack(columns))
-        os.replace(temporary, self._file(unit))
+    def _rows(self, images: Sequence[Measured | DataError]) -> np.ndarray:
+        """The columns of a unit, (columns, patches)."""
+        usable = self._usable(images)
+        return np.stack([np.concatenate([np.empty(0), *(image[name] for image in usable)]) for name in self.names])
 
     def used(self) -> list[int]:
         """The images that have patches, when all units are computed, in the order of their patches."""
@@ -219,5 +189,5 @@ class PatchScan:
     def parts(self) -> Iterator[Columns]:
         """The columns of all units, in the order of the images' paths, when all units are computed."""
         for unit in range(len(self.reader)):
-            columns = dict(zip(self.names, np.load(self._file(unit)), strict=True))
+            columns = dict(zip(self.names, self.files.read(unit), strict=True))
             yield {**columns, **{name: columns[name].astype(np.int64) for name in POSITION}}

@@ -31,6 +31,7 @@ class RankSettings:
         precision: `float32` or `bfloat16`.
         levels: several rankings that are combined by mean rank; each a block with `name` and what differs:
             `pretrain_network_g`, and in `dataset` keys of the blocks that read the images, such as `sigma`.
+        groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
     """
 
     method: Literal['influence', 'graddot', 'loss', 'random'] = 'influence'
@@ -45,6 +46,7 @@ class RankSettings:
     tile_size: int | None = None
     precision: Literal['float32', 'bfloat16'] = 'float32'
     levels: list[dict] = field(default_factory=list)  # type: ignore[type-arg]
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         for name in ('iterations', 'curvature_images', 'times', 'batch_size', 'tile_size'):
