@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from basicsr_ext.losses.feature_kl_loss import channel_statistics, gaussian_kl
+from basicsr_ext.distillation.gaussian_kl import channel_statistics, gaussian_kl
 from basicsr_ext.selection.saved_state import SavedState
 from basicsr_ext.training import interrupt
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from basicsr_ext.distillation.channel_statistics import ChannelStatistics, Images, encode, measure
+from basicsr_ext.distillation.gaussian_kl import gaussian_kl
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
-from basicsr_ext.losses.feature_kl_loss import gaussian_kl
 from basicsr_ext.selection.saved_state import SavedState
 from basicsr_ext.training import interrupt
 
