@@ -33,6 +33,7 @@ OPTION_FILE = 'options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
 DISTILL = 'options/distill/distill_IRCNN_gray_sigma25_BSD400_{percent}.yml'
 COMPLEXITY = 'results/rank_complexity_entropy_BSD400_gray/ranking.parquet'
 INFLUENCE = 'results/rank_influence_IRCNN_gray_sigma25_BSD400/ranking.parquet'
+METRICS = '{psnr: {type: calculate_psnr, crop_border: 0}}'
 CHOICES = ('random', 'static', 'dynamic', 'influence', 'distilled')
 
 
@@ -40,6 +41,7 @@ def main() -> int:
     """Distil, train, print and draw."""
     parser = arguments(__doc__, iterations=1000, seeds=3)
     parser.add_argument('--percents', type=int, nargs='+', default=[2, 5, 10], help='shares; each needs a distill file')
+    parser.add_argument('--patch', type=int, default=48, help='side of a training patch (48)')
     parser.add_argument('--complexity', default=COMPLEXITY, help='ranking by complexity')
     parser.add_argument('--influence', default=INFLUENCE, help='ranking by influence')
     args = parser.parse_args()
@@ -49,11 +51,11 @@ def main() -> int:
 
     def run(choice: str, percent: int, seed: int) -> Run:
         size = math.ceil(percent * images / 100)
-        changes = short_training(args.iterations, validations=4)
+        changes = short_training(args.iterations, validations=2)
         ours = {key for key in changes if key.startswith('datasets.train.')}  # the block is replaced as a whole
         changes = {key: value for key, value in changes.items() if key not in ours}
         train = training_set(choice, size, seed, block, args, distilled.get(percent))
-        changes.update({'datasets.train': json.dumps(train), 'manual_seed': str(seed)})
+        changes.update({'datasets.train': json.dumps(train), 'manual_seed': str(seed), 'val.metrics': METRICS})
         return Run(f'reproduce_distillation_{choice}{percent}_{args.iterations}_seed{seed}', OPTION_FILE, changes)
 
     rows = [(choice, percent) for percent in args.percents for choice in CHOICES] + [('full', 100)]
@@ -69,7 +71,7 @@ def training_set(
 ) -> dict[str, Any]:
     """The block `datasets.train` that makes a choice of images."""
     images = {key: value for key, value in block.items() if key not in LOADER_KEYS and key != 'name'}
-    images['gt_size'] = 48
+    images['gt_size'] = args.patch
     ranked = {'manifest': args.complexity, 'size': size, 'dataset': images}
     blocks: dict[str, dict[str, Any]] = {
         'full': images,
