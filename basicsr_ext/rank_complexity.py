@@ -76,7 +76,6 @@ def rank_complexity(opt: Options, settings: ComplexitySettings, only_check: bool
 def _scan(
     opt: Options, settings: ComplexitySettings, dataset: SampleDataset, nets: dict[str, nn.Module], folder: Path
 ) -> ComplexityScan:
-    reader = ComplexityReader(WholeImages(dataset), len(dataset), settings)
     bfloat16 = settings.precision == 'bfloat16'
     restoration = scorer = None
     if 'g' in nets:
@@ -84,6 +83,8 @@ def _scan(
         restoration = Restoration(nets['g'], sides, settings.tile_size, settings.tile_overlap, bfloat16)
     if 'scorer' in nets:
         scorer = Scorer(nets['scorer'], bfloat16)
+    sides_seen = {} if scorer is None else {'side': scorer.side}
+    reader = ComplexityReader(WholeImages(dataset), len(dataset), settings, **sides_seen)
     return ComplexityScan(reader, folder, restoration, scorer)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from basicsr.data import build_dataset
@@ -13,6 +14,9 @@ from basicsr.utils.options import copy_opt_file
 
 from basicsr_ext import checks
 from basicsr_ext.data.checks import check_dataset
+from basicsr_ext.data.distinct_items import dynamic_selections
+from basicsr_ext.data.sample import SampleDataset
+from basicsr_ext.errors import OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options import Options, parse_options
 from basicsr_ext.training import distributed, interrupt, state
@@ -71,6 +75,7 @@ def train(opt: Options, opt_file: str) -> None:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
+        _refuse_other_plan(train_set, opt, resume_state)
         warmup = build_warmup(train_set, opt)
         model = build_model(opt)
         checks.check_warmup(model, train_set, warmup)
@@ -86,6 +91,17 @@ def train(opt: Options, opt_file: str) -> None:
         TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start).go()
         if tb_logger:
             tb_logger.close()
+
+
+def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dict[str, Any] | None) -> None:
+    """A selection that rises with the epochs of the whole run is another one in a run of another length."""
+    now = int(opt['train']['total_iter'])
+    planned = (resume_state or {}).get('total_iter', now)
+    if planned != now and dynamic_selections(train_set):
+        raise OptionError(
+            f'train.total_iter: expected {planned}, for which the dynamic selection of this run was planned, got '
+            f'{now}. Change it back, or begin a new run with path.pretrain_network_g.'
+        )
 
 
 def _prepare_folders(opt: Options, opt_file: str, is_new: bool) -> None:

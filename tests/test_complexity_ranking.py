@@ -30,8 +30,9 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.rank_options import METHODS
 from basicsr_ext.selection import unit_files
 from basicsr_ext.selection.complexity import CRITERIA, as_8bit, entropy, gradient, grey_of, std
-from basicsr_ext.selection.complexity_networks import thumbnail
-from basicsr_ext.selection.complexity_scan import UNIT
+from basicsr_ext.selection.complexity_networks import Scorer, thumbnail
+from basicsr_ext.selection.complexity_scan import UNIT, ComplexityReader
+from basicsr_ext.selection.complexity_settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
 from basicsr_ext.selection.patch_criteria import PatchGrid, PatchImage, grad_mag
 
@@ -338,9 +339,23 @@ def test_the_scorer_sees_the_source(folder: Path, source: str) -> None:
 
 def test_a_scorer_sees_grey_images_three_times() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (40, 30, 1), np.uint8)
-    seen = thumbnail(grey)
+    seen = thumbnail(grey, 128)
     assert seen.shape == (3, 128, 128) and torch.equal(seen[0], seen[2])
-    assert torch.equal(seen, thumbnail(np.repeat(grey, 3, axis=2)))
+    assert torch.equal(seen, thumbnail(np.repeat(grey, 3, axis=2), 128))
+
+
+def test_a_scorer_sees_images_of_its_own_size() -> None:
+    net = torch.nn.Conv2d(3, 1, 1)
+    assert Scorer(net).side == 128
+    net.input_size = 224
+    reader = ComplexityReader(_OneImage(), 1, ComplexitySettings('complexity', criterion='scorer'), Scorer(net).side)
+    (seen,) = reader[0]
+    assert seen.shape == (3, 224, 224)
+
+
+class _OneImage:
+    def clean(self, index: int) -> np.ndarray:
+        return np.zeros((40, 30, 3), np.uint8)
 
 
 def test_mixed_precision_of_the_scorer(folder: Path) -> None:

@@ -19,6 +19,7 @@ from basicsr.data import build_dataset
 from training_run import options, run, write_images
 
 from basicsr_ext.data.checks import check_dataset, check_pixels
+from basicsr_ext.data.distinct_items import distinct_items, plan
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper import used_items
 from basicsr_ext.errors import DataError, OptionError
@@ -26,7 +27,7 @@ from basicsr_ext.selection.dynamic import DynamicSelection
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.selection.quotas import quotas
 from basicsr_ext.selection.subsets import choose
-from basicsr_ext.training.distinct_items import distinct_items, plan
+from basicsr_ext.train import _refuse_other_plan
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.schedule import ScheduledIndex
 
@@ -350,3 +351,14 @@ def test_a_killed_run_goes_on_with_the_same_images_and_counts_the_same(data: Pat
     text = log.read_text()
     assert 'Dynamic selection: 3 of 12 images an epoch' in text
     assert text.count(f'Distinct images used in the first 14 iterations: {counts[-1]}.') == 2  # saved, and at the end
+
+
+def test_a_run_of_another_length_is_not_continued(data: Path) -> None:
+    roots = {'manifest': str(data / 'ranking.parquet'), 'dataset': {**GRAY, 'dataroot_gt': str(data / 'train')}}
+    dataset = build_dataset(block(**roots))
+    opt = {'train': {'total_iter': 20}}
+    _refuse_other_plan(dataset, opt, None)
+    _refuse_other_plan(dataset, opt, {'total_iter': 20})
+    _refuse_other_plan(dataset.dataset, opt, {'total_iter': 10})
+    with pytest.raises(OptionError, match=r'train\.total_iter: expected 10, .* got 20\. Change it back'):
+        _refuse_other_plan(dataset, opt, {'total_iter': 10})

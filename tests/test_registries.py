@@ -34,7 +34,7 @@ from basicsr_ext.__main__ import JOBS
 from basicsr_ext.align import align_pipeline
 from basicsr_ext.calibrate import calibrate_pipeline
 from basicsr_ext.checks import check_dataset, check_options
-from basicsr_ext.data.wrapper import reader_blocks
+from basicsr_ext.data.wrapper import reader_blocks, walk_blocks
 from basicsr_ext.distill import distill_pipeline
 from basicsr_ext.export import build_parser as export_parser
 from basicsr_ext.inspect import build_parser as inspect_parser
@@ -584,6 +584,29 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
         )
     if not is_train:
         build_model(opt)
+
+
+RANKING = re.compile(r'results/(\w+)/ranking\.parquet')
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in OPTION_FILES if RANKING.search(path.read_text(encoding='utf-8'))], ids=option_id
+)
+def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
+    """The folders of a dataset with `manifest` are those that the option file of that ranking names."""
+    opt, checked = load_options(path), 0
+    blocks = [block for outer in opt['datasets'].values() for block, _ in walk_blocks(outer, '')]
+    if 'manifest' in opt.get('distill', {}):
+        blocks.append({**opt['datasets']['train'], 'manifest': opt['distill']['manifest']})
+    for block in blocks:
+        found = RANKING.fullmatch(str(block.get('manifest')))
+        if found:
+            (file,) = (REPOSITORY / 'options').rglob(f'{found[1]}.yml')
+            ranked = load_options(file)['datasets']['train']
+            folders = [[reader['dataroot_gt'] for reader, _ in reader_blocks(item, '')] for item in (block, ranked)]
+            assert folders[0] == folders[1]
+            checked += 1
+    assert checked
 
 
 def fill_dataroots(block: dict[str, Any], scale: int = 1) -> None:

@@ -112,14 +112,15 @@ def test_unknown_optimizer_names_the_nearest(tmp_path: Path) -> None:
         build(tmp_path, train__optim_g={'type': 'Adm', 'lr': 1e-2})
 
 
-def test_accumulating_4_times_4_is_a_batch_of_16(tmp_path: Path) -> None:
+@pytest.mark.parametrize('clip', [None, 0.01])
+def test_accumulating_4_times_4_is_a_batch_of_16(tmp_path: Path, clip: float | None) -> None:
     """To 1e-6 in float64, also where the gradient is clipped."""
     models = []
     for accumulate, size in ((1, 16), (4, 4)):
         model = build(
             tmp_path,
             train__accum_iter=accumulate,
-            train__grad_clip=0.01,
+            train__grad_clip=clip,
             train__optim_g={'type': 'SGD', 'lr': 1.0},
             datasets__train__batch_size_per_gpu=size,
         )

@@ -8,7 +8,7 @@ from torch.nn import functional
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.tiling import Sides, run_padded, run_tiled
 
-SIDE = 128  # pixels of the square images that a scorer sees, as in TripleD
+SIDE = 128  # pixels of the square images that a scorer sees in TripleD
 
 
 def image_of(tensor: Tensor) -> np.ndarray:
@@ -16,17 +16,18 @@ def image_of(tensor: Tensor) -> np.ndarray:
     return np.multiply(tensor.permute(1, 2, 0).numpy()[..., ::-1], np.float32(255), order='C')
 
 
-def thumbnail(image: np.ndarray) -> Tensor:
-    """What a scorer sees of an image: 128 x 128 pixels, bilinear with antialiasing.
+def thumbnail(image: np.ndarray, side: int) -> Tensor:
+    """What a scorer sees of an image: side x side pixels, bilinear with antialiasing.
 
     Args:
         image: (H, W, 1) or (H, W, 3) in OpenCV's order, uint8.
+        side: in pixels.
 
     Returns:
-        (3, 128, 128), RGB, [0, 1]; a grey image three times.
+        (3, side, side), RGB, [0, 1]; a grey image three times.
     """
     colours = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1).float().div_(255)
-    reduced = functional.interpolate(colours[None], (SIDE, SIDE), mode='bilinear', antialias=True)
+    reduced = functional.interpolate(colours[None], (side, side), mode='bilinear', antialias=True)
     return reduced[0].expand(3, -1, -1)
 
 
@@ -42,9 +43,14 @@ class Scorer:
         self.net, self.bfloat16 = net.eval(), bfloat16
         self.device = next(net.parameters()).device
 
+    @property
+    def side(self) -> int:
+        """Pixels of a side of what the network sees: its `input_size`, or TripleD's 128."""
+        return int(getattr(self.net, 'input_size', SIDE))
+
     @torch.no_grad()
     def __call__(self, thumbnails: Tensor) -> np.ndarray:
-        """The scores, (N,) float64, of N x 3 x 128 x 128.
+        """The scores, (N,) float64, of N x 3 x side x side.
 
         Raises:
             OptionError: the network gives another shape.

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.complexity import CRITERIA, as_8bit, grey_of
-from basicsr_ext.selection.complexity_networks import Restoration, Scorer, image_of, thumbnail
+from basicsr_ext.selection.complexity_networks import SIDE, Restoration, Scorer, image_of, thumbnail
 from basicsr_ext.selection.complexity_settings import ComplexitySettings
 from basicsr_ext.selection.unit_files import UnitFiles
 
@@ -42,10 +42,11 @@ class ComplexityReader(Dataset[Unit]):
         images: where they are read.
         number: of the images.
         settings: the block `rank`.
+        side: pixels of a side of what the scorer sees.
     """
 
-    def __init__(self, images: Images, number: int, settings: ComplexitySettings) -> None:
-        self.images, self.settings = images, settings
+    def __init__(self, images: Images, number: int, settings: ComplexitySettings, side: int = SIDE) -> None:
+        self.images, self.settings, self.side = images, settings, side
         step = settings.batch_size if settings.criterion == 'scorer' else UNIT
         if settings.source == 'restored':
             step = 1  # whole images wait for the network
@@ -64,7 +65,7 @@ class ComplexityReader(Dataset[Unit]):
         settings = self.settings
         if settings.source == 'gt':
             if settings.criterion == 'scorer':
-                return thumbnail(as_8bit(self.images.clean(index)))
+                return thumbnail(as_8bit(self.images.clean(index)), self.side)
             return CRITERIA[settings.criterion](self.images.grey(index))
         lq = self.images.pair(index)[0]
         return lq if settings.source == 'restored' else self.measure(lq)
@@ -73,7 +74,7 @@ class ComplexityReader(Dataset[Unit]):
         """The criterion of a degraded or restored image, (C, H, W) in [0, 1]; what the scorer sees, if it does."""
         image = as_8bit(image_of(tensor))
         if self.settings.criterion == 'scorer':
-            return thumbnail(image)
+            return thumbnail(image, self.side)
         return CRITERIA[self.settings.criterion](grey_of(image))
 
 

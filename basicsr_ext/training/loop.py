@@ -12,9 +12,9 @@ from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from basicsr_ext.data.distinct_items import distinct_items, dynamic_selections, plan
 from basicsr_ext.training import distributed, interrupt
 from basicsr_ext.training.best import best_score, is_better, save_networks
-from basicsr_ext.training.distinct_items import distinct_items, dynamic_selections, plan
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.log import TrainingLog
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual

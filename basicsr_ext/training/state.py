@@ -44,8 +44,9 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     """Write `<iter>.state`: BasicSR's keys and what it leaves out.
 
     BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed,
-    the best metrics, the gradient scaler, what a warm-up has seen of its loss and whether the validation of this
-    iteration is still to be done. To be called on all ranks; the data position follows from the iteration.
+    the planned iterations, the best metrics, the gradient scaler, what a warm-up has seen of its loss and whether the
+    validation of this iteration is still to be done. To be called on all ranks; the data position follows from the
+    iteration.
     """
     generators = distributed.gather(rng_state())
     if current_iter == -1 or model.opt['rank'] != 0:
@@ -57,6 +58,7 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
         'optimizers': [optimizer.state_dict() for optimizer in model.optimizers],
         'schedulers': [scheduler.state_dict() for scheduler in model.schedulers],
         'manual_seed': model.opt['manual_seed'],
+        'total_iter': int(model.opt['train']['total_iter']),
         'rng': generators,
         'best_metric_results': _plain(getattr(model, 'best_metric_results', {})),
         'best_score': getattr(model, 'best_score', None),
