@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from hashlib import blake2b
@@ -24,7 +24,8 @@ from basicsr_ext.distill_data import DistillData
 from basicsr_ext.distill_images import MANIFEST, MadeImages, write_distilled
 from basicsr_ext.distill_options import parse_distill_options
 from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
-from basicsr_ext.distillation.engine import Distillation, Matching
+from basicsr_ext.distillation.engine import Distillation, GradientLoss, Matching
+from basicsr_ext.distillation.matching import Loss
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.pictures import draw_forming, draw_matching_loss
 from basicsr_ext.distillation.settings import DistillSettings
@@ -95,7 +96,7 @@ def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -
         if data.started:
             distillation.run(data.patches(), partial(_show, folder=folder))
         images = MadeImages(data, distillation)
-        write_distilled(images, data.degrade, folder, unfinished, identity)
+        write_distilled(images, folder, unfinished, identity)
         shutil.rmtree(unfinished)
         logger.info(f'{len(images)} pairs instead of {len(data.items)}: {folder}')
 
@@ -104,15 +105,15 @@ def _distillation(opt: Options, settings: DistillSettings, data: DistillData, st
     device, networks = device_of(opt), Networks(partial(_network, opt), settings.evolution)
     lq, gt = next(data.batches(0))
     matching = Matching(
-        match=build_loss(settings.grad_match),
-        loss=build_loss(settings.loss),
+        match=_gradient_loss(settings),
+        loss=_restoration_loss(settings, gt),
         sides=input_sides(networks.at(1), opt['network_g']),
-        degrade=data.degrade,
+        degrades=None if data.degrades is None else [data.degrades[index] for index in data.started],
         device=device,
     )
     _check_network(networks.at(1), matching, lq, gt)
     codec = _codec(settings, gt.shape[1], device)
-    small = settings.image_size // opt['datasets']['train']['scale'] if data.degrade is None else settings.image_size
+    small = settings.image_size // opt['datasets']['train']['scale'] if data.degrades is None else settings.image_size
     if small % codec.factor or settings.image_size % codec.factor:
         raise OptionError(
             f'distill.image_size: expected a multiple of {codec.factor}, by which the autoencoder reduces images (and '
@@ -126,6 +127,35 @@ def _network(opt: Options, number: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.default_rng((opt['manual_seed'], number)).integers(2**62)))
         return trained_network(opt)
+
+
+def _gradient_loss(settings: DistillSettings) -> GradientLoss:
+    """Tried, because a loss of another kind would fail only in the first step."""
+    match: GradientLoss = build_loss(settings.grad_match)
+    gradients = [torch.ones(2, 3), torch.ones(2)]
+    _try_loss('grad_match', 'a loss of gradients, such as GradientMatchingLoss', match, gradients, gradients)
+    return match
+
+
+def _restoration_loss(settings: DistillSettings, gt: Tensor) -> Loss:
+    loss: Loss = build_loss(settings.loss)
+    _try_loss('loss', 'a loss of two images, such as L1Loss', loss, gt, gt)
+    return loss
+
+
+def _try_loss(key: str, expected: str, loss: Callable[..., Any], *arguments: Any) -> None:
+    where, kind = f'distill.{key}', type(loss).__name__
+    try:
+        value = loss(*arguments)
+    except (TypeError, AttributeError, RuntimeError, ValueError, OptionError) as error:
+        reason = str(error).partition('\n')[0]
+        raise OptionError(f'{where}: expected {expected}, got {kind}: {reason}. Choose another one.') from error
+    if not isinstance(value, Tensor) or value.ndim:
+        shown = f'a tensor {tuple(value.shape)}' if isinstance(value, Tensor) else f'a {type(value).__name__}'
+        raise OptionError(
+            f'{where}: expected {expected}, that gives a scalar, got {shown} of {kind}. Correct its arguments or '
+            'choose another one.'
+        )
 
 
 def _codec(settings: DistillSettings, channels: int, device: torch.device) -> Codec:

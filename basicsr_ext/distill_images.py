@@ -31,7 +31,7 @@ class MadeImage:
     Attributes:
         name: without ending.
         gt: clean, H x W x C, uint8, RGB or grey.
-        lq: input, where it is not made from `gt`.
+        lq: input, h x w x C, likewise.
         synthetic: whether it was optimised; else it is real.
         source: path of the real image that it is, or started from; '' for none.
         group: of that image.
@@ -39,7 +39,7 @@ class MadeImage:
 
     name: str
     gt: np.ndarray
-    lq: np.ndarray | None
+    lq: np.ndarray
     synthetic: bool
     source: str
     group: str
@@ -47,6 +47,9 @@ class MadeImage:
 
 class MadeImages(Sequence[MadeImage]):
     """The kept images, read when they are asked for, and then the synthetic ones, decoded when they are asked for.
+
+    A known degradation makes the input of both. Its randomness is fixed by the name of the image, as in validation, and
+    the input is rounded to 8 bits.
 
     Args:
         data: which images are kept.
@@ -80,12 +83,18 @@ class MadeImages(Sequence[MadeImage]):
         number = place - len(self.data.kept)
         index = self.data.kept[place] if number < 0 else self.data.started[number]
         images = self._real(index) if number < 0 else self._synthetic(number)
+        if self.data.degrades is not None:
+            images['lq'] = _degraded(images['gt'], self.data.degrades[index], self.names[place])
         item, is_noise = self.data.items[index], number >= 0 and self.data.settings.start == 'noise'
         source, group = ('', '') if is_noise else (item.path, item.group)
-        return MadeImage(self.names[place], images['gt'], images.get('lq'), number >= 0, source, group)
+        return MadeImage(self.names[place], images['gt'], images['lq'], number >= 0, source, group)
 
     def _real(self, index: int) -> dict[str, np.ndarray]:
-        return {kind.lower(): _swapped(image) for kind, image in self.data.whole.read(index).items()}
+        images = {kind.lower(): _swapped(image) for kind, image in self.data.whole.read(index).items()}
+        if self.data.degrades is not None:
+            height, width = (side - side % self.data.whole.scale for side in images['gt'].shape[:2])
+            images['gt'] = images['gt'][:height, :width]
+        return images
 
     def _synthetic(self, number: int) -> dict[str, np.ndarray]:
         if self.distillation is None:
@@ -93,15 +102,11 @@ class MadeImages(Sequence[MadeImage]):
         return {kind: _as_8bit(image[0]) for kind, image in self.distillation.images([number]).items()}
 
 
-def write_distilled(
-    images: Sequence[MadeImage], degrade: Degrade | None, folder: Path, unfinished: Path, header: Mapping[str, Any]
-) -> None:
+def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path, header: Mapping[str, Any]) -> None:
     """Write `gt/`, `lq/`, `meta_info.txt` and, last, `manifest.parquet`, without which a result is none.
 
     Args:
         images: what the result holds.
-        degrade: makes the input where an image has none; its randomness is fixed by the name of the image, as in
-            validation. The input is rounded to 8 bits.
         folder: of the result.
         unfinished: where the parts are kept until all are there.
         header: of the manifest.
@@ -116,9 +121,8 @@ def write_distilled(
     for image in tqdm(images, 'write', unit='image', leave=False, disable=None):
         if interrupt.requested():
             raise interrupt.Interrupted
-        lq = _made_input(image, degrade) if image.lq is None else image.lq
         writers['gt'].put(image.name, _swapped(image.gt))
-        writers['lq'].put(image.name, _swapped(lq))
+        writers['lq'].put(image.name, _swapped(image.lq))
         height, width, channels = image.gt.shape
         lines.append(f'{image.name}.png ({height},{width},{channels})\n')
         items.append(Item(f'{image.name}.png', height, width, image.group))
@@ -132,11 +136,8 @@ def write_distilled(
     write_manifest(folder / MANIFEST, items, columns, header)
 
 
-def _made_input(image: MadeImage, degrade: Degrade | None) -> np.ndarray:
-    if degrade is None:
-        raise ValueError(f'write_distilled: expected the input of {image.name} or a degradation, got neither.')
-    lq = degrade(image.gt.astype(np.float32) / np.float32(255), name_rng(image.name, 'degrade'))
-    return _rounded(lq)
+def _degraded(gt: np.ndarray, degrade: Degrade, name: str) -> np.ndarray:
+    return _rounded(degrade(gt.astype(np.float32) / np.float32(255), name_rng(name, 'degrade')))
 
 
 def _as_8bit(image: Tensor) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from basicsr.utils.registry import LOSS_REGISTRY
+from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY
 
 from basicsr_ext import checks
 from basicsr_ext.checking import check_call, read_block, registered
+from basicsr_ext.data.degradation import DegradationDataset
+from basicsr_ext.data.wrapper import reader_blocks
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options import Options, complete, read_options, refuse_unknown, require
@@ -44,35 +45,37 @@ def parse_distill_options(
     complete(opt, root_path, is_train=False)
     if set(opt['datasets']) != {'train'}:
         raise OptionError(f'datasets: expected train, got {", ".join(opt["datasets"])}. Name the one block train.')
+    _refuse_luma(opt['datasets']['train'])
     _complete_patches(opt['datasets']['train'], settings)
     _check(opt, settings)
     checks.check_parts(opt)
     return opt, settings, args
 
 
+def _refuse_luma(block: Options) -> None:
+    """BasicSR's datasets make Y of colour; ours take grey files as they are."""
+    for reader, where in reader_blocks(block, 'datasets.train'):
+        if reader.get('color') != 'y':
+            continue
+        require(reader, ('type',), where)
+        if not issubclass(registered(DATASET_REGISTRY, reader['type'], f'{where}.type'), DegradationDataset):
+            raise OptionError(
+                f'{where}.color: expected rgb, since the result is read as colour again, got y. Change it, and use '
+                'color: y where you train on the result.'
+            )
+
+
 def _complete_patches(block: Options, settings: DistillSettings) -> None:
     """Real patches are of the size of the synthetic images."""
     block.setdefault('scale', 1)
-    for reader in _readers(block):
+    for reader, where in reader_blocks(block, 'datasets.train'):
         if reader.setdefault('gt_size', settings.image_size) != settings.image_size:
             raise OptionError(
-                f'datasets.train: expected gt_size {settings.image_size}, the value of distill.image_size, got '
+                f'{where}: expected gt_size {settings.image_size}, the value of distill.image_size, got '
                 f'{reader["gt_size"]}. Remove it.'
             )
         reader.setdefault('use_hflip', True)
         reader.setdefault('use_rot', True)
-
-
-def _readers(block: Any) -> Iterator[Options]:
-    """The blocks, however deep, that read files."""
-    if isinstance(block, dict):
-        if 'dataroot_gt' in block:
-            yield block
-        for value in block.values():
-            yield from _readers(value)
-    elif isinstance(block, list):
-        for value in block:
-            yield from _readers(value)
 
 
 def _check(opt: Options, settings: DistillSettings) -> None:

@@ -168,15 +168,46 @@ def test_a_learned_degradation_writes_both(folder: Path) -> None:
 
 
 def test_pairs_of_a_scale(folder: Path) -> None:
+    """A known one crops images, as in validation, whose sides it does not divide."""
     shutil.rmtree('lq')
     Path('lq').mkdir()
     for path in Path('gt').iterdir():
         cv2.imwrite(f'lq/{path.name}', cv2.resize(image(path), None, fx=0.5, fy=0.5))
-    for dataset, kind in ((PAIRED, 'learned'), ({'type': 'BicubicSRDataset', 'dataroot_gt': 'gt'}, 'known')):
+    bicubic = {'type': 'BicubicSRDataset', 'dataroot_gt': 'gt'}
+    for dataset, kind in ((PAIRED, 'learned'), (bicubic, 'known')):
+        if kind == 'known':
+            for path in Path('gt').iterdir():
+                cv2.imwrite(str(path), cv2.copyMakeBorder(image(path), 1, 0, 0, 3, cv2.BORDER_REFLECT))
+            items = [Item(f'{n:03d}.png', SIZE + 1, SIZE + 3) for n in range(COUNT)]
+            write_manifest('ranking.parquet', items, {'rank': RANKS}, {})
         opt = {**options(dataset, EDSR, degradation=kind), 'scale': 2}
         for path in distill(opt).column('path'):
             gt, lq = (image(FOLDER / part / path) for part in ('gt', 'lq'))
             assert gt.shape[:2] == tuple(2 * side for side in lq.shape[:2])
+    val = build_dataset({'name': 'v', 'phase': 'val', 'scale': 2, **bicubic})
+    for index in (1, 3):
+        assert image(FOLDER / 'gt' / f'{index:03d}.png').shape == (SIZE, SIZE + 2, 3)
+        lq = (val[index]['lq'].permute(1, 2, 0).numpy()[..., ::-1] * 255).round().clip(0, 255)
+        np.testing.assert_array_equal(image(FOLDER / 'lq' / f'{index:03d}.png'), lq)
+    assert f'001.png ({SIZE},{SIZE + 2},3)' in (FOLDER / 'meta_info.txt').read_text()
+
+
+def test_each_group_keeps_its_known_degradation(folder: Path) -> None:
+    """Two groups of flat images: the noise of each, kept or synthetic, is that of its group."""
+    for number, path in enumerate(sorted(Path('gt').iterdir())):
+        cv2.imwrite(str(path), np.full((SIZE, SIZE), 100 + 10 * number, np.uint8))
+    sigmas = {'weak': 2, 'strong': 20}
+    dataset = {'type': 'AllInOneDataset', 'datasets': {g: {**GAUSSIAN, 'sigma': s} for g, s in sigmas.items()}}
+    items = [Item(f'{group}/{n:03d}.png', SIZE, SIZE, group) for group in sigmas for n in range(COUNT)]
+    write_manifest('ranking.parquet', items, {'rank': range(1, 2 * COUNT + 1)}, {})
+    manifest = distill(options(dataset, size=8, kept=0.5, per_group=True, lr=1e-9))
+    assert sorted(zip(manifest.column('synthetic'), manifest.column('group'), strict=True)) == sorted(
+        2 * [(made, group) for made in (0, 1) for group in sigmas]
+    )
+    assert {'weak_000.png', 'strong_001.png'} <= set(manifest.column('path'))
+    for path, group in zip(manifest.column('path'), manifest.column('group'), strict=True):
+        noise = image(FOLDER / 'lq' / path).astype(float) - image(FOLDER / 'gt' / path)
+        assert noise.std() == pytest.approx(sigmas[group], rel=0.2)
 
 
 @pytest.mark.parametrize('dataset', [GAUSSIAN, PAIRED])
@@ -211,12 +242,23 @@ def test_equal_shares_of_groups(folder: Path) -> None:
     assert manifest.column('source') == ['001.png', '000.png', '003.png', '004.png']
 
 
+def test_a_small_ratio_leaves_no_group_out(folder: Path) -> None:
+    opt = options(kept=1, ratio=0.1, per_group=True)
+    del opt['distill']['size']
+    assert distill(opt).column('group') == ['b', 'a']
+
+
 def test_names_with_blanks_and_folders_below_stay_readable(folder: Path) -> None:
-    """BasicSR ends a name in its list at the first blank."""
-    os.rename('gt/001.png', 'gt/0 01.png')
-    items = [Item(path.name, SIZE, SIZE) for path in sorted(Path('gt').iterdir())]
+    """BasicSR ends a name in its list at the first blank, and its datasets do not look into folders below."""
+    Path('gt/be low').mkdir()
+    os.rename('gt/001.png', 'gt/be low/0 01.png')
+    parts = {'a': GAUSSIAN, 'b': {**GAUSSIAN, 'dataroot_gt': 'gt/be low'}}
+    items = [Item('b/0 01.png', SIZE, SIZE, 'b')]
+    items += [Item(f'a/{path.name}', SIZE, SIZE, 'a') for path in sorted(Path('gt').glob('*.png'))]
     write_manifest('ranking.parquet', items, {'rank': range(1, COUNT + 1)}, {})
-    assert '0_01.png' in distill(options(size=3, kept=1)).column('path')
+    paths = distill(options({'type': 'AllInOneDataset', 'datasets': parts}, size=2, kept=1)).column('path')
+    assert paths == ['b_0_01.png', 'a_000.png']
+    assert sorted(path.name for path in (FOLDER / 'gt').iterdir()) == sorted(paths)
 
 
 # ---- training on it ----
@@ -388,10 +430,15 @@ def test_check_writes_nothing(folder: Path) -> None:
         ({'distill': {'image_size': 25}}, 'at least 25 x 25 pixels'),
         ({'distill': {'grad_match': {'type': 'GradLoss'}}}, 'distill.grad_match.type: expected a name in the registry'),
         ({'distill': {'loss': {'type': 'L1Loss', 'x': 1}}}, 'distill.loss.x: expected an argument of L1Loss'),
+        ({'distill': {'size': 1, 'per_group': True}}, 'distill.size: expected at least one image of each of the 2 gr'),
+        ({'distill': {'grad_match': {'type': 'L1Loss'}}}, 'distill.grad_match: expected a loss of gradients, such as'),
+        ({'distill': {'loss': {'type': 'GANLoss', 'gan_type': 'wgan'}}}, 'distill.loss: expected'),
+        ({'distill': {'loss': {'type': 'L1Loss', 'reduction': 'none'}}}, 'that gives a scalar, got a tensor (2, 1,'),
         ({'distill': {'imagesize': 8}}, 'distill.imagesize: expected a known key'),
         ({'datasets': {'val': {'name': 'v', **GAUSSIAN}}}, 'datasets: expected train, got train, val'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'gt_size': 8}}}, 'expected gt_size 16, the value of distill'),
         ({'datasets': {'train': {'name': 't', **PAIRED}}}, 'distill.degradation: expected learned for PairedImage'),
+        ({'datasets': {'train': {'name': 't', **PAIRED, 'color': 'y'}}}, 'color: expected rgb, since the result is'),
         ({'network_g': COLOR}, 'expected input that IRCNN takes, got lq (2, 1, 16, 16) and gt (2, 1, 16, 16)'),
         ({'network_g': EDSR, 'datasets': {'train': {'name': 't', **GAUSSIAN, 'color': 'rgb'}}}, 'of the shape of gt'),
         ({'path': {'pretrain_network_g': 'none.pth'}}, "path.pretrain_network_g: expected a file, got 'none.pth'"),
@@ -416,7 +463,8 @@ def test_other_images_than_the_ranking_has_are_refused(folder: Path, capsys: pyt
 def test_groups_that_a_ranking_lacks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     items = [Item(f'{n:03d}.png', SIZE, SIZE) for n in range(COUNT)]
     write_manifest('ranking.parquet', items, {'rank': RANKS}, {})
-    assert 'distill.per_group: expected groups in ranking.parquet' in refused(options(per_group=True), capsys)
+    message = refused(options(per_group=True), capsys)
+    assert 'distill.per_group: expected a ranking with a column group, got path, height, width, rank' in message
 
 
 def test_sides_that_the_autoencoder_cannot_halve(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

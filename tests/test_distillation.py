@@ -25,6 +25,7 @@ from basicsr_ext.distillation.settings import DistillSettings, NetworkSettings, 
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.losses.gradient_matching_loss import gradient_matching_loss
+from basicsr_ext.selection.quotas import quotas
 from basicsr_ext.selection.saved_state import SavedState
 from basicsr_ext.tiling import Sides
 from basicsr_ext.training.checkpoint import load_network_weights
@@ -93,7 +94,7 @@ def distillation(
         SEED,
         codec_of(mode),
         Networks(network, settings.evolution),
-        Matching(gradient_matching_loss, nn.MSELoss(), Sides(), None if learned else noisy, torch.device('cpu')),
+        Matching(gradient_matching_loss, nn.MSELoss(), Sides(), None if learned else [noisy] * 4, torch.device('cpu')),
         real or (lambda done: iter(lambda: fixed, None)),  # type: ignore[arg-type,return-value]
         SavedState(folder / 'state.pth'),
     )
@@ -173,7 +174,7 @@ def test_the_matching_loss_falls_by_half_in_50_steps(tmp_path: Path, mode: str, 
     run = distillation(tmp_path, mode, learned, lr=lr, batch_size=4)
     run.networks.make = trained
     if not learned:
-        run.matching = replace(run.matching, degrade=lambda gt, rng: noisy(gt, np.random.default_rng(0)))
+        run.matching = replace(run.matching, degrades=[lambda gt, rng: noisy(gt, np.random.default_rng(0))] * 4)
     run.run(iter(patches(4, seed=2)), lambda run: None)
     assert len(run.losses) == 50
     assert np.mean(run.losses[-5:]) < 0.5 * run.losses[0]
@@ -262,7 +263,7 @@ def test_every_pass_takes_each_image_once() -> None:
 def test_noise_has_an_exact_gradient_and_an_exact_value() -> None:
     gt = torch.rand(2, 3, 8, 6, requires_grad=True)
     rngs = [np.random.default_rng(k) for k in range(2)]
-    lq = degraded(gt, noisy, rngs)
+    lq = degraded(gt, [noisy] * 2, rngs)
     for k in range(2):
         expected = noisy(gt[k].detach().permute(1, 2, 0).numpy(), np.random.default_rng(k))
         np.testing.assert_array_equal(lq[k].detach().permute(1, 2, 0).numpy(), expected)
@@ -272,13 +273,31 @@ def test_noise_has_an_exact_gradient_and_an_exact_value() -> None:
 
 def test_a_reduction_has_the_gradient_of_a_bicubic_one() -> None:
     gt = torch.rand(1, 3, 8, 8, requires_grad=True)
-    lq = degraded(gt, lambda image, rng: image[::2, ::2], [np.random.default_rng(0)])
+    lq = degraded(gt, [lambda image, rng: image[::2, ::2]], [np.random.default_rng(0)])
     assert torch.equal(lq, gt[..., ::2, ::2])
     bicubic = functional.interpolate(gt, size=(4, 4), mode='bicubic', antialias=True, align_corners=False)
     weights = torch.rand(1, 3, 4, 4)
     found, expected = (torch.autograd.grad((image * weights).sum(), gt)[0] for image in (lq, bicubic))
     torch.testing.assert_close(found, expected)
     assert found.sum().item() == pytest.approx(weights.sum().item(), rel=1e-4)
+
+
+def test_every_image_has_its_own_degradation() -> None:
+    gt = torch.rand(3, 1, 4, 4)
+    factors = [0.5, 1.0, 2.0]
+    degrades = [lambda image, rng, factor=factor: np.float32(factor) * image for factor in factors]
+    lq = degraded(gt, degrades, [np.random.default_rng(0)] * 3)
+    torch.testing.assert_close(lq, gt * torch.tensor(factors).view(3, 1, 1, 1))
+
+
+def test_a_step_degrades_each_image_in_its_own_way(tmp_path: Path) -> None:
+    """Whatever place it has in the batch."""
+    run = distillation(tmp_path)
+    marks = [lambda gt, rng, k=k: np.full_like(gt, k / 8) for k in range(4)]
+    run.matching = replace(run.matching, degrades=marks)
+    run.begin(iter(patches(4, seed=2)))
+    lq, _ = run._pair({'gt': run.variables['gt'].values[[1, 3]]}, [1, 3], (SEED, 1))
+    assert lq.mean((1, 2, 3)).tolist() == pytest.approx([1 / 8, 3 / 8])
 
 
 # ---- codecs ----
@@ -347,20 +366,25 @@ def test_numbers_of_images() -> None:
     assert distilled_number(401, None, 0.02) == 9 and distilled_number(10, 10, None) == 10
     with pytest.raises(OptionError, match='size: expected at most the 10 images of the dataset, got 11'):
         distilled_number(10, 11, None)
+    assert [distilled_number(8, None, ratio, groups=3) for ratio in (0.1, 0.5)] == [3, 4]
+    assert distilled_number(8, 3, None, groups=3) == 3
+    with pytest.raises(OptionError, match='size: expected at least one image of each of the 3 groups, got 2'):
+        distilled_number(8, 2, None, groups=3)
     assert [kept_number(5, kept) for kept in (0, 0.5, 0.1, 0.09, 1)] == [0, 3, 1, 0, 5]
 
 
-def test_any_first_part_has_equal_shares() -> None:
+def test_any_first_part_has_the_quotas_of_the_groups() -> None:
     rng = np.random.default_rng(0)
     groups = ['a'] * 12 + ['b'] * 7 + ['c'] * 2
     ranks = (1 + rng.permutation(21)).tolist()
     order = by_shares(ranks, groups)
     assert sorted(order) == list(range(21))
     for number in range(1, 22):
-        taken = [sum(groups[i] == group for i in order[:number]) for group in 'abc']
-        assert taken[2] == min(2, taken[2]) and abs(taken[0] - taken[1]) <= 1 or taken[1] == 7
-        for group in 'abc':
-            own = sorted(ranks[i] for i in range(21) if groups[i] == group)
-            chosen = sorted(ranks[i] for i in order[:number] if groups[i] == group)
-            assert chosen == own[: len(chosen)]
+        taken = {group: sorted(ranks[i] for i in order[:number] if groups[i] == group) for group in 'abc'}
+        if number < 3:
+            assert all(len(chosen) <= 1 for chosen in taken.values())
+        else:
+            assert {group: len(chosen) for group, chosen in taken.items()} == quotas(ranks, groups, number)
+        for group, chosen in taken.items():
+            assert chosen == sorted(ranks[i] for i in range(21) if groups[i] == group)[: len(chosen)]
     assert by_shares(ranks, [''] * 21) == np.argsort(ranks).tolist()

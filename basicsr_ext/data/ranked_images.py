@@ -24,8 +24,11 @@ class RankedImages:
         per_group: read the groups too.
         kind: what chooses from them, named in errors.
         where: path of its block, named in errors.
+        inside: path of the block of the dataset; None if it is `dataset` in the former.
 
     Attributes:
+        items: the rows of the ranking.
+        index_of: the item of the dataset that each row is, (rows,).
         ranks: of the rows of the ranking.
         groups: of the rows; None without `per_group`.
 
@@ -35,7 +38,14 @@ class RankedImages:
     """
 
     def __init__(
-        self, dataset: SampleDataset, manifest: str, column: str, per_group: bool, kind: str, where: str
+        self,
+        dataset: SampleDataset,
+        manifest: str,
+        column: str,
+        per_group: bool,
+        kind: str,
+        where: str,
+        inside: str | None = None,
     ) -> None:
         try:
             ranking = read_manifest(os.path.expanduser(manifest))
@@ -44,11 +54,12 @@ class RankedImages:
             self.groups = groups_of(ranking) if per_group else None
         except (DataError, OptionError) as error:
             raise type(error)(f'{where}.{error}') from error
-        self._index_of = np.argsort(_rows_of(dataset, ranking, kind, where))
+        self.items = ranking.items()
+        self.index_of = np.argsort(_rows_of(dataset, ranking, kind, where, inside or f'{where}.dataset'))
 
     def indices(self, rows: Sequence[int] | np.ndarray) -> list[int]:
         """The items of the dataset that some rows are, ascending."""
-        found: list[int] = np.sort(self._index_of[rows]).tolist()
+        found: list[int] = np.sort(self.index_of[rows]).tolist()
         return found
 
 
@@ -66,21 +77,21 @@ def groups_of(ranking: Manifest) -> list[str]:
     return [str(group) for group in ranking.column('group')]
 
 
-def _rows_of(dataset: SampleDataset, manifest: Manifest, kind: str, where: str) -> list[int]:
+def _rows_of(dataset: SampleDataset, manifest: Manifest, kind: str, where: str, inside: str) -> list[int]:
     """The row of each image; explains itself when the items are not the images that were ranked."""
     if any(isinstance(layer, MinedPatchDataset) for layer in layers(dataset)):
         raise DataError(
-            f'{where}.dataset: expected images, got the patches of a MinedPatchDataset. Put the {kind} inside the '
+            f'{inside}: expected images, got the patches of a MinedPatchDataset. Put the {kind} inside the '
             'MinedPatchDataset.'
         )
     try:
         return manifest.rows_of(inventory(dataset), f'{where}.manifest')
     except DataError as error:
-        inside = (layer for layer in layers(dataset) if isinstance(layer, WrapperDataset))
-        choosing = next((type(layer).__name__ for layer in inside if len(layer) < len(layer.dataset)), None)
+        wrappers = (layer for layer in layers(dataset) if isinstance(layer, WrapperDataset))
+        choosing = next((type(layer).__name__ for layer in wrappers if len(layer) < len(layer.dataset)), None)
         if choosing is None:
             raise
         raise DataError(
-            f'{where}.dataset: expected all images that were ranked, got those that {choosing} inside has chosen. '
+            f'{inside}: expected all images that were ranked, got those that {choosing} inside has chosen. '
             f'Remove one of the two, or rank the chosen ones. ({error})'
         ) from error

@@ -8,15 +8,17 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.selection.quotas import part_size
 
 
-def distilled_number(count: int, size: int | None, ratio: float | None) -> int:
-    """M = `size`, or ceil(ratio N) of N images (TripleD, Sec. 3.2).
+def distilled_number(count: int, size: int | None, ratio: float | None, groups: int = 1) -> int:
+    """M = `size`, or ceil(ratio N) of N images (TripleD, Sec. 3.2), at least one of each of some groups.
 
     Raises:
-        OptionError: more than there are; the message starts with `size`.
+        OptionError: more than there are images, or fewer than groups; the message starts with `size`.
     """
-    number = size if size is not None else part_size(ratio or 0, count)
+    number = size if size is not None else part_size(ratio or 0, count, least=groups)
     if number > count:
         raise OptionError(f'size: expected at most the {count} images of the dataset, got {number}. Lower it.')
+    if number < groups:
+        raise OptionError(f'size: expected at least one image of each of the {groups} groups, got {number}. Raise it.')
     return number
 
 
@@ -28,8 +30,8 @@ def kept_number(number: int, kept: float) -> int:
 def by_shares(ranks: Sequence[int], groups: Sequence[str]) -> list[int]:
     """Images in the order in which they are taken, so that any first M of them hold an equal share of each group.
 
-    The first of every group come first, by rank, then the second ones, ...: of M images each of G groups has
-    floor(M / G) if it is large enough, and the remainder goes to the best ranks. One group leaves the ranking as it is.
+    The first of every group come first, by rank, then the second ones, ...: the first M are those of `quotas`, so that
+    the kept images and all images together both have equal shares. One group leaves the ranking as it is.
 
     Args:
         ranks: of the images, 1 = first.

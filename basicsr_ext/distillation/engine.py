@@ -32,14 +32,14 @@ class Matching:
         match: of the gradients on synthetic and on real images, a scalar.
         loss: of the restoration, a scalar.
         sides: what the network asks of the sides of its input.
-        degrade: makes the input of synthetic images; None optimises it as well.
+        degrades: make the input of the synthetic images, one each; None optimises it as well.
         device: of the computation.
     """
 
     match: GradientLoss
     loss: Loss
     sides: Sides
-    degrade: Degrade | None
+    degrades: Sequence[Degrade] | None
     device: torch.device
 
 
@@ -85,7 +85,7 @@ class Distillation:
         """Take the variables from real patches, one image at a time: input and clean, C x H x W each."""
         values: dict[str, list[Tensor]] = {}
         for number, (lq, gt) in enumerate(patches):
-            pair = {'gt': gt} if self.matching.degrade else {'gt': gt, 'lq': lq}
+            pair = {'gt': gt} if self.matching.degrades is not None else {'gt': gt, 'lq': lq}
             for place, (kind, image) in enumerate(pair.items()):
                 value = self.codec.encode(image[None].to(self.matching.device)).cpu()
                 if self.settings.start == 'noise':
@@ -129,7 +129,7 @@ class Distillation:
         leaves = {
             kind: part.values[items].to(matching.device).requires_grad_() for kind, part in self.variables.items()
         }
-        lq, gt = self._pair(leaves, [(self.seed, step, item) for item in items])
+        lq, gt = self._pair(leaves, items, (self.seed, step))
         loss = matching.match(parameter_gradients(*common, lq, gt, create_graph=True), targets)
         gradients = torch.autograd.grad(loss + self._anchor(leaves, items), list(leaves.values()))
         if not all(part.isfinite().all() for part in (loss, *gradients)):
@@ -146,19 +146,20 @@ class Distillation:
         """`gt`, and `lq` where it is optimised, of synthetic images: N x C x H x W, [0, 1], in main memory."""
         with torch.no_grad():
             return {
-                kind: torch.cat([self._decode((part.start if at_start else part.values)[[n]]) for n in items]).cpu()
+                kind: torch.cat([self._decode((part.start if at_start else part.values)[[n]]).cpu() for n in items])
                 for kind, part in self.variables.items()
             }
 
     def _decode(self, values: Tensor) -> Tensor:
         return self.codec.decode(values.to(self.matching.device))
 
-    def _pair(self, leaves: dict[str, Tensor], keys: Sequence[tuple[int, ...]]) -> Pair:
-        """Input and clean images of variables; the randomness of each image hangs on its key."""
-        gt = self._decode(leaves['gt'])
-        if self.matching.degrade is None:
+    def _pair(self, leaves: dict[str, Tensor], items: Sequence[int], key: tuple[int, ...]) -> Pair:
+        """Input and clean images of the variables of some items; what is random hangs on key and item."""
+        gt, degrades = self._decode(leaves['gt']), self.matching.degrades
+        if degrades is None:
             return self._decode(leaves['lq']), gt
-        return degraded(gt, self.matching.degrade, [np.random.default_rng(key) for key in keys]), gt
+        rngs = [np.random.default_rng((*key, item)) for item in items]
+        return degraded(gt, [degrades[item] for item in items], rngs), gt
 
     def _anchor(self, leaves: dict[str, Tensor], items: Sequence[int]) -> Tensor | float:
         if self.settings.start == 'noise':
@@ -177,7 +178,7 @@ class Distillation:
                 items = draw.permutation(len(self))[: self.settings.batch_size].tolist()
                 leaves = {kind: part.values[items] for kind, part in self.variables.items()}
                 with torch.no_grad():
-                    pair = self._pair(leaves, [(self.seed, TRAINING, step, count, item) for item in items])
+                    pair = self._pair(leaves, items, (self.seed, TRAINING, step, count))
                 yield pair
 
         if number:
