@@ -11,18 +11,20 @@ from typing import Any
 from basicsr.utils import get_root_logger
 from basicsr.utils.misc import set_random_seed
 
-from basicsr_ext.align_data import CleanImages, write_lq
+from basicsr_ext.align_data import CleanImages
+from basicsr_ext.align_images import write_aligned
 from basicsr_ext.align_options import AlignSettings, parse_align_options
 from basicsr_ext.align_parts import Parts, build_parts, try_first
+from basicsr_ext.data.checks import check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.distillation.alignment_plot import draw_alignment
 from basicsr_ext.distillation.alignment_report import change, compare, first_component, sample_features
 from basicsr_ext.distillation.channel_statistics import ChannelStatistics, Images, measure
 from basicsr_ext.distillation.diversity import diversity
 from basicsr_ext.distillation.diversity_plot import draw_diversity
-from basicsr_ext.distillation.tuned_images import TunedImages, write_tuned
+from basicsr_ext.distillation.tuned_images import TunedImages
 from basicsr_ext.distillation.tuning import Tuning
-from basicsr_ext.files import atomic_open, write_json
+from basicsr_ext.files import write_json
 from basicsr_ext.options import Options
 from basicsr_ext.selection.manifest import fingerprint
 from basicsr_ext.selection.saved_state import SavedState
@@ -60,7 +62,7 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
     Args:
         opt: completed and checked options.
         settings: the block `align`.
-        only_check: build everything and try the first image, write nothing.
+        only_check: build everything, try the first image and decode all, write nothing.
 
     Raises:
         OptionError, DataError: networks and images that do not fit together.
@@ -73,12 +75,15 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         parts = build_parts(opt, settings)
         try_first(parts, settings)
         if only_check:
+            for key, dataset in (('train', parts.train), ('target', parts.target)):
+                check_pixels(dataset, f'datasets.{key}')
             logger.info(f'{opt["name"]}: options, {len(parts.items)} images and the first one are sound.')
             return
         identity = _identity(opt, parts)
-        if _is_there(folder / RESULT, identity):
-            return
         unfinished = folder / 'unfinished'
+        if _is_there(folder / RESULT, identity):
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
+            return
         if open_unfinished(unfinished, identity):
             logger.info(f'Continuing {unfinished}.')
         open_log_file()
@@ -88,12 +93,9 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         tuning = Tuning(parts.tuner, images, parts.encoder, goal, settings, opt['manual_seed'], parts.restoration_loss)
         tuning.run(SavedState(unfinished / 'tuner.pth'))
         atomic_torch_save({'params': parts.tuner.state_dict()}, folder / 'network_tuner.pth')
-        names = [item.name for item in parts.items]
-        lines = write_tuned(parts.tuner, images, names, folder / 'gt')
-        write_lq(parts.train, names, folder / 'lq')
-        with atomic_open(folder / 'meta_info.txt', 'w') as file:
-            file.writelines(f'{line}\n' for line in lines)
-        _report(folder, identity, parts, full, tuning.before)
+        tuned = TunedImages(parts.tuner, images)
+        write_aligned(tuned, parts.train, parts.names, folder, unfinished)
+        _report(folder, identity, parts, tuned, full, tuning.before)
         shutil.rmtree(unfinished)
 
 
@@ -123,11 +125,15 @@ def _is_there(result: Path, identity: dict[str, Any]) -> bool:
 
 
 def _report(
-    folder: Path, identity: dict[str, Any], parts: Parts, full: ChannelStatistics, before: ChannelStatistics
+    folder: Path,
+    identity: dict[str, Any],
+    parts: Parts,
+    tuned: TunedImages,
+    full: ChannelStatistics,
+    before: ChannelStatistics,
 ) -> None:
     """Measure the images as they were written, and draw."""
-    originals, encoder, device = CleanImages(parts.train), parts.encoder, parts.device
-    tuned = TunedImages(parts.tuner, originals)
+    originals, encoder, device = tuned.images, parts.encoder, parts.device
     after = measure(tuned, encoder, 'Tuned', device=device)
     sets: dict[str, Images] = {'full': CleanImages(parts.target), 'subset': originals, 'tuned': tuned}
     samples = {name: sample_features(images, encoder, device=device) for name, images in sets.items()}

@@ -1,21 +1,13 @@
-"""What the job `align` reads: clean images, and LQ files and samples where there are such."""
+"""What the job `align` reads: clean images, and samples where a network restores them."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from basicsr_ext.data.image_files import decode_image, read_image
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.data.wrapper import source
-from basicsr_ext.distillation.tuned_images import write_png
 from basicsr_ext.distillation.tuning import Crop
 
 
@@ -49,14 +41,3 @@ class RestorationLoss:
     def __call__(self, tuned: Tensor, crops: Sequence[Crop]) -> Tensor:
         lq = torch.stack([crop.of(self.dataset[crop.image]['lq']) for crop in crops])
         return (self.net(lq.to(tuned.device)) - tuned).abs().mean()
-
-
-def write_lq(dataset: SampleDataset, names: Sequence[str], folder: Path) -> None:
-    """Write the LQ images of pairs of files, unchanged, as `folder/<name>.png`; other images have none."""
-    for index, name in enumerate(tqdm(names, 'Copying LQ', unit='image', leave=False, disable=None)):
-        reader, place = source(dataset, index)
-        root = reader.opt.get('dataroot_lq')
-        if root:
-            path = cast(Any, reader).paths[place]['lq_path']
-            content = read_image(os.path.expanduser(root), path)
-            write_png(folder / f'{name}.png', decode_image(content, cv2.IMREAD_UNCHANGED, path))

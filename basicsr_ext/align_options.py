@@ -8,6 +8,7 @@ from typing import Literal
 
 from basicsr_ext import checks
 from basicsr_ext.checking import read_block
+from basicsr_ext.data.wrapper import reader_blocks
 from basicsr_ext.distillation.tuning import TuningSettings
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options import Options, complete, read_options, refuse_unknown, require
@@ -72,6 +73,7 @@ def parse_align_options(
         block['phase'] = 'val'  # whole images whose noise belongs to their name
         block.setdefault('scale', 1)
     checks.check_parts(opt)
+    _refuse_luma(opt)
     return opt, settings, args
 
 
@@ -92,3 +94,12 @@ def _check(opt: Options, settings: AlignSettings) -> None:
         raise OptionError(
             'align.restoration_weight: expected 0 where LQ is smaller than GT, got more. Set it to 0 or scale: 1.'
         )
+
+
+def _refuse_luma(opt: Options) -> None:
+    """BasicSR makes Y of every file; our datasets take grey files as they are."""
+    for block, where in reader_blocks(opt['datasets']['train'], 'datasets.train'):
+        if block.get('color') == 'y' and 'dataroot_lq' in block:
+            raise OptionError(
+                f'{where}.color: expected rgb, since the result is read as colour again, got y. Remove the key.'
+            )

@@ -9,6 +9,7 @@ from basicsr.data import build_dataset
 from torch import nn
 
 from basicsr_ext.align_data import CleanImages, RestorationLoss
+from basicsr_ext.align_images import flat_names
 from basicsr_ext.align_options import AlignSettings
 from basicsr_ext.data.checks import check_dataset
 from basicsr_ext.data.image_files import refuse_if_any
@@ -31,6 +32,7 @@ class Parts:
     train: SampleDataset
     target: SampleDataset
     items: Sequence[Item]  # of train
+    names: Sequence[str]  # that their images get
     encoder: nn.Module
     tuner: nn.Module
     restoration_loss: RestorationLoss | None
@@ -50,8 +52,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     size = settings.patch_size or 1
     small = [f'{item.path} ({item.height} x {item.width})' for item in items if min(item.height, item.width) < size]
     refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Lower align.patch_size.', 'datasets.train')
-    blank = [item.path for item in items if item.name.split() != [item.name]]
-    refuse_if_any(blank, 'names without blanks, where BasicSR ends them', 'Rename the files.', 'datasets.train')
+    names = flat_names(items, 'datasets.train')
     encoder = trained_network(opt, 'encoder').eval().requires_grad_(False)
     if not callable(getattr(encoder, 'features', None)):
         raise OptionError(
@@ -65,7 +66,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     device = device_of(opt)
     torch.manual_seed(opt['manual_seed'])  # the tuner does not hang on what was built before
     tuner: nn.Module = build_network(opt['network_tuner'])
-    return Parts(train, target, items, encoder, tuner.to(device), loss, device)
+    return Parts(train, target, items, names, encoder, tuner.to(device), loss, device)
 
 
 @torch.no_grad()

@@ -128,7 +128,7 @@ class PatchSource:
     def __init__(self, dataset: SampleDataset, with_lq: bool) -> None:
         self.dataset, self.whole = dataset, WholeImages(dataset)
         self.scale = dataset.opt.get('scale', 1)
-        self.kinds = ('GT', 'LQ') if with_lq or any(_has_pairs(reader) for reader in readers(dataset)) else ('GT',)
+        self.kinds = ('GT', 'LQ') if with_lq or any(has_pairs(reader) for reader in readers(dataset)) else ('GT',)
         if any(self.whole.is_changed(index) for index in range(len(dataset))):
             get_root_logger().warning('A wrapper changes the pixels of the images: patches are rounded to 8 bits.')
 
@@ -163,8 +163,8 @@ class PatchSource:
             DataError: a damaged image, or a pair whose sizes do not belong together.
         """
         reader, place = source(self.dataset, index)
-        has_pairs = _has_pairs(reader)
-        if self.whole.is_changed(index) or ('LQ' in self.kinds and not has_pairs):
+        reads_pairs = has_pairs(reader)
+        if self.whole.is_changed(index) or ('LQ' in self.kinds and not reads_pairs):
             lq, gt, _ = self.whole.pair(index)
             return {kind: _as_8bit(image) for kind, image in zip(self.kinds, (gt, lq), strict=False)}
         if isinstance(reader, DegradationDataset):
@@ -172,7 +172,7 @@ class PatchSource:
         # Also under `color: y`, which those who train on the patches set again.
         root, paths = self.whole.stock[id(reader)]
         images = {'GT': _pixels(root, paths[place])}
-        if has_pairs:
+        if reads_pairs:
             entry: Any = reader.paths[place]  # type: ignore[attr-defined]
             images['LQ'] = _pixels(os.path.expanduser(reader.opt['dataroot_lq']), entry['lq_path'])
             sizes = [image.shape[:2] for image in images.values()]
@@ -190,7 +190,7 @@ class PatchSource:
         return self.whole.stock[id(reader)][1][place]
 
 
-def _has_pairs(reader: Any) -> bool:
+def has_pairs(reader: Any) -> bool:
     """Whether a dataset reads its input from files too."""
     entries = getattr(reader, 'paths', [])
     return bool(entries) and isinstance(entries[0], dict) and set(entries[0]) >= PAIR

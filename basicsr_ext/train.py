@@ -44,9 +44,7 @@ def train_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
         if args.check:
             checks.check_everything(opt)
             return 0
-        with interrupt.watch():
-            train(opt, args.opt)
-            return interrupt.exit_code()
+        return interrupt.run(lambda: train(opt, args.opt), 'Stopped before training began; nothing is written.')
     finally:
         distributed.stop()
 

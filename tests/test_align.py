@@ -20,8 +20,10 @@ from basicsr.archs import build_network
 from basicsr.data import build_dataset
 from training_run import run, start, write_images
 
+from basicsr_ext import align_images
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Item, write_manifest
+from basicsr_ext.training import interrupt
 
 Options = dict[str, Any]
 RESULT = Path('results/small')
@@ -134,6 +136,72 @@ def test_the_folder_of_pairs_is_a_dataset_of_basicsr(folder: Path) -> None:
         assert dataset[index]['gt'].shape == dataset[index]['lq'].shape == (3, 40, 40)
 
 
+def test_names_become_flat_as_basicsr_looks_for_lq_in_no_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In pairs listed with folders, and in groups."""
+    Path('gt/deep').mkdir()
+    for name in ('000', '001'):
+        Path(f'gt/{name}.png').rename(f'gt/deep/{name}.png')
+    Path('names.txt').write_text('deep/000.png (40,40,3)\ndeep/001.png (40,40,3)\n')
+    listed = {**reader(pairs=True), 'meta_info_file': 'names.txt'}
+    Path('noisy').mkdir()
+    Path('gt/002.png').rename('noisy/0 2.png')
+    blank = {**reader(pairs=True), 'dataroot_gt': 'noisy', 'dataroot_lq': 'noisy'}
+    opt = options()
+    opt['datasets']['train'] = {
+        'name': 'all', 'type': 'AllInOneDataset', 'datasets': {'listed': listed, 'blank': blank},
+    }  # fmt: skip
+    align(opt)
+    names = ['blank_0_2.png', 'listed_deep_000.png', 'listed_deep_001.png']
+    for kind in ('gt', 'lq'):
+        assert sorted(path.name for path in (RESULT / kind).iterdir()) == names
+    made = build_dataset(
+        {
+            'type': 'PairedImageDataset', 'name': 'made', 'phase': 'val', 'scale': 1, 'io_backend': {'type': 'disk'},
+            'dataroot_gt': str(RESULT / 'gt'), 'dataroot_lq': str(RESULT / 'lq'),
+            'meta_info_file': str(RESULT / 'meta_info.txt'),
+        }
+    )  # fmt: skip
+    assert [Path(made[index]['lq_path']).name for index in range(3)] == names
+    np.testing.assert_array_equal(cv2.imread(str(RESULT / 'lq' / names[1])), cv2.imread('lq/000.png'))
+    opt['datasets']['train'] = {'name': 'all', **reader(), 'meta_info_file': 'twice.txt'}
+    shutil.rmtree('results')
+    shutil.copy('gt/deep/000.png', 'gt/deep_000.png')
+    Path('twice.txt').write_text('deep/000.png\ndeep_000.png\n')
+    message = 'names that differ where / and blanks become _, got deep/000.png; deep_000.png'
+    assert message in refused(opt, capsys)
+
+
+def test_images_without_pairs_have_no_lq(folder: Path) -> None:
+    opt = options()
+    single = {'type': 'SingleImageDataset', 'dataroot_lq': 'gt', 'io_backend': {'type': 'disk'}}
+    opt['datasets'] = {'train': {'name': 'a', **single}, 'target': {'name': 'b', **single}}
+    assert align(opt)['images']['tuned'] == 8
+    assert len(list((RESULT / 'gt').iterdir())) == 8 and not (RESULT / 'lq').exists()
+
+
+def test_the_writing_can_be_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All or none of the folders appear; the next start ends as if nothing had happened."""
+    align(options(pairs=True))
+    expected = files()
+    shutil.rmtree('results')
+    put, stopped = align_images.FolderWriter.put, []
+
+    def once(writer: Any, name: str, image: np.ndarray) -> None:
+        put(writer, name, image)
+        stopped.append(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(align_images.FolderWriter, 'put', once)
+        patch.setattr(interrupt, 'requested', lambda: bool(stopped))
+        assert main(['align', '-opt', 'align.yml']) == 0  # no signal came
+    assert stopped == ['000', '000'] and UNFINISHED.exists()
+    assert not (RESULT / 'gt').exists() and not (RESULT / 'lq').exists()
+    assert main(['align', '-opt', 'align.yml']) == 0
+    assert files() == expected
+
+
 def test_whole_images_and_a_restoration_network(folder: Path) -> None:
     """With Eq. 4's own target the restoration loss alone moves the images: away from sharp ones."""
     torch.manual_seed(0)
@@ -154,8 +222,9 @@ def test_it_is_repeated_exactly_and_not_done_twice(folder: Path, caplog: pytest.
     align(options())
     assert files() == first
     caplog.clear()
+    UNFINISHED.mkdir()  # of a run killed at its very end
     assert main(['align', '-opt', write(options())]) == 0
-    assert 'is already there' in caplog.text
+    assert 'is already there' in caplog.text and not UNFINISHED.exists()
 
 
 def test_killed_and_resumed_gives_the_same_files(folder: Path) -> None:
@@ -203,6 +272,17 @@ def test_a_check_writes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) 
     assert '3 images and the first one are sound' in caplog.text and not Path('results').exists()
 
 
+@pytest.mark.parametrize(('number', 'key'), [(3, 'train'), (5, 'target')])
+@pytest.mark.parametrize('pairs', [False, True])
+def test_a_check_decodes_all_images(
+    folder: Path, capsys: pytest.CaptureFixture[str], number: int, key: str, pairs: bool
+) -> None:
+    path = Path(f'{"lq" if pairs else "gt"}/00{number}.png')
+    path.write_bytes(path.read_bytes()[:-200])
+    error = refused(options(pairs=pairs), capsys, '--check')
+    assert f'datasets.{key}: expected images that decode, got' in error and path.name in error
+
+
 def test_a_result_of_other_options_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     align(options())
     before = files()
@@ -227,6 +307,8 @@ def test_a_result_of_other_options_is_kept(folder: Path, capsys: pytest.CaptureF
         ({'path': {'pretrain_network_encodr': 'x'}}, 'path.pretrain_network_encodr: expected a known key'),
         ({'path': {'pretrain_network_encoder': 'x'}}, "path.pretrain_network_encoder: expected a file, got 'x'"),
         ({'network_x': {'type': 'IRCNN'}}, 'network_x: expected a known key'),
+        ({'datasets': {key: {'name': key, **reader(pairs=True), 'color': 'y'} for key in ('train', 'target')}},
+         'datasets.train.color: expected rgb, since the result is read as colour again, got y'),
         ({'datasets': {'train': {'name': 'a', **reader()}}}, 'datasets: expected train, to be tuned, and target'),
         ({'datasets': {'train': {'name': 'a'}, 'target': {'name': 'b'}}}, 'datasets.target.type: expected a value'),
     ],
@@ -239,10 +321,3 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str], change: Opti
 
 def test_a_launcher_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 'align is one process' in refused(options(), capsys, '--launcher', 'pytorch')
-
-
-def test_names_with_blanks_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    opt = options()
-    opt['datasets']['train'] = {'name': 'all', **reader()}
-    Path('gt/000.png').rename('gt/0 0.png')
-    assert 'expected names without blanks, where BasicSR ends them, got 0 0.png' in refused(opt, capsys)

@@ -25,8 +25,8 @@ from basicsr_ext.distillation.alignment_report import (
     sample_features,
 )
 from basicsr_ext.distillation.channel_statistics import ChannelStatistics, StreamedStatistics, measure, spread
-from basicsr_ext.distillation.tuned_images import TunedImages, write_tuned
-from basicsr_ext.distillation.tuning import Tuning, TuningSettings, tune
+from basicsr_ext.distillation.tuned_images import TunedImages
+from basicsr_ext.distillation.tuning import Tuning, TuningSettings
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
 from basicsr_ext.selection.saved_state import SavedState
 from basicsr_ext.training import interrupt
@@ -206,7 +206,8 @@ def test_without_a_target_the_subset_is_its_own() -> None:
 def test_training_brings_a_shifted_subset_nearer(channels: int, side: int | None) -> None:
     images = dataset(4, channels=channels)
     target = all_at_once(dataset(40, shift=0.02, contrast=1.2, seed=1, channels=channels))
-    net = tune(tuner(channels), images, SmallEncoder(), target, settings(patch_size=side), seed=0)
+    net = tuner(channels)
+    Tuning(net, images, SmallEncoder(), target, settings(patch_size=side), seed=0).run()
     tuned = TunedImages(net, images)
     before, after = (measure(found, SmallEncoder(), 'test').divergence(target) for found in (images, tuned))
     assert after < 0.6 * before
@@ -216,26 +217,31 @@ def test_training_brings_a_shifted_subset_nearer(channels: int, side: int | None
 def test_the_pixels_alone_leave_the_identity() -> None:
     images = dataset(3)
     target = all_at_once(dataset(9, shift=0.1))
-    net = tune(tuner(), images, SmallEncoder(), target, settings(kl_weight=0.0, iterations=5), seed=0)
+    net = tuner()
+    Tuning(net, images, SmallEncoder(), target, settings(kl_weight=0.0, iterations=5), seed=0).run()
     assert all(torch.equal(net(image[None])[0], image) for image in images)
 
 
 def test_stopped_and_continued_gives_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, target = dataset(4), all_at_once(dataset(20, shift=0.05, seed=1))
-    arguments = images, SmallEncoder(), target, settings(iterations=9)
-    whole = tune(tuner(), *arguments, seed=3)
+
+    def trained(seed: int, saved: SavedState | None = None) -> DistributionTuner:
+        net = tuner()
+        Tuning(net, images, SmallEncoder(), target, settings(iterations=9), seed).run(saved)
+        return net
+
+    whole = trained(3)
     saved = SavedState(tmp_path / 'state.pth')
     for stop in (4, 3):
         asked = iter([False] * (stop + len(images)) + [True])  # the statistics ask after each image
         monkeypatch.setattr(interrupt, 'requested', lambda asked=asked: next(asked, False))
         with pytest.raises(interrupt.Interrupted):
-            tune(tuner(), *arguments, seed=3, saved=saved)
+            trained(3, saved)
     monkeypatch.setattr(interrupt, 'requested', lambda: False)
     state = saved.load()
     assert state is not None and state['step'] == 9
-    continued = tune(tuner(), *arguments, seed=3, saved=saved)
+    continued, other = trained(3, saved), trained(4)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), continued.parameters(), strict=True))
-    other = tune(tuner(), *arguments, seed=4)
     assert any(not torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
 
 
@@ -248,7 +254,7 @@ def test_what_the_tuning_refuses() -> None:
     broken = tuner()
     torch.nn.init.constant_(broken.body[0].weight, torch.nan)
     with pytest.raises(DivergenceError, match='tuner, step 1: expected a finite loss, got nan'):
-        tune(broken, images, SmallEncoder(), target, settings(), 0)
+        Tuning(broken, images, SmallEncoder(), target, settings(), 0).run()
 
 
 @pytest.mark.parametrize(
@@ -259,21 +265,21 @@ def test_settings_that_are_none(name: str, value: float) -> None:
         settings(**{name: value})
 
 
-# ---- what is written ----
+# ---- the tuned images ----
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_written_images_are_the_tuned_ones(tmp_path: Path, channels: int) -> None:
+def test_tuned_images_are_rounded_and_stay_in_the_bound(channels: int) -> None:
     images, net = dataset(2, channels=channels), tuner(channels)
     torch.nn.init.normal_(net.body[-1].weight, std=0.3)
-    lines = write_tuned(net, images, ['a', 'deep/b'], tmp_path)
-    assert lines == [f'a.png (24,20,{channels})', f'deep/b.png (24,22,{channels})']
-    for name, image in zip(('a', 'deep/b'), images, strict=True):
-        written = cv2.imread(str(tmp_path / f'{name}.png'), cv2.IMREAD_UNCHANGED).reshape(*image.shape[1:], -1)
+    found = TunedImages(net, images)
+    assert len(found) == 2
+    for tuned, image in zip((found[0], found[1]), images, strict=True):
         with torch.no_grad():
-            expected = (net(image[None])[0].clamp(0, 1) * 255).permute(1, 2, 0).numpy()[..., ::-1]
-        assert np.abs(written - expected).max() <= 0.501
-        assert 1 <= np.abs(written - 255 * image.permute(1, 2, 0).numpy()[..., ::-1]).max() <= 8.001
+            expected = 255 * net(image[None])[0].clamp(0, 1)
+        assert (255 * tuned - expected).abs().max() <= 0.501
+        assert torch.equal((255 * tuned).round() / 255, tuned)
+        assert 1 <= (255 * (tuned - image)).abs().max() <= 8.001
 
 
 # ---- the report ----

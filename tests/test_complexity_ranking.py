@@ -403,8 +403,8 @@ def test_groups_of_a_ranking_by_influence(folder: Path) -> None:
         ([*GROUPS, ['f.png', 'blur']], '1 not in the dataset: f.png'),
         ([*GROUPS[:-1], ['d.jpg', '']], '1 without a group: d.jpg'),
         ([*GROUPS[:-1], ['d.jpg']], '1 without a group: d.jpg'),
-        ([['file', 'group'], *GROUPS[1:]], "expected the header path,group in groups.csv, got ['file', 'group']"),
-        ([], 'expected the header path,group in groups.csv, got None'),
+        ([['file', 'group'], *GROUPS[1:]], "expected the columns path and group in groups.csv, got ['file', 'group']"),
+        ([], 'expected the columns path and group in groups.csv, got []'),
     ],
 )
 def test_groups_that_do_not_fit_are_refused(

@@ -25,10 +25,12 @@ from training_run import run, train
 from basicsr_ext.archs.complexity_scorer_arch import ComplexityScorer, resize_square
 from basicsr_ext.checks import check_options
 from basicsr_ext.data.complexity_label_dataset import measure_range
+from basicsr_ext.data.label_file import read_labels
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
 from basicsr_ext.options import complete
 from basicsr_ext.selection.agreement import shares
 from basicsr_ext.selection.correlation import pearson, rank_correlations
+from basicsr_ext.training import interrupt
 from basicsr_ext.training.schedule import ScheduledIndex
 
 timm: Any = pytest.importorskip('timm')
@@ -238,21 +240,33 @@ def test_flips_while_training_keep_the_label(tmp_path: Path) -> None:
     assert torch.equal(plain[ScheduledIndex(index, 0, 1, 0)]['lq'], plain[ScheduledIndex(index, 0, 2, 0)]['lq'])
 
 
-def test_a_file_replaces_labels(tmp_path: Path) -> None:
+def test_a_file_replaces_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, file = write_known(tmp_path / 'images'), tmp_path / 'labels.csv'
     file.write_text('path,label,prediction\nstripes.png,0.75,0.1\n')
-    assert labels_of(dataset(folder, labels=str(file))) == pytest.approx({'constant': 0, 'stripes': 0.75, 'ramp': 1})
+    expected = {'constant': 0, 'stripes': 0.75, 'ramp': 1}
+    assert labels_of(dataset(folder, labels=str(file))) == pytest.approx(expected)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for path in ('stripes.png', 'stripes', 'stripes.JPG'):  # as in an LMDB, or in another format
+        file.write_text(f'note,label,path\nx,0.75,{path}\n', encoding='utf-8-sig')  # as a spreadsheet writes it
+        assert labels_of(dataset(folder, labels='~/labels.csv')) == pytest.approx(expected)
+
+
+def test_labels_of_images_that_differ_in_their_ending_alone_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / 'labels.csv'
+    file.write_text('path,label\na.png,0.5\n')
+    with pytest.raises(DataError, match='expected image names that differ, not counting their endings, got a.png; a.J'):
+        read_labels(str(file), ['a.png', 'a.JPG', 'b.png'], 'labels')
 
 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
         ('path,label\nnone.png,0.5\n', 'expected images of the dataset, got none.png'),
-        ('path,label\nramp.png,0.5\nramp.png,0.6\n', 'expected each image once, got ramp.png'),
+        ('path,label\nramp.png,0.5\nramp.png,0.6\n', 'expected each image once, got ramp.png; ramp.png'),
         ('path,label\nramp.png,1.5\n', r"expected labels in \[0, 1\], got '1.5' of ramp.png"),
-        ('path,label\nramp.png\n', r'expected labels in \[0, 1\], got None of ramp.png'),
-        ('name,label\nramp.png,0.5\n', r'expected the columns path and label, got \[.name., .label.\]'),
-        ('', r'expected the columns path and label, got \[\]'),
+        ('path,label\nramp.png\n', r"expected labels in \[0, 1\], got '' of ramp.png"),
+        ('name,label\nramp.png,0.5\n', r'expected the columns path and label in .*labels.csv, got \[.name., .label.\]'),
+        ('', r'expected the columns path and label in .*labels.csv, got \[\]'),
     ],
 )
 def test_wrong_files_of_labels(text: str, message: str, tmp_path: Path) -> None:
@@ -283,6 +297,15 @@ def test_images_of_equal_entropy_have_no_range(tmp_path: Path) -> None:
     write(tmp_path / 'a.png', np.zeros((8, 8), np.uint8))
     with pytest.raises(DataError, match='expected images of different entropy'):
         measure_range(str(tmp_path), None)
+
+
+def test_the_measuring_of_the_range_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_known(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(interrupt, 'requested', lambda: True)
+        with pytest.raises(interrupt.Interrupted):
+            measure_range(str(tmp_path), None)
+    assert measure_range(str(tmp_path), None) == pytest.approx((0, 8))
 
 
 # ---- agreement ----

@@ -19,6 +19,7 @@ from basicsr_ext.data.label_file import read_labels
 from basicsr_ext.data.sample import Sample
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.selection.complexity import entropy
+from basicsr_ext.training import interrupt
 
 AT_ONCE = 4096  # images whose measuring is queued
 
@@ -30,7 +31,7 @@ class ComplexityLabelOptions(DegradationOptions):
     Attributes:
         input_size: side in pixels of the image that the scorer gets.
         labels: a CSV file with the columns `path`, relative to `dataroot_gt`, and `label`, in [0, 1]; others are not
-            read. It replaces the labels of the images it names.
+            read. It replaces the labels of the images it names, whatever their endings.
         label_range: the entropies in bits whose labels are 0 and 1.
         dataroot_range: the folder or LMDB of the training images, whose least and largest entropy are taken where
             `label_range` is not given; ~ is `dataroot_gt` while training. All of them are decoded for that, once a run.
@@ -149,6 +150,7 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
 
     Raises:
         DataError: an image is damaged, or all have the same entropy.
+        Interrupted: a stop was asked for.
     """
     files = ImageFiles(root, 'lmdb' if is_lmdb(root) else 'disk', meta_info_file, 'label_range')
     values: list[float] = []
@@ -161,6 +163,9 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
             for value in pool.map(lambda index: entropy(files.grey(index)), indices):
                 values.append(value)
                 shown.update()
+                if interrupt.requested():
+                    pool.shutdown(cancel_futures=True)
+                    raise interrupt.Interrupted
     if min(values) == max(values):
         raise DataError(
             f'label_range: expected images of different entropy in {root!r}, got {len(values)} of {values[0]:.6g} '

@@ -223,25 +223,3 @@ class Tuning:
         maps = [encode(self.encoder, images).transpose(0, 1).flatten(1) for images in batches]
         values = torch.cat(maps, dim=1).double() - self.origin[:, None]
         return values.mean(1), values.square().mean(1)
-
-
-def tune(
-    tuner: nn.Module,
-    images: Images,
-    encoder: nn.Module,
-    target: ChannelStatistics | None,
-    settings: TuningSettings,
-    seed: int,
-    saved: SavedState | None = None,
-    restoration_loss: RestorationLoss | None = None,
-) -> nn.Module:
-    """Train a tuner as `Tuning` does, whose arguments these are.
-
-    Args:
-        saved: where to continue from, if the work may be stopped and continued.
-
-    Returns:
-        The tuner, trained.
-    """
-    Tuning(tuner, images, encoder, target, settings, seed, restoration_loss).run(saved)
-    return tuner

@@ -1,6 +1,5 @@
 """Groups of images from a CSV file, such as their degradation or where they come from."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -8,9 +7,8 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from basicsr_ext.errors import DataError, first_few
+from basicsr_ext.selection.csv_table import read_table
 from basicsr_ext.selection.manifest import Item
-
-HEADER = ['path', 'group']
 
 
 def with_groups(items: Sequence[Item], path: str | os.PathLike[str], where: str) -> list[Item]:
@@ -18,20 +16,20 @@ def with_groups(items: Sequence[Item], path: str | os.PathLike[str], where: str)
 
     Args:
         items: the inventory of a dataset.
-        path: the file: a header `path,group`, then a line an image; the ending of a path does not matter.
+        path: the file: columns `path` and `group`, a line an image; the ending of a path does not matter.
         where: the option that names the file, named in errors.
 
     Raises:
         DataError: no such file, or one that does not list every image once, with a group; names the paths.
     """
-    rows = _rows(path, where)
-    names = [Item(row['path'] or '', 0, 0).name for row in rows]
+    rows = read_table(path, ('path', 'group'), where)
+    names = [Item(row['path'], 0, 0).name for row in rows]
     times, known = Counter(names), {item.name for item in items}
     problems = {
         'missing': [item.path for item in items if item.name not in times],
         'listed more than once': [item.path for item in items if times[item.name] > 1],
-        'not in the dataset': [str(row['path']) for row, name in zip(rows, names, strict=True) if name not in known],
-        'without a group': [str(row['path']) for row in rows if not row['group']],
+        'not in the dataset': [row['path'] for row, name in zip(rows, names, strict=True) if name not in known],
+        'without a group': [row['path'] for row in rows if not row['group']],
     }
     found = [f'{len(paths)} {problem}: {first_few(paths)}' for problem, paths in problems.items() if paths]
     if found:
@@ -39,20 +37,8 @@ def with_groups(items: Sequence[Item], path: str | os.PathLike[str], where: str)
             f'{where}: expected every image of the dataset once in {path}, with its group, got {"; ".join(found)}. '
             'Correct the file.'
         )
-    group_of = {name: row['group'] or '' for name, row in zip(names, rows, strict=True)}
+    group_of = {name: row['group'] for name, row in zip(names, rows, strict=True)}
     return [replace(item, group=group_of[item.name]) for item in items]
-
-
-def _rows(path: str | os.PathLike[str], where: str) -> list[dict[str, str | None]]:
-    try:
-        with open(os.path.expanduser(path), encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file)
-            header, rows = reader.fieldnames, list(reader)
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f'{where}: expected a CSV file, got {path} and {error}. Correct the path.') from error
-    if header is None or list(header) != HEADER:
-        raise DataError(f'{where}: expected the header path,group in {path}, got {header}. Correct its first line.')
-    return rows
 
 
 def groups_digest(items: Sequence[Item]) -> str | None:
