@@ -20,7 +20,7 @@ def version() -> str:
 setup(
     name='basicsr-ext',
     version=version(),
-    description='Less data, less compute in BasicSR: rank training images by influence, train exactly repeatably',
+    description='Less data, less compute in BasicSR: rank, mine, warm up, distil, restore at any budget',
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
