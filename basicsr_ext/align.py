@@ -28,7 +28,7 @@ from basicsr_ext.files import write_json
 from basicsr_ext.options import Options
 from basicsr_ext.selection.manifest import fingerprint
 from basicsr_ext.selection.saved_state import SavedState
-from basicsr_ext.selection.unfinished import open_unfinished, refuse_other
+from basicsr_ext.selection.unfinished import begin
 from basicsr_ext.training import interrupt
 from basicsr_ext.training.checkpoint import atomic_torch_save, weights_digest
 from basicsr_ext.training.log import job_log
@@ -81,11 +81,8 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
             return
         identity = _identity(opt, parts)
         unfinished = folder / 'unfinished'
-        if _is_there(folder / RESULT, identity):
-            shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
+        if not begin(folder / RESULT, unfinished, identity, _made_from):
             return
-        if open_unfinished(unfinished, identity):
-            logger.info(f'Continuing {unfinished}.')
         open_log_file()
         images, target_images = CleanImages(parts.train), CleanImages(parts.target)
         full = measure(target_images, parts.encoder, 'Target', SavedState(unfinished / 'target.pth'), parts.device)
@@ -115,13 +112,9 @@ def _identity(opt: Options, parts: Parts) -> dict[str, Any]:
     return identity
 
 
-def _is_there(result: Path, identity: dict[str, Any]) -> bool:
-    """Whether the job is done; refuses a result that something else made."""
-    if not result.is_file():
-        return False
-    refuse_other(json.loads(result.read_text(encoding='utf-8'))['made_from'], identity, str(result))
-    get_root_logger().info(f'{result} is already there.')
-    return True
+def _made_from(result: Path) -> dict[str, Any]:
+    made_from: dict[str, Any] = json.loads(result.read_text(encoding='utf-8'))['made_from']
+    return made_from
 
 
 def _report(

@@ -1,7 +1,6 @@
 """The folder that the job `align` writes: tuned images, and the inputs that belong to them."""
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,13 @@ from basicsr_ext.data.image_files import decode_image, read_image, refuse_if_any
 from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.wrapper import readers, source
 from basicsr_ext.distillation.tuned_images import TunedImages
-from basicsr_ext.export_images import FolderWriter
 from basicsr_ext.export_patches import has_pairs
-from basicsr_ext.files import atomic_open
+from basicsr_ext.image_folder import flat_name, new_image_folder
 from basicsr_ext.selection.manifest import Item
-from basicsr_ext.training import interrupt
 
 
 def flat_names(items: Sequence[Item], where: str) -> list[str]:
-    """Names without folders, as BasicSR looks for LQ in none, and without blanks, at which it ends a name.
+    """The `flat_name` of each image.
 
     Args:
         items: the images.
@@ -33,7 +30,7 @@ def flat_names(items: Sequence[Item], where: str) -> list[str]:
     Raises:
         DataError: images that would get one name, or become hidden.
     """
-    names = ['_'.join(item.name.replace('/', ' ').split()) for item in items]
+    names = [flat_name(item) for item in items]
     times = Counter(names)
     twice = [item.path for item, name in zip(items, names, strict=True) if times[name] > 1]
     refuse_if_any(twice, 'names that differ where / and blanks become _', 'Rename the images.', where)
@@ -58,24 +55,12 @@ def write_aligned(
         DataError: a damaged image.
         Interrupted: a stop was asked for; none of the folders is there.
     """
-    parts, lines = unfinished / 'written', []
-    shutil.rmtree(parts, ignore_errors=True)
     kinds = ('gt', 'lq') if any(has_pairs(reader) for reader in readers(dataset)) else ('gt',)
-    writers = {kind: FolderWriter(parts / kind) for kind in kinds}
-    for index, name in enumerate(tqdm(names, 'Writing', unit='image', leave=False, disable=None)):
-        if interrupt.requested():
-            raise interrupt.Interrupted
-        pixels = _pixels(tuned[index])
-        writers['gt'].put(name, pixels[..., ::-1])
-        lines.append(f'{name}.png ({",".join(map(str, pixels.shape))})\n')
-        reader, place = source(dataset, index)
-        if has_pairs(reader):
-            writers['lq'].put(name, _input(reader, place))
-    for kind in kinds:
-        shutil.rmtree(folder / kind, ignore_errors=True)  # of a run killed between here and the statistics
-        (parts / kind).rename(folder / kind)
-    with atomic_open(folder / 'meta_info.txt', 'w') as file:
-        file.writelines(lines)
+    with new_image_folder(folder, unfinished, kinds) as images:
+        for index, name in enumerate(tqdm(names, 'Writing', unit='image', leave=False, disable=None)):
+            reader, place = source(dataset, index)
+            lq = {'lq': _input(reader, place)} if has_pairs(reader) else {}
+            images.put(name, gt=_pixels(tuned[index])[..., ::-1], **lq)
 
 
 def _pixels(image: Tensor) -> np.ndarray:

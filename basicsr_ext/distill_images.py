@@ -1,6 +1,5 @@
 """The images of a distilled dataset, real and synthetic, and the folder that they become."""
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from basicsr_ext.data.image_files import refuse_if_any
 from basicsr_ext.distill_data import DistillData
 from basicsr_ext.distillation.degradation import Degrade
 from basicsr_ext.distillation.engine import Distillation
-from basicsr_ext.export_images import FolderWriter
-from basicsr_ext.files import atomic_open
+from basicsr_ext.image_folder import flat_name, new_image_folder
 from basicsr_ext.selection.manifest import Item, write_manifest
-from basicsr_ext.training import interrupt
 from basicsr_ext.training.schedule import name_rng
 
-MANIFEST, META_INFO = 'manifest.parquet', 'meta_info.txt'
+MANIFEST = 'manifest.parquet'
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class MadeImages(Sequence[MadeImage]):
 
     def __init__(self, data: DistillData, distillation: Distillation | None) -> None:
         self.data, self.distillation = data, distillation
-        kept = ['_'.join(data.items[index].name.replace('/', ' ').split()) for index in data.kept]
+        kept = [flat_name(data.items[index]) for index in data.kept]
         self.names = [*kept, *(f'synthetic_{number:04d}' for number in range(1, len(data.started) + 1))]
         twice = [name for name, times in Counter(self.names).items() if times > 1]
         refuse_if_any(twice, 'names that differ where / and blanks become _', 'Rename the images.', 'datasets.train')
@@ -114,25 +111,14 @@ def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path,
     Raises:
         Interrupted: a stop was asked for; nothing of the result is there.
     """
-    parts = unfinished / 'written'
-    shutil.rmtree(parts, ignore_errors=True)
-    writers = {kind: FolderWriter(parts / kind) for kind in ('gt', 'lq')}
-    items, lines, columns = [], [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
-    for image in tqdm(images, 'write', unit='image', leave=False, disable=None):
-        if interrupt.requested():
-            raise interrupt.Interrupted
-        writers['gt'].put(image.name, _swapped(image.gt))
-        writers['lq'].put(image.name, _swapped(image.lq))
-        height, width, channels = image.gt.shape
-        lines.append(f'{image.name}.png ({height},{width},{channels})\n')
-        items.append(Item(f'{image.name}.png', height, width, image.group))
-        columns['synthetic'].append(int(image.synthetic))
-        columns['source'].append(image.source)
-    for kind in writers:
-        shutil.rmtree(folder / kind, ignore_errors=True)  # of a run killed between here and the manifest
-        (parts / kind).rename(folder / kind)
-    with atomic_open(folder / META_INFO, 'w') as file:
-        file.writelines(lines)
+    items, columns = [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
+    with new_image_folder(folder, unfinished, ('gt', 'lq')) as written:
+        for image in tqdm(images, 'write', unit='image', leave=False, disable=None):
+            written.put(image.name, gt=_swapped(image.gt), lq=_swapped(image.lq))
+            height, width, _ = image.gt.shape
+            items.append(Item(f'{image.name}.png', height, width, image.group))
+            columns['synthetic'].append(int(image.synthetic))
+            columns['source'].append(image.source)
     write_manifest(folder / MANIFEST, items, columns, header)
 
 

@@ -16,7 +16,7 @@ from basicsr_ext.data.sample import SampleDataset
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper import scheduled
 from basicsr_ext.options import Options
-from basicsr_ext.selection.complexity_networks import Restoration, Scorer
+from basicsr_ext.selection.complexity_networks import SIDE, Restoration, Scorer
 from basicsr_ext.selection.complexity_scan import ComplexityReader, ComplexityScan
 from basicsr_ext.selection.complexity_settings import ComplexitySettings
 from basicsr_ext.selection.groups import groups_digest, with_groups
@@ -83,8 +83,8 @@ def _scan(
         restoration = Restoration(nets['g'], sides, settings.tile_size, settings.tile_overlap, bfloat16)
     if 'scorer' in nets:
         scorer = Scorer(nets['scorer'], bfloat16)
-    sides_seen = {} if scorer is None else {'side': scorer.side}
-    reader = ComplexityReader(WholeImages(dataset), len(dataset), settings, **sides_seen)
+    side = SIDE if scorer is None else scorer.side
+    reader = ComplexityReader(WholeImages(dataset), len(dataset), settings, side)
     return ComplexityScan(reader, folder, restoration, scorer)
 
 

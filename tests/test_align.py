@@ -20,7 +20,7 @@ from basicsr.archs import build_network
 from basicsr.data import build_dataset
 from training_run import run, start, write_images
 
-from basicsr_ext import align_images
+from basicsr_ext import image_folder
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.training import interrupt
@@ -186,14 +186,14 @@ def test_the_writing_can_be_stopped(folder: Path, monkeypatch: pytest.MonkeyPatc
     align(options(pairs=True))
     expected = files()
     shutil.rmtree('results')
-    put, stopped = align_images.FolderWriter.put, []
+    put, stopped = image_folder.FolderWriter.put, []
 
     def once(writer: Any, name: str, image: np.ndarray) -> None:
         put(writer, name, image)
         stopped.append(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(align_images.FolderWriter, 'put', once)
+        patch.setattr(image_folder.FolderWriter, 'put', once)
         patch.setattr(interrupt, 'requested', lambda: bool(stopped))
         assert main(['align', '-opt', 'align.yml']) == 0  # no signal came
     assert stopped == ['000', '000'] and UNFINISHED.exists()

@@ -6,24 +6,12 @@ from typing import Any
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
-from torch.nn import functional
 
 from basicsr_ext.errors import CheckpointError, OptionError, first_few
 from basicsr_ext.options import find_file, nearest
+from basicsr_ext.selection.complexity_networks import resize_square
 
 INSTALL = 'Run: pip install "basicsr-ext[distill]"'
-
-
-def resize_square(images: Tensor, side: int) -> Tensor:
-    """Bilinear interpolation, antialiased, to `side` x `side` pixels; images of that size stay as they are.
-
-    Args:
-        images: N x C x H x W.
-        side: in pixels.
-    """
-    if images.shape[-2:] == (side, side):
-        return images
-    return functional.interpolate(images, (side, side), mode='bilinear', antialias=True)
 
 
 @ARCH_REGISTRY.register()

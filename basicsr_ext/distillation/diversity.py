@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from basicsr_ext.distillation.channel_statistics import Images, encode, spread
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.selection.complexity_networks import resize_square
 
 IMAGES, SIDE, BLOCK = 200, 128, 64  # TripleD looks at 200 images; pixels of a side; rows of a block
 DIFFERENCES = 'donot_use_mm_for_euclid_dist'  # of torch.cdist
@@ -63,8 +63,7 @@ def diversity(
     for index in chosen:
         image = images[index][None].to(device)
         pooled.append(encode(encoder, image).mean((2, 3))[0].cpu())
-        resized = functional.interpolate(image, (SIDE, SIDE), mode='bilinear', antialias=True)
-        small.append(resized.expand(-1, 3, -1, -1).flatten().cpu())
+        small.append(resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu())
     return Diversity(*(pairwise_distances(torch.stack(rows)).sort().values.numpy() for rows in (small, pooled)))
 
 

@@ -95,7 +95,7 @@ class ComplexityScorerModel(RestorationModel):
     @torch.no_grad()
     def test(self) -> None:
         """Score `lq` with the averaged network if there is one: N x 1."""
-        net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+        net = self.net_in_use()
         with evaluating(net), self._autocast():
             self.output = net(self.lq).float()
 

@@ -98,7 +98,7 @@ class FlexIRModel(RestorationModel):
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
         if self.val_options.settings is not None and not self.is_train:
-            self.val_options.settings.check_weights(self._net_in_use(), 'val.inference.calibration')
+            self.val_options.settings.check_weights(self.net_in_use(), 'val.inference.calibration')
 
     def init_training_settings(self) -> None:
         """Build losses, optimiser, schedule, moving average and teacher."""
@@ -178,7 +178,7 @@ class FlexIRModel(RestorationModel):
         if settings is None:
             super().test()
             return
-        net = self._net_in_use()
+        net = _flexir(self.net_in_use(), 'network_g')
         with self._autocast():
             restored = restore(net, self.lq, settings)
         height, width = self.lq.shape[2:]
@@ -186,9 +186,6 @@ class FlexIRModel(RestorationModel):
         self.exits = settings.grid(height, width), restored.grid, restored.exits[0]
         if self.exit_costs is None:
             self.exit_costs = exit_costs(net, self.lq.shape[1], self.exits[0].region_size)
-
-    def _net_in_use(self) -> FlexIR:
-        return _flexir(getattr(self, 'net_g_ema', None) or self.get_bare_model(self.net_g), 'network_g')
 
     def extra_results(self, image: np.ndarray, saved_as: Path | None) -> dict[str, float]:
         """What `val.inference` cost, and where regions left; see `validate`."""

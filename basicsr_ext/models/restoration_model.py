@@ -276,10 +276,15 @@ class RestorationModel(SRModel):
 
     # ---- testing ----
 
+    def net_in_use(self) -> nn.Module:
+        """The network that is tested: the averaged one if there is one."""
+        net: nn.Module = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+        return net
+
     @torch.no_grad()
     def test(self) -> None:
         """Restore `lq` with the averaged network if there is one."""
-        net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+        net = self.net_in_use()
         sides = input_sides(net, self.opt['network_g'])
 
         def restore(image: Tensor) -> Tensor:

@@ -11,6 +11,18 @@ from basicsr_ext.tiling import Sides, run_padded, run_tiled
 SIDE = 128  # pixels of the square images that a scorer sees in TripleD
 
 
+def resize_square(images: Tensor, side: int) -> Tensor:
+    """Bilinear interpolation, antialiased, to `side` x `side` pixels; images of that size stay as they are.
+
+    Args:
+        images: N x C x H x W.
+        side: in pixels.
+    """
+    if images.shape[-2:] == (side, side):
+        return images
+    return functional.interpolate(images, (side, side), mode='bilinear', antialias=True)
+
+
 def image_of(tensor: Tensor) -> np.ndarray:
     """An image in OpenCV's order and 8-bit levels, (H, W, C) float32, of one in [0, 1], (C, H, W), RGB or grey."""
     return np.multiply(tensor.permute(1, 2, 0).numpy()[..., ::-1], np.float32(255), order='C')
@@ -27,8 +39,7 @@ def thumbnail(image: np.ndarray, side: int) -> Tensor:
         (3, side, side), RGB, [0, 1]; a grey image three times.
     """
     colours = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1).float().div_(255)
-    reduced = functional.interpolate(colours[None], (side, side), mode='bilinear', antialias=True)
-    return reduced[0].expand(3, -1, -1)
+    return resize_square(colours[None], side)[0].expand(3, -1, -1)
 
 
 class Scorer:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,24 @@ def open_unfinished(folder: Path, identity: Mapping[str, Any]) -> bool:
     return False
 
 
-def begin(result: Path, unfinished: Path, identity: Mapping[str, Any]) -> bool:
+def manifest_header(result: Path) -> Mapping[str, Any]:
+    """What a manifest says of how it was made."""
+    return read_manifest(result).header
+
+
+def begin(
+    result: Path,
+    unfinished: Path,
+    identity: Mapping[str, Any],
+    made_from: Callable[[Path], Mapping[str, Any]] = manifest_header,
+) -> bool:
     """Look at what earlier runs left, and make the folder of the unfinished result; every rank has to come here.
 
     Args:
-        result: the manifest that is to be made.
+        result: the file that is to be made.
         unfinished: folder of its parts.
         identity: all that decides the result, as JSON values.
+        made_from: reads the identity in a result.
 
     Returns:
         Whether there is work to do; not if the result is there.
@@ -79,7 +90,7 @@ def begin(result: Path, unfinished: Path, identity: Mapping[str, Any]) -> bool:
     """
     logger, first = get_root_logger(), distributed.rank_and_world()[0] == 0
     if result.is_file():
-        earlier = read_manifest(result).header
+        earlier = made_from(result)
         refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
         logger.info(f'{result} is already there.')
         if first:
