@@ -11,16 +11,16 @@ from basicsr_ext.version import __version__
 
 # job -> module : function that takes the folder for the results and the rest of the command line
 JOBS = {
-    'train': 'basicsr_ext.train:train_pipeline',
-    'test': 'basicsr_ext.test:test_pipeline',
-    'rank': 'basicsr_ext.rank:rank_pipeline',
-    'mine': 'basicsr_ext.mine:mine_pipeline',
-    'distill': 'basicsr_ext.distill:distill_pipeline',
-    'align': 'basicsr_ext.align:align_pipeline',
-    'inspect': 'basicsr_ext.inspect:inspect_pipeline',
-    'export': 'basicsr_ext.export:export_pipeline',
-    'complexity': 'basicsr_ext.complexity:complexity_pipeline',
-    'calibrate': 'basicsr_ext.calibrate:calibrate_pipeline',
+    'train': 'basicsr_ext.jobs.train:train_pipeline',
+    'test': 'basicsr_ext.jobs.test:test_pipeline',
+    'rank': 'basicsr_ext.jobs.rank:rank_pipeline',
+    'mine': 'basicsr_ext.jobs.mine:mine_pipeline',
+    'distill': 'basicsr_ext.jobs.distill:distill_pipeline',
+    'align': 'basicsr_ext.jobs.align:align_pipeline',
+    'inspect': 'basicsr_ext.jobs.inspect:inspect_pipeline',
+    'export': 'basicsr_ext.jobs.export:export_pipeline',
+    'complexity': 'basicsr_ext.jobs.complexity:complexity_pipeline',
+    'calibrate': 'basicsr_ext.jobs.calibrate:calibrate_pipeline',
 }
 
 

@@ -172,7 +172,7 @@ def parse_options(original: Function, *args: Any, **kwargs: Any) -> Any:
 @repair('basicsr/utils/options.py:20', 'from yaml import CLoader as Loader', 'ordered_yaml')
 def ordered_yaml(original: Function) -> tuple[type, type]:
     """TypeError in Adam: `lr: 1e-4` is read as text. (The loader is also one that runs no code.)"""
-    from basicsr_ext.options import OptionLoader
+    from basicsr_ext.options.load import OptionLoader
 
     return OptionLoader, original()[1]
 
@@ -226,7 +226,7 @@ def _place(obj: Any) -> str:
 @repair('basicsr/utils/dist_util.py:24', 'set_device(rank % num_gpus)', '_init_dist_pytorch')
 def init_dist_pytorch(original: Function, backend: str, **kwargs: Any) -> None:
     """ZeroDivisionError without a GPU; and with uneven nodes the global rank names a GPU that is taken."""
-    from basicsr_ext.training import distributed
+    from basicsr_ext.runtime import distributed
 
     distributed.start('pytorch', backend, **kwargs)
 
@@ -234,7 +234,7 @@ def init_dist_pytorch(original: Function, backend: str, **kwargs: Any) -> None:
 @repair('basicsr/utils/dist_util.py:43', 'set_device(proc_id % num_gpus)', '_init_dist_slurm')
 def init_dist_slurm(original: Function, backend: str, port: int | None = None) -> None:
     """ZeroDivisionError under SLURM without a GPU."""
-    from basicsr_ext.training import distributed
+    from basicsr_ext.runtime import distributed
 
     distributed.start('slurm', backend, port)
 
@@ -296,7 +296,7 @@ def _save(obj: object, path: str) -> None:
     """Write atomically; try again, as upstream does, where a network file system stumbles, but raise in the end."""
     from basicsr.utils import get_root_logger
 
-    from basicsr_ext.training.checkpoint import atomic_torch_save
+    from basicsr_ext.runtime.checkpoint import atomic_torch_save
 
     for remaining in reversed(range(SAVE_ATTEMPTS)):
         try:
@@ -347,7 +347,7 @@ def load_network(
     """KeyError: 'params' for a checkpoint that somebody else saved."""
     from basicsr.utils import get_root_logger
 
-    from basicsr_ext.training.checkpoint import load_network_weights
+    from basicsr_ext.runtime.checkpoint import load_network_weights
 
     bare = self.get_bare_model(net)
     key = load_network_weights(bare, load_path, strict, param_key)
@@ -403,7 +403,7 @@ def lmdb_backend_init(
     original: Function, self: Any, db_paths: Any, client_keys: Any = 'default', *args: Any, **kwargs: Any
 ) -> None:
     """lmdb.Error: two data sets, or a worker and its parent, open one path."""
-    from basicsr_ext.data.lmdb_env import LmdbHandle, open_lmdb
+    from basicsr_ext.images.lmdb_env import LmdbHandle, open_lmdb
 
     paths = [str(path) for path in (db_paths if isinstance(db_paths, list) else [db_paths])]
     keys = [client_keys] if isinstance(client_keys, str) else client_keys

@@ -1,6 +1,7 @@
 """Errors that tell a user what to change; the command line prints them without a traceback."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 SHOWN = 5
 
@@ -37,3 +38,18 @@ class DivergenceError(BasicsrExtError, FloatingPointError):
 
 class NameClashError(BasicsrExtError, ValueError):
     """Two different objects were registered under one name."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the known names closest to `name`, or all of them if they are few; '' for none."""
+    known = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    if close:
+        return f'Did you mean {" or ".join(close)}?'
+    return f'Known names: {", ".join(known)}.' if len(known) <= 12 else ''
+
+
+def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> None:
+    """Raise DataError that names up to five bad items, if there are any."""
+    if bad:
+        raise DataError(f'{where}: expected {expected}, got {first_few(bad, "; ")}. {advice}')

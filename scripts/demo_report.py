@@ -19,8 +19,8 @@ from basicsr.metrics import calculate_psnr
 from basicsr.utils import tensor2img
 
 from basicsr_ext.errors import BasicsrExtError
-from basicsr_ext.options import load_options
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.options.load import load_options
+from basicsr_ext.runtime.checkpoint import load_network_weights
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from basicsr.archs import build_network
 from basicsr.data import build_dataset
 from training_run import run, start, write_images
 
-from basicsr_ext import image_folder
 from basicsr_ext.__main__ import main
+from basicsr_ext.images import new_folder as image_folder
+from basicsr_ext.runtime import interrupt
 from basicsr_ext.selection.manifest import Item, write_manifest
-from basicsr_ext.training import interrupt
 
 Options = dict[str, Any]
 RESULT = Path('results/small')
@@ -237,8 +237,8 @@ def test_killed_and_resumed_gives_the_same_files(folder: Path) -> None:
         'import sys, time\n'
         'import basicsr_ext\n'
         'from basicsr_ext.__main__ import main\n'
-        'from basicsr_ext.distillation.tuning import Tuning\n'
-        'from basicsr_ext.selection.saved_state import SavedState\n'
+        'from basicsr_ext.alignment.tuning import Tuning\n'
+        'from basicsr_ext.runtime.saved_state import SavedState\n'
         'losses, offer = Tuning.losses, SavedState.offer\n'
         'def slowly(self, step):\n'
         '    time.sleep(0.1)\n'

@@ -14,9 +14,8 @@ import torch
 from scipy.stats import gaussian_kde
 from torch import Tensor, nn
 
-from basicsr_ext.archs.distribution_tuner_arch import DistributionTuner
-from basicsr_ext.distillation.alignment_plot import draw_alignment
-from basicsr_ext.distillation.alignment_report import (
+from basicsr_ext.alignment.channel_statistics import ChannelStatistics, StreamedStatistics, measure, spread
+from basicsr_ext.alignment.comparison import (
     change,
     compare,
     first_component,
@@ -24,12 +23,13 @@ from basicsr_ext.distillation.alignment_report import (
     quantiles,
     sample_features,
 )
-from basicsr_ext.distillation.channel_statistics import ChannelStatistics, StreamedStatistics, measure, spread
-from basicsr_ext.distillation.tuned_images import TunedImages
-from basicsr_ext.distillation.tuning import Tuning, TuningSettings
+from basicsr_ext.alignment.tuned_images import TunedImages
+from basicsr_ext.alignment.tuning import Tuning, TuningSettings
+from basicsr_ext.archs.distribution_tuner_arch import DistributionTuner
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
-from basicsr_ext.selection.saved_state import SavedState
-from basicsr_ext.training import interrupt
+from basicsr_ext.reports.alignment_plot import draw_alignment
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.saved_state import SavedState
 
 
 class SmallEncoder(nn.Module):

@@ -17,18 +17,19 @@ from basicsr.data import build_dataset
 from training_run import options, train
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.checks import check_options
-from basicsr_ext.data.checks import check_dataset, check_pixels
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.from_manifest import dataset_of, index_of_places
 from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.nesting import innermost, readers, source, used_items
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.data.wrapper import innermost, readers, scheduled, source, used_items
+from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.manifest_data import dataset_of, index_of_places
-from basicsr_ext.options import complete
+from basicsr_ext.jobs.checks import check_options
+from basicsr_ext.options.complete import complete
+from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
-from basicsr_ext.selection.subsets import choose
+from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.training.loader import build_train_loader
-from basicsr_ext.training.schedule import ScheduledIndex
 
 Options = dict[str, Any]
 

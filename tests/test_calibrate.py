@@ -20,7 +20,6 @@ from test_flexir_model import NETWORK
 from torch import Tensor
 from training_run import write_images
 
-from basicsr_ext.calibrate import calibrate_pipeline
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.inference import AdaptiveSettings, InferenceSettings, Restorer, read_settings, restore
 from basicsr_ext.inference.budget import choose, choose_by_time
@@ -36,7 +35,8 @@ from basicsr_ext.inference.calibration import (
 from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
 from basicsr_ext.inference.observation import Expense, Observations, observe
 from basicsr_ext.inference.realised import realised_time
-from basicsr_ext.training import interrupt
+from basicsr_ext.jobs.calibrate import calibrate_pipeline
+from basicsr_ext.runtime import interrupt
 
 COLOUR = {**NETWORK, 'in_chans': 3, 'depths': [2, 2, 2], 'num_heads': [2, 2, 2]}
 SETTINGS = InferenceSettings(regions=5, adaptive=AdaptiveSettings(threshold=0))

@@ -23,10 +23,11 @@ from basicsr.models import build_model
 from basicsr.utils import logger as basicsr_logger
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.checks import check_dataset, check_options, check_pixels
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
-from basicsr_ext.options import complete, override
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.jobs.checks import check_dataset, check_options, check_pixels
+from basicsr_ext.options.command_line import override
+from basicsr_ext.options.complete import complete
+from basicsr_ext.runtime.checkpoint import load_network_weights
 
 Options = dict[str, Any]
 NETWORK = {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4}

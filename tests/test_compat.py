@@ -22,8 +22,8 @@ import yaml
 
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it stands before it
 from basicsr_ext import _compat
-from basicsr_ext.data.lmdb_env import open_lmdb
 from basicsr_ext.errors import CheckpointError, DataError, NameClashError
+from basicsr_ext.images.lmdb_env import open_lmdb
 
 # isort: split
 import basicsr.test

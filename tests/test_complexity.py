@@ -15,12 +15,12 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from basicsr_ext import complexity
-from basicsr_ext.complexity import ComplexitySettings, complexity_pipeline, complexity_rows
-from basicsr_ext.complexity_table import full_macs, paper_count
-from basicsr_ext.deployed_network import deployed_network
 from basicsr_ext.errors import OptionError
-from basicsr_ext.options import load_options
+from basicsr_ext.jobs import complexity
+from basicsr_ext.jobs.complexity import ComplexitySettings, complexity_pipeline, complexity_rows
+from basicsr_ext.networks.deployed import deployed_network
+from basicsr_ext.networks.macs import full_macs, paper_count
+from basicsr_ext.options.load import load_options
 
 OPTIONS = Path(__file__).parents[1] / 'options' / 'complexity'
 SMALL: dict[str, Any] = {

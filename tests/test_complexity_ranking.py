@@ -27,14 +27,15 @@ from torch import Tensor, nn
 from training_run import run, start
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.rank_options import METHODS
-from basicsr_ext.selection import unit_files
-from basicsr_ext.selection.complexity import CRITERIA, as_8bit, entropy, gradient, grey_of, std
-from basicsr_ext.selection.complexity_networks import Scorer, thumbnail
-from basicsr_ext.selection.complexity_scan import UNIT, ComplexityReader
-from basicsr_ext.selection.complexity_settings import ComplexitySettings
+from basicsr_ext.images.pixels import as_8bit, grey_of, thumbnail
+from basicsr_ext.jobs.rank.options import METHODS
+from basicsr_ext.runtime import unit_files
+from basicsr_ext.selection.complexity.criteria import CRITERIA, entropy, gradient, std
+from basicsr_ext.selection.complexity.networks import Scorer
+from basicsr_ext.selection.complexity.scan import UNIT, ComplexityReader
+from basicsr_ext.selection.complexity.settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
-from basicsr_ext.selection.patch_criteria import PatchGrid, PatchImage, grad_mag
+from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage, grad_mag
 
 Options = dict[str, Any]
 SIZES = {'a': (20, 24), 'b': (17, 40), 'c': (33, 21), 'd': (30, 31), 'e': (26, 18)}

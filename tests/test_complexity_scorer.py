@@ -23,16 +23,16 @@ from test_resume import assert_same, assert_same_runs
 from training_run import run, train
 
 from basicsr_ext.archs.complexity_scorer_arch import ComplexityScorer
-from basicsr_ext.checks import check_options
 from basicsr_ext.data.complexity_label_dataset import measure_range
 from basicsr_ext.data.label_file import read_labels
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
-from basicsr_ext.options import complete
-from basicsr_ext.selection.agreement import shares
-from basicsr_ext.selection.complexity_networks import resize_square
+from basicsr_ext.images.pixels import resize_square
+from basicsr_ext.jobs.checks import check_options
+from basicsr_ext.options.complete import complete
+from basicsr_ext.reports.agreement import shares
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.correlation import pearson, rank_correlations
-from basicsr_ext.training import interrupt
-from basicsr_ext.training.schedule import ScheduledIndex
 
 timm: Any = pytest.importorskip('timm')
 

@@ -28,14 +28,15 @@ from basicsr.utils.matlab_functions import imresize
 from PIL import Image
 from torch import Tensor
 
-from basicsr_ext.data.image_files import ImageFiles
-from basicsr_ext.data.lmdb_env import open_lmdb
 from basicsr_ext.data.mean_blur_dataset import mean_filter
-from basicsr_ext.data.wrapper import StockDataset, innermost, scheduled
+from basicsr_ext.data.nesting import innermost
+from basicsr_ext.data.wrapper_base import StockDataset, scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.files import atomic_open, write_json
+from basicsr_ext.images.image_files import ImageFiles
+from basicsr_ext.images.lmdb_env import open_lmdb
+from basicsr_ext.runtime.files import atomic_open, write_json
+from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.training.loader import build_train_loader, build_validation_sets, samples_per_rank
-from basicsr_ext.training.schedule import ScheduledIndex, ScheduledSampler
 
 Options = dict[str, Any]
 Files = dict[str, np.ndarray]

@@ -15,9 +15,9 @@ from torch.func import functional_call
 from basicsr_ext.archs.dncnn_arch import DnCNN
 from basicsr_ext.archs.ircnn_arch import IRCNN
 from basicsr_ext.archs.restormer_arch import Restormer
-from basicsr_ext.selection.batches import Batch
-from basicsr_ext.selection.derivatives import Derivatives, smooth_loss
-from basicsr_ext.tiling import pad_to_multiple
+from basicsr_ext.networks.tiling import pad_to_multiple
+from basicsr_ext.selection.influence.batches import Batch
+from basicsr_ext.selection.influence.derivatives import Derivatives, smooth_loss
 
 MODES = pytest.mark.parametrize('forward_mode', [True, False])
 

@@ -380,7 +380,7 @@ def test_stopped_while_it_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr('basicsr_ext.distill_images.write_manifest', killed)
+        patch.setattr('basicsr_ext.jobs.distill.images.write_manifest', killed)
         with pytest.raises(KeyboardInterrupt):
             main(['distill', '-opt', write(options())])
     assert (FOLDER / 'gt').is_dir() and not (FOLDER / 'manifest.parquet').exists()

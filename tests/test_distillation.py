@@ -25,10 +25,10 @@ from basicsr_ext.distillation.settings import DistillSettings, NetworkSettings, 
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.losses.gradient_matching_loss import gradient_matching_loss
-from basicsr_ext.selection.quotas import quotas
-from basicsr_ext.selection.saved_state import SavedState
-from basicsr_ext.tiling import Sides
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.runtime.checkpoint import load_network_weights
+from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.selection.subsets.quotas import quotas
 
 SIDE, SEED = 16, 5
 Pair = tuple[Tensor, Tensor]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.distributions import Independent, Normal, kl_divergence
 
-from basicsr_ext.distillation.gaussian_kl import channel_statistics, gaussian_kl
+from basicsr_ext.alignment.gaussian_kl import channel_statistics, gaussian_kl
 from basicsr_ext.errors import OptionError
 from basicsr_ext.losses.feature_kl_loss import FeatureKLLoss, feature_kl_loss
 from basicsr_ext.losses.gradient_matching_loss import GradientMatchingLoss, gradient_matching_loss

@@ -12,9 +12,9 @@ import torch
 from scipy.spatial.distance import pdist
 from torch import Tensor, nn
 
-from basicsr_ext.distillation.diversity import cumulative, diversity, pairwise_distances
-from basicsr_ext.distillation.diversity_plot import draw_diversity
+from basicsr_ext.alignment.diversity import cumulative, diversity, pairwise_distances
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.reports.diversity_plot import draw_diversity
 
 
 class MeanColour(nn.Module):

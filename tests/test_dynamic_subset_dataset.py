@@ -18,18 +18,18 @@ import yaml
 from basicsr.data import build_dataset
 from training_run import options, run, write_images
 
-from basicsr_ext.data.checks import check_dataset, check_pixels
 from basicsr_ext.data.distinct_items import distinct_items, plan
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.wrapper import used_items
+from basicsr_ext.data.nesting import used_items
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.dynamic import DynamicSelection
+from basicsr_ext.jobs.train import _refuse_other_plan
+from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest
-from basicsr_ext.selection.quotas import quotas
-from basicsr_ext.selection.subsets import choose
-from basicsr_ext.train import _refuse_other_plan
+from basicsr_ext.selection.subsets.choose import choose
+from basicsr_ext.selection.subsets.dynamic import DynamicSelection
+from basicsr_ext.selection.subsets.quotas import quotas
 from basicsr_ext.training.loader import build_train_loader
-from basicsr_ext.training.schedule import ScheduledIndex
 
 Options = dict[str, Any]
 NAMES = [f'{number:03d}' for number in range(12)]

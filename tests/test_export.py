@@ -17,9 +17,9 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.export import export_pipeline
+from basicsr_ext.jobs.export import export_pipeline
+from basicsr_ext.schedule.sampling import ScheduledSampler
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
-from basicsr_ext.training.schedule import ScheduledSampler
 
 NAMES = 'abcdefg'
 RANKS = [4, 7, 1, 3, 6, 2, 5]  # of a to g

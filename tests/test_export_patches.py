@@ -17,11 +17,11 @@ import yaml
 from basicsr.data import build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
-from basicsr_ext import export_images
+from basicsr_ext.data.patch_source import patch_numbers
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.export import export_pipeline
-from basicsr_ext.export_patches import patch_numbers
-from basicsr_ext.mine import mine_pipeline
+from basicsr_ext.images import writers as export_images
+from basicsr_ext.jobs.export import export_pipeline
+from basicsr_ext.jobs.mine import mine_pipeline
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest, write_patch_manifest
 
 Options = dict[str, Any]

@@ -15,8 +15,8 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.errors import CheckpointError, OptionError
-from basicsr_ext.export import export_pipeline
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.jobs.export import export_pipeline
+from basicsr_ext.runtime.checkpoint import load_network_weights
 
 SMALL: dict[str, Any] = {
     'type': 'FlexIR', 'upscale': 1, 'in_chans': 3, 'img_size': 16, 'window_size': 4, 'depths': [1, 2, 1],

@@ -18,7 +18,7 @@ from basicsr_ext.archs.channel_scoring import ChannelScoring
 from basicsr_ext.archs.flexir_arch import BranchOutput, FlexIR
 from basicsr_ext.archs.window_order import reorder, reordering, window_masks, window_order
 from basicsr_ext.errors import CheckpointError, OptionError
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.runtime.checkpoint import load_network_weights
 
 TINY: dict[str, Any] = {
     'upscale': 1, 'in_chans': 3, 'img_size': 16, 'window_size': 4, 'img_range': 1.0, 'depths': [2, 2], 'embed_dim': 12,

@@ -18,13 +18,13 @@ from test_flexir_model import CHANGES, NETWORK, build, step
 from torch import Tensor
 from training_run import options, write_images
 
-from basicsr_ext.complexity_table import full_macs
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference import restore
 from basicsr_ext.inference.exit_costs import exit_costs
 from basicsr_ext.inference.regions import Partition, RegionGrid
-from basicsr_ext.test import test_pipeline as run_test
-from basicsr_ext.tiling import run_tiled
+from basicsr_ext.jobs.test import test_pipeline as run_test
+from basicsr_ext.networks.macs import full_macs
+from basicsr_ext.networks.tiling import run_tiled
 
 
 def image(size: int = 18) -> Tensor:

@@ -21,7 +21,7 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.losses.flexir_loss import ProgressiveDistillationLoss
 from basicsr_ext.models.flexir_model import FlexIRModel
 from basicsr_ext.models.flexir_options import FlexIRTrainOptions
-from basicsr_ext.options import complete
+from basicsr_ext.options.complete import complete
 
 NETWORK: dict[str, Any] = {
     'type': 'FlexIR', 'upscale': 1, 'in_chans': 1, 'img_size': 16, 'window_size': 4, 'img_range': 1.0, 'depths': [2, 2],

@@ -17,13 +17,13 @@ from torch.utils.data import Dataset
 
 from basicsr_ext.archs.dncnn_arch import DnCNN
 from basicsr_ext.errors import DataError, DivergenceError
-from basicsr_ext.selection import influence
-from basicsr_ext.selection.batches import Batch, ImageBatches
-from basicsr_ext.selection.derivatives import Derivatives, smooth_loss
-from basicsr_ext.selection.influence import InfluenceEngine
-from basicsr_ext.selection.score_notes import ScoreNotes
-from basicsr_ext.selection.settings import RankSettings
-from basicsr_ext.training import interrupt
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.selection.influence import engine as influence
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives, smooth_loss
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.score_notes import ScoreNotes
+from basicsr_ext.selection.influence.settings import RankSettings
 
 Pair = tuple[Tensor, Tensor]
 SEED = 5

@@ -18,15 +18,15 @@ from basicsr.data import build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from pyarrow import parquet
 
-from basicsr_ext.checks import check_options
-from basicsr_ext.data.checks import check_dataset, check_pixels
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.options import complete
+from basicsr_ext.jobs.checks import check_options
+from basicsr_ext.options.complete import complete
+from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import KEY, Item, fingerprint, write_manifest
 from basicsr_ext.training.loader import build_train_loader
-from basicsr_ext.training.schedule import ScheduledIndex
 
 Options = dict[str, Any]
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.inspect import inspect_pipeline
-from basicsr_ext.inspect_images import choose_groups
+from basicsr_ext.jobs.inspect import inspect_pipeline
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
+from basicsr_ext.reports.ranking_report import choose_groups
+from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.selection.ranks import ranks_of
-from basicsr_ext.selection.spectrum import hfapi, lfapi, spectrum_picture
 
 PICTURES = ('gallery.png', 'histogram.png', 'spectra.png')
 CRITERIA = ('IQA', 'HFAPI', 'LFAPI')
@@ -63,7 +63,7 @@ def ranking(tmp_path: Path) -> Path:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, which takes most of the time."""
     for name in ('draw_gallery', 'draw_histogram', 'draw_spectra'):
-        monkeypatch.setattr(f'basicsr_ext.inspect_images.{name}', lambda *_: None)
+        monkeypatch.setattr(f'basicsr_ext.reports.ranking_report.{name}', lambda *_: None)
 
 
 def inspect(ranking: Path, *arguments: str) -> dict[str, Any]:

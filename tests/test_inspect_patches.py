@@ -17,19 +17,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import rankdata, spearmanr
 
-from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.inspect import inspect_pipeline
-from basicsr_ext.inspect_patches import (
-    PatchReader,
-    choose_groups,
-    half_kept,
-)
-from basicsr_ext.selection import patch_pictures as pictures
+from basicsr_ext.jobs.inspect import inspect_pipeline
+from basicsr_ext.reports import patch_pictures as pictures
+from basicsr_ext.reports.patch_report import PatchReader, choose_groups, half_kept
 from basicsr_ext.selection.correlation import average_ranks, rank_correlations
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest, write_patch_manifest
-from basicsr_ext.selection.patch_criteria import PatchGrid
-from basicsr_ext.selection.patch_matching import rows_in_other
+from basicsr_ext.selection.patches.criteria import PatchGrid
+from basicsr_ext.selection.patches.matching import rows_in_other
 
 SIZES = {'a.png': (24, 40), 'b.png': (40, 24), 'c.png': (16, 16)}
 ITEMS = [Item(name, *size) for name, size in SIZES.items()]

@@ -16,9 +16,9 @@ from basicsr.data import build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.data.inventory import content_digest, inventory
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, scheduled
+from basicsr_ext.data.wrapper_base import WrapperDataset, scheduled
 from basicsr_ext.errors import DataError
+from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, write_manifest
 
 Options = dict[str, Any]

@@ -28,7 +28,7 @@ from torch import nn
 from training_run import run, start
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.selection import unit_files
+from basicsr_ext.runtime import unit_files
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
 
 Options = dict[str, Any]
@@ -296,7 +296,7 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str])
         'import sys, time\n'
         'import basicsr_ext\n'
         'from basicsr_ext.__main__ import main\n'
-        'from basicsr_ext.data.image_files import ImageFiles\n'
+        'from basicsr_ext.images.image_files import ImageFiles\n'
         'decode = ImageFiles.decode\n'
         'def slowly(*arguments):\n'
         '    time.sleep(0.02)\n'

@@ -21,12 +21,12 @@ from training_run import run
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.data import mined_patch_dataset
-from basicsr_ext.data.checks import check_dataset, check_pixels
-from basicsr_ext.data.image_files import ImageFiles
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.images.image_files import ImageFiles
+from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.loader import build_train_loader
-from basicsr_ext.training.schedule import ScheduledIndex
 
 Options = dict[str, Any]
 Row = tuple[str, int, int]  # name, y, x

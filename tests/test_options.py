@@ -9,8 +9,10 @@ import torch
 import yaml
 
 import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-from basicsr_ext.errors import BasicsrExtError, OptionError
-from basicsr_ext.options import OptionLoader, find_file, load_options, nearest, override, parse_options
+from basicsr_ext.errors import BasicsrExtError, OptionError, nearest
+from basicsr_ext.options.command_line import override
+from basicsr_ext.options.complete import parse_options
+from basicsr_ext.options.load import OptionLoader, find_file, load_options
 
 TRAIN = """
 name: tiny

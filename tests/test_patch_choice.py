@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.selection.patch_choice import Keep, check_keep, keep_patches
+from basicsr_ext.selection.patches.choice import Keep, check_keep, keep_patches
 
 SCORES = [3.0, 1.0, 4.0, 1.5, 5.0, 9.0, 2.0, 6.0]  # 1.0 1.5 2.0 3.0 4.0 5.0 6.0 9.0
 IMAGES = [0, 0, 0, 0, 1, 1, 1, 1]

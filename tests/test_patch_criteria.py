@@ -9,7 +9,7 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 import numpy as np
 import pytest
 
-from basicsr_ext.selection.patch_criteria import CRITERIA, PatchGrid, PatchImage, grad, std
+from basicsr_ext.selection.patches.criteria import CRITERIA, PatchGrid, PatchImage, grad, std
 
 Patch = np.ndarray  # H x W x C, float64, [0, 1]
 

@@ -14,8 +14,8 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 from torch.nn import functional
 
-from basicsr_ext.selection.patch_criteria import PatchGrid
-from basicsr_ext.selection.patch_losses import PatchLosses
+from basicsr_ext.selection.patches.criteria import PatchGrid
+from basicsr_ext.selection.patches.losses import PatchLosses
 
 IRCNN = {'type': 'IRCNN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4}
 EDSR = {

@@ -14,10 +14,10 @@ from basicsr.data import build_dataset
 from training_run import write_images
 
 from basicsr_ext.data.pixel_shuffle import draw_permutations, permute_pixels
-from basicsr_ext.data.sample import Sample
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.training.schedule import ScheduledIndex, sample_rng
-from basicsr_ext.training.warmup import FRACTION
+from basicsr_ext.schedule.sample import Sample
+from basicsr_ext.schedule.sampling import ScheduledIndex, sample_rng
+from basicsr_ext.schedule.warmup import FRACTION
 
 
 def denoising(root: Path, **changes: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.selection.quotas import part_size, quotas
-from basicsr_ext.selection.subsets import choose
+from basicsr_ext.selection.subsets.choose import choose
+from basicsr_ext.selection.subsets.quotas import part_size, quotas
 
 RNG = np.random.default_rng(0)
 

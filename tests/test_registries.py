@@ -29,27 +29,29 @@ from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 from torch.utils.data import default_collate
 
-from basicsr_ext import complexity
 from basicsr_ext.__main__ import JOBS
-from basicsr_ext.align import align_pipeline
-from basicsr_ext.calibrate import calibrate_pipeline
-from basicsr_ext.checks import check_dataset, check_options
-from basicsr_ext.data.wrapper import reader_blocks, walk_blocks
-from basicsr_ext.distill import distill_pipeline
-from basicsr_ext.export import build_parser as export_parser
-from basicsr_ext.inspect import build_parser as inspect_parser
+from basicsr_ext.jobs import complexity
+from basicsr_ext.jobs.align import align_pipeline
+from basicsr_ext.jobs.calibrate import calibrate_pipeline
+from basicsr_ext.jobs.checks import check_dataset, check_options
+from basicsr_ext.jobs.distill import distill_pipeline
+from basicsr_ext.jobs.export import build_parser as export_parser
+from basicsr_ext.jobs.inspect import build_parser as inspect_parser
+from basicsr_ext.jobs.mine import mine
+from basicsr_ext.jobs.mine.options import parse_mine_options
+from basicsr_ext.jobs.rank import Ranking
+from basicsr_ext.jobs.rank.complexity import rank_complexity
+from basicsr_ext.jobs.rank.complexity_options import parse_complexity_options
+from basicsr_ext.jobs.rank.options import method_of, parse_rank_options
 from basicsr_ext.metrics import lpips_metric
-from basicsr_ext.mine import mine
-from basicsr_ext.mine_options import parse_mine_options
-from basicsr_ext.options import OptionLoader, build_parser, complete, load_options, override
-from basicsr_ext.rank import Ranking
-from basicsr_ext.rank_complexity import rank_complexity
-from basicsr_ext.rank_complexity_options import parse_complexity_options
-from basicsr_ext.rank_options import method_of, parse_rank_options
+from basicsr_ext.options.command_line import build_parser, override
+from basicsr_ext.options.complete import complete
+from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
+from basicsr_ext.options.load import OptionLoader, load_options
+from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
-from basicsr_ext.training.schedule import ScheduledIndex
 
 REPOSITORY = Path(__file__).parents[1]
 REGISTRIES = {

@@ -21,9 +21,10 @@ from training_run import options, prepare, write_images
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import CheckpointError, DivergenceError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
-from basicsr_ext.options import complete
-from basicsr_ext.training import interrupt, learning_rate
-from basicsr_ext.training.checkpoint import atomic_torch_save
+from basicsr_ext.options.complete import complete
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.checkpoint import atomic_torch_save
+from basicsr_ext.training import learning_rate
 from basicsr_ext.training.validation import validate
 
 

@@ -128,7 +128,7 @@ def test_resume_from_another_working_directory(tmp_path: Path) -> None:
     elsewhere = tmp_path / 'elsewhere'
     elsewhere.mkdir()
     script = tmp_path / 'mine.py'
-    script.write_text(f'from basicsr_ext.train import train_pipeline\ntrain_pipeline({str(tmp_path)!r})\n')
+    script.write_text(f'from basicsr_ext.jobs.train import train_pipeline\ntrain_pipeline({str(tmp_path)!r})\n')
     run([str(script), '-opt', str(file)], tmp_path)
     changed = tmp_path / 'longer.yml'
     changed.write_text(file.read_text().replace('total_iter: 6', 'total_iter: 8'))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from basicsr_ext.training.schedule import ScheduledIndex, ScheduledSampler, name_rng, sample_rng, seeded_globals
+from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler, name_rng, sample_rng, seeded_globals
 
 Moment = tuple[int, int, int, int]
 # dataset size, batch size: divides, does not divide, batch larger than the dataset, single image

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from basicsr_ext.errors import DivergenceError
-from basicsr_ext.selection.krylov import Krylov, lanczos
-from basicsr_ext.selection.saved_state import SavedState
-from basicsr_ext.selection.stochastic import largest_eigenvalue, stochastic_solve
-from basicsr_ext.training import interrupt
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.selection.influence.krylov import Krylov, lanczos
+from basicsr_ext.selection.influence.stochastic import largest_eigenvalue, stochastic_solve
 
 DAMPINGS = [1e-3, 0.1, 1.0, 30.0]
 Solve = Callable[[Callable[[Tensor, int], Tensor], SavedState], Tensor]

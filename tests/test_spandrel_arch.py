@@ -19,9 +19,9 @@ from basicsr_ext.archs import spandrel_arch
 from basicsr_ext.archs.spandrel_arch import SpandrelArch
 from basicsr_ext.errors import CheckpointError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
-from basicsr_ext.options import load_options
-from basicsr_ext.tiling import Sides, run_padded
-from basicsr_ext.trained_network import input_sides
+from basicsr_ext.networks.tiling import Sides, run_padded
+from basicsr_ext.networks.trained import input_sides
+from basicsr_ext.options.load import load_options
 
 spandrel = pytest.importorskip('spandrel')
 

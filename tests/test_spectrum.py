@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.spectrum import centre_square, hfapi, lfapi, spectrum_picture
+from basicsr_ext.reports.spectrum import centre_square, hfapi, lfapi, spectrum_picture
 
 
 def noise(*shape: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.selection.subsets import choose
+from basicsr_ext.selection.subsets.choose import choose
 
 RANKS = [3, 1, 5, 2, 4]  # of the rows 0 to 4
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.tiling import Sides, pad_to_multiple, run_padded, run_tiled
-from basicsr_ext.trained_network import input_sides
+from basicsr_ext.networks.tiling import Sides, pad_to_multiple, run_padded, run_tiled
+from basicsr_ext.networks.trained import input_sides
 
 SIZES = [(16, 16), (13, 17), (5, 23), (4, 4), (1, 9)]
 

@@ -24,8 +24,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.checking import check_call
-from basicsr_ext.options import OptionLoader
+from basicsr_ext.options.calls import check_call
+from basicsr_ext.options.load import OptionLoader
 
 TRAIN = """\
 # general settings

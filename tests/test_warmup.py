@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.schedule.plateau import Plateau
+from basicsr_ext.schedule.warmup import AutoStop, Stop, Warmup, WarmupRule, plan_warmup
 from basicsr_ext.training import learning_rate
-from basicsr_ext.training.plateau import Plateau
-from basicsr_ext.training.warmup import AutoStop, Stop, Warmup, WarmupRule, plan_warmup
 
 
 def plan(rule: WarmupRule, **changes: Any) -> Warmup:

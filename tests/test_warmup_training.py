@@ -19,8 +19,8 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from training_run import options, prepare, run, train
 
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.options import load_options
-from basicsr_ext.train import train_pipeline
+from basicsr_ext.jobs.train import train_pipeline
+from basicsr_ext.options.load import load_options
 from basicsr_ext.training.loader import build_train_loader, build_warmup
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 

@@ -16,11 +16,11 @@ from basicsr.utils import bgr2ycbcr
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.data.gaussian_denoising_dataset import GaussianDenoisingDataset
-from basicsr_ext.data.image_files import decode_image
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.data.wrapper import scheduled
+from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, ImageError
+from basicsr_ext.images.decoding import decode_image
 from basicsr_ext.selection.manifest import Item, write_manifest
 
 Options = dict[str, Any]

@@ -7,9 +7,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.errors import CheckpointError, OptionError, first_few
-from basicsr_ext.options import find_file, nearest
-from basicsr_ext.selection.complexity_networks import resize_square
+from basicsr_ext.errors import CheckpointError, OptionError, first_few, nearest
+from basicsr_ext.images.pixels import resize_square
+from basicsr_ext.options.load import find_file
 
 INSTALL = 'Run: pip install "basicsr-ext[distill]"'
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from basicsr.archs.swinir_arch import SwinIR
@@ -14,7 +14,7 @@ from basicsr_ext.archs.prepared_attention import forget_prepared
 from basicsr_ext.archs.swin_layers import residual_swin_block
 from basicsr_ext.archs.swinir_tail import TAIL_PARTS, SwinIRTail
 from basicsr_ext.errors import OptionError
-from basicsr_ext.tiling import pad_to_multiple
+from basicsr_ext.networks.tiling import pad_to_multiple
 
 UPSAMPLERS = ('', 'pixelshuffle', 'pixelshuffledirect', 'nearest+conv')
 COMPUTED_BUFFERS = ('relative_position_index', 'attn_mask')  # in SwinIR's files, though they follow from its options
@@ -117,6 +117,8 @@ class FlexIR(nn.Module):
     """
 
     size_multiple = 1  # it pads by itself
+    # BasicSR's own layers count and export as the papers describe them; scores of channels serve training alone.
+    deployed_options: ClassVar[Mapping[str, Any]] = {'channel_scoring': False, 'plain': True, 'use_checkpoint': False}
     conv_first: nn.Module
     patch_embed: nn.Module
     pos_drop: nn.Module
@@ -262,7 +264,42 @@ class FlexIR(nn.Module):
             branches.append(BranchOutput(state.feature, self.restore(state), score))
         return branches
 
+    # ---- sizes ----
+
+    @property
+    def _takes_any_size(self) -> bool:
+        return not hasattr(self, 'absolute_pos_embed')
+
+    def equal_part(self, height: int, width: int) -> tuple[tuple[int, int], int]:
+        """A window, in each of which the same is done, and how many an image has; the image with absolute positions."""
+        if not self._takes_any_size:
+            return (height, width), 1
+        side = self.window_size
+        return (side, side), -(-height // side) * -(-width // side)
+
+    def sizes_to_try(self) -> Sequence[tuple[int, int]]:
+        """Three sizes, the first of which no window divides; none with absolute positions, which are for one size."""
+        side = self.window_size
+        sizes = ((3 * side - 1, 4 * side - 1), (5 * side, 2 * side), (side, 4 * side - 3))
+        return sizes if self._takes_any_size else ()
+
     # ---- weights ----
+
+    def cut(self, pointer: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The FlexIR that ends at a branch, with the exits before it.
+
+        Args:
+            pointer: the branch, from 1 to `num_branches`.
+
+        Returns:
+            Its weights, and `depths` and `num_heads` of its option block.
+        """
+        weights = {name: value for name, value in self.state_dict().items() if _is_kept(name, pointer)}
+        groups = [layer.residual_group.blocks for layer in self.layers[:pointer]]
+        return weights, {
+            'depths': [len(blocks) for blocks in groups],
+            'num_heads': [blocks[0].num_heads for blocks in groups],
+        }
 
     def train(self, mode: bool = True) -> 'FlexIR':
         """Switch between training and evaluation."""
@@ -283,6 +320,11 @@ class FlexIR(nn.Module):
             value = adapted.pop(name)
             adapted.update({f'tails.{branch}.{name}': value for branch in range(len(self.tails))})
         return adapted
+
+
+def _is_kept(name: str, pointer: int) -> bool:
+    part, _, rest = name.partition('.')
+    return part not in ('layers', 'tails') or int(rest.partition('.')[0]) < pointer
 
 
 def _adapt(net: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:

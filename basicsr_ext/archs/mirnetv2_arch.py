@@ -7,7 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.tiling import refuse_sides
+from basicsr_ext.networks.tiling import refuse_sides
 
 GROUPS = (1, 2, 4, 4)  # of the 3x3 convolutions, one a recursive residual group
 

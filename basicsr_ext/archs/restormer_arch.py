@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.tiling import refuse_sides
+from basicsr_ext.networks.tiling import refuse_sides
 
 NORM_TYPES = ('WithBias', 'BiasFree')
 

@@ -10,10 +10,10 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.checking import check_call
-from basicsr_ext.errors import CheckpointError, OptionError
-from basicsr_ext.options import find_file, nearest
-from basicsr_ext.training.checkpoint import extract_weights, read_checkpoint
+from basicsr_ext.errors import CheckpointError, OptionError, nearest
+from basicsr_ext.options.calls import check_call
+from basicsr_ext.options.load import find_file
+from basicsr_ext.runtime.checkpoint import extract_weights, read_checkpoint
 
 # With any other upsampler, DRCT's default '' too, these networks return their input.
 UPSAMPLERS = {'DAT': ('pixelshuffle', 'pixelshuffledirect'), 'DRCT': ('pixelshuffle',), 'HAT': ('pixelshuffle',)}
@@ -142,7 +142,7 @@ def _line(error: Exception) -> str:
 
 
 def _note_sides(net: Any, descriptor: Any) -> None:
-    """Let `basicsr_ext.trained_network.input_sides` find what spandrel says, and RestorationModel the scale."""
+    """Let `basicsr_ext.networks.trained.input_sides` find what spandrel says, and RestorationModel the scale."""
     asked = descriptor.size_requirements
     sides: Any = getattr(net, 'window_size', None) or getattr(net, 'win_size', 1)
     window = sides if isinstance(sides, int) else max(sides)
@@ -150,6 +150,7 @@ def _note_sides(net: Any, descriptor: Any) -> None:
     net.size_multiple = math.lcm(asked.multiple_of, window) if asked.multiple_of > 1 else 1
     net.size_minimum = max(asked.minimum, window // 2 + 1) if window > 16 else asked.minimum
     net.size_square, net.output_scale = asked.square, descriptor.scale
+    net.input_channels = descriptor.input_channels
 
 
 # ---- checkpoints ----

@@ -9,12 +9,14 @@ from typing import Any
 from basicsr.data import build_dataset
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.checking import read_block
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset, Filter
-from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.data.wrapper import ComposedDataset, inner_blocks, readers, scheduled, warmup_rule
+from basicsr_ext.data.degradation_base import DegradationDataset, Filter
+from basicsr_ext.data.nesting import readers, warmup_rule
+from basicsr_ext.data.wrapper_base import ComposedDataset, scheduled
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.training.schedule import ScheduledIndex
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks
+from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.schedule.sampling import ScheduledIndex
 
 KEYS = ('lq', 'gt', 'lq_path', 'gt_path')  # of every sample: the samples of a batch have to have the same
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from basicsr_ext.training.schedule import sample_rng
+from basicsr_ext.schedule.sampling import sample_rng
 
 
 @dataclass(frozen=True)

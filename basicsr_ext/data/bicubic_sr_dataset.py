@@ -6,7 +6,7 @@ import numpy as np
 from basicsr.utils.matlab_functions import imresize
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.data.degradation import DegradationDataset, DegradationOptions
+from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.errors import OptionError
 
 

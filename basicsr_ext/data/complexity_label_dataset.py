@@ -12,14 +12,15 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 from tqdm import tqdm
 
-from basicsr_ext.data.degradation import DegradationDataset, DegradationOptions
-from basicsr_ext.data.image_files import ImageFiles, is_lmdb
+from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.data.label_file import read_labels
-from basicsr_ext.data.sample import Sample
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.complexity import entropy
-from basicsr_ext.selection.complexity_networks import resize_square
-from basicsr_ext.training import interrupt
+from basicsr_ext.images.decoding import is_lmdb
+from basicsr_ext.images.image_files import ImageFiles
+from basicsr_ext.images.pixels import resize_square
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.schedule.sample import Sample
+from basicsr_ext.selection.complexity.criteria import entropy
 
 AT_ONCE = 4096  # images whose measuring is queued
 

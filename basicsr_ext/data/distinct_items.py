@@ -6,9 +6,10 @@ import numpy as np
 
 from basicsr_ext.data.all_in_one_dataset import AllInOneDataset
 from basicsr_ext.data.dynamic_subset_dataset import DynamicSubsetDataset
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, layers
-from basicsr_ext.training.schedule import ScheduledSampler
+from basicsr_ext.data.nesting import layers
+from basicsr_ext.data.wrapper_base import WrapperDataset
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.schedule.sampling import ScheduledSampler
 
 
 def dynamic_selections(dataset: SampleDataset) -> list[DynamicSubsetDataset]:

@@ -6,15 +6,15 @@ from typing import Any
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.checking import read_block
-from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.ranked_images import RankedImages
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset
+from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.selection.dynamic import DynamicSelection, check_bar
-from basicsr_ext.selection.subsets import check_part
-from basicsr_ext.training.schedule import ScheduledIndex
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.schedule.sampling import ScheduledIndex
+from basicsr_ext.selection.subsets.choose import check_part
+from basicsr_ext.selection.subsets.dynamic import DynamicSelection, check_bar
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class DynamicSubsetDataset(WrapperDataset):
         if not isinstance(index, ScheduledIndex):
             raise OptionError(
                 f'{self.where}: expected an index that says its epoch, got a plain one: only the training loop of '
-                'basicsr_ext knows it. Run `python -m basicsr_ext train`, or use `from basicsr_ext.train import '
+                'basicsr_ext knows it. Run `python -m basicsr_ext train`, or use `from basicsr_ext.jobs.train import '
                 'train_pipeline`; for anything but training name the dataset inside, or InfluenceSubsetDataset.'
             )
         return index.at(self.items_of(index.epoch, index.epochs)[index])

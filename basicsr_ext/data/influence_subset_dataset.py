@@ -6,12 +6,12 @@ from typing import Any
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.checking import read_block
-from basicsr_ext.data.degradation import LOADER_KEYS
 from basicsr_ext.data.ranked_images import RankedImages
-from basicsr_ext.data.wrapper import WrapperDataset
+from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import OptionError
-from basicsr_ext.selection.subsets import Subset, check_part, choose
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.selection.subsets.choose import Subset, check_part, choose
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from basicsr_ext.data.all_in_one_dataset import AllInOneDataset
-from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.image_files import header_size, is_lmdb, refuse_if_any
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import StockDataset, WrapperDataset, readers
-from basicsr_ext.errors import DataError
+from basicsr_ext.data.degradation_base import DegradationDataset
+from basicsr_ext.data.nesting import readers
+from basicsr_ext.data.wrapper_base import StockDataset, WrapperDataset
+from basicsr_ext.errors import DataError, refuse_if_any
+from basicsr_ext.images.decoding import header_size, is_lmdb
+from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item
 
 

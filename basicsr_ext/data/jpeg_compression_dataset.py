@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.data.degradation import DegradationDataset, DegradationOptions
+from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.data.levels import Level, LevelOption
 
 

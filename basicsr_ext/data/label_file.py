@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from basicsr_ext.data.image_files import refuse_if_any
+from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.selection.csv_table import read_table
 from basicsr_ext.selection.manifest import Item
 

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.checking import read_block
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
-from basicsr_ext.data.sample import Sample
-from basicsr_ext.data.wrapper import WrapperDataset, readers, warmup_rule
+from basicsr_ext.data.degradation_base import DegradationDataset
+from basicsr_ext.data.nesting import readers, warmup_rule
+from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.schedule.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,18 @@ import numpy as np
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.checking import read_block, registered
 from basicsr_ext.data.augmentation import draw_flips
-from basicsr_ext.data.degradation import LOADER_KEYS, DegradationDataset
+from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.data.wrapper import (
-    WrapperDataset,
-    innermost,
-    innermost_index,
-    layers,
-    reader_blocks,
-    readers,
-    source,
-)
+from basicsr_ext.data.nesting import innermost, innermost_index, layers, readers, source
+from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import registered
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, reader_blocks
+from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.manifest import Manifest, read_manifest
-from basicsr_ext.selection.patch_choice import check_keep, keep_patches
+from basicsr_ext.selection.patches.choice import check_keep, criterion_of, keep_patches
 
 FEW = 30_000  # below that many patches the paper's networks overfit
 
@@ -193,19 +188,3 @@ def _check_scale(corners: Sequence[tuple[int, int]], size: int, reader: Any, man
             f'manifest: expected patches whose sides and positions scale {scale} divides, because '
             f'{type(reader).__name__} reads pairs, got others in {manifest.source}. Mine this dataset with its scale.'
         )
-
-
-def criterion_of(manifest: Manifest, name: str | None) -> str:
-    """The column to choose by.
-
-    Raises:
-        OptionError: none is named and there are several, or there is none of that name.
-    """
-    known = manifest.criteria
-    if name in known:
-        return name
-    if name is None and len(known) == 1:
-        return known[0]
-    raise OptionError(
-        f'criterion: expected one of {", ".join(known)} of {manifest.source}, got {name or "none"}. Name it.'
-    )

@@ -6,14 +6,15 @@ from typing import Any, Literal
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.checking import read_block
-from basicsr_ext.data.degradation import LOADER_KEYS
+from basicsr_ext.data.nesting import layers
 from basicsr_ext.data.pixel_shuffle import draw_permutations, permute_pixels
-from basicsr_ext.data.sample import Sample
-from basicsr_ext.data.wrapper import WrapperDataset, layers
+from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.training.schedule import ScheduledIndex, sample_rng
-from basicsr_ext.training.warmup import FRACTION, AutoStop, Stop, WarmupRule
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.schedule.sample import Sample
+from basicsr_ext.schedule.sampling import ScheduledIndex, sample_rng
+from basicsr_ext.schedule.warmup import FRACTION, AutoStop, Stop, WarmupRule
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class PixelShuffleWarmupDataset(WrapperDataset):
             raise OptionError(
                 f'{self.where}: expected an index that says whether its iteration is shuffled, got a plain one: only '
                 'the training loop of basicsr_ext knows when the warm-up is over, and only for its own wrappers. Run '
-                '`python -m basicsr_ext train`, or use `from basicsr_ext.train import train_pipeline`, with this '
+                '`python -m basicsr_ext train`, or use `from basicsr_ext.jobs.train import train_pipeline`, with this '
                 'dataset outermost; for anything but training name the dataset inside.'
             )
         if not index.warmup:

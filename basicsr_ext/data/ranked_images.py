@@ -7,11 +7,12 @@ import numpy as np
 
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.mined_patch_dataset import MinedPatchDataset
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import WrapperDataset, layers
+from basicsr_ext.data.nesting import layers
+from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest, read_manifest
-from basicsr_ext.selection.subsets import check_ranks
+from basicsr_ext.selection.subsets.choose import check_ranks
 
 
 class RankedImages:

@@ -8,13 +8,13 @@ import numpy as np
 from basicsr.utils import bgr2ycbcr
 from torch import Tensor
 
-from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.image_files import decode_grey, decode_image, read_image
+from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.inventory import stock_files
-from basicsr_ext.data.sample import SampleDataset
-from basicsr_ext.data.wrapper import pixels_are_changed, readers, source
+from basicsr_ext.data.nesting import pixels_are_changed, readers, source
 from basicsr_ext.errors import DataError
-from basicsr_ext.selection.complexity import as_8bit, grey_of
+from basicsr_ext.images.decoding import decode_grey, decode_image, read_image
+from basicsr_ext.images.pixels import as_8bit, grey_of
+from basicsr_ext.schedule.sample import SampleDataset
 
 
 class WholeImages:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.selection.quotas import part_size
+from basicsr_ext.selection.subsets.quotas import part_size
 
 
 def distilled_number(count: int, size: int | None, ratio: float | None, groups: int = 1) -> int:

@@ -16,8 +16,8 @@ from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError
-from basicsr_ext.selection.saved_state import SavedState
-from basicsr_ext.tiling import Sides
+from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.runtime.saved_state import SavedState
 
 Pair = tuple[Tensor, Tensor]  # input and clean images
 GradientLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]

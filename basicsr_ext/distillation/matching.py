@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from basicsr_ext.tiling import Sides, run_padded
+from basicsr_ext.networks.tiling import Sides, run_padded
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from basicsr_ext.distillation.matching import Loss
 from basicsr_ext.distillation.settings import NetworkSettings
-from basicsr_ext.tiling import Sides, run_padded
+from basicsr_ext.networks.tiling import Sides, run_padded
 
 
 class Networks:

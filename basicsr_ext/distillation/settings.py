@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from basicsr_ext.checking import read_block
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.blocks import read_block
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.complexity_table import full_macs
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.regions import RegionGrid
+from basicsr_ext.networks.deployed import CuttableNetwork
+from basicsr_ext.networks.macs import full_macs
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ def exit_costs(net: ExitNetwork, channels: int, size: tuple[int, int]) -> ExitCo
         size: height and width of a region, for networks that do not work window by window.
     """
     window = getattr(net, 'window_size', 1)
-    # In every window the same is done, so one tells for all; absolute positions are for one size only.
-    tile = (window, window) if window > 1 and not hasattr(net, 'absolute_pos_embed') else size
+    tile = net.equal_part(*size)[0] if isinstance(net, CuttableNetwork) else size
     image = torch.zeros(1, channels, *tile)
     plain = cast(ExitNetwork, deepcopy(cast(nn.Module, net)).cpu().float().eval())
     if hasattr(plain, 'plain'):

@@ -5,9 +5,9 @@ import os
 import numpy as np
 from torch import Tensor
 
-from basicsr_ext.figures import save_figure
-from basicsr_ext.inference.image_file import LEVELS
+from basicsr_ext.images.file_io import LEVELS
 from basicsr_ext.inference.regions import RegionGrid
+from basicsr_ext.runtime.figures import save_figure
 
 OPACITY = 0.4
 LONGEST = 1500  # pixels of a side that are shown

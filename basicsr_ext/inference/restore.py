@@ -10,7 +10,7 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.inference.adaptive import ExitNetwork, restore_adaptively, restore_regularly
 from basicsr_ext.inference.regions import RegionGrid
 from basicsr_ext.inference.settings import InferenceSettings
-from basicsr_ext.tiling import evaluating
+from basicsr_ext.networks.tiling import evaluating
 
 
 @dataclass(frozen=True)

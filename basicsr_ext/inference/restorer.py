@@ -9,18 +9,19 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.checking import check_call, registered
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.images.file_io import LEVELS, check_target, read_image_file, write_image_file
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.exit_map import draw_exit_map
 from basicsr_ext.inference.exit_scores import LUMA
-from basicsr_ext.inference.image_file import LEVELS, check_target, read_image_file, write_image_file
-from basicsr_ext.inference.padded import Padded
 from basicsr_ext.inference.restore import Restored, restore
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
-from basicsr_ext.options import find_file, load_options, require
-
-CHANNEL_KEYS = ('num_in_ch', 'in_chans', 'inp_channels', 'in_channels')  # of the networks in the registry
+from basicsr_ext.networks.deployed import input_channels
+from basicsr_ext.networks.tiling import Padded
+from basicsr_ext.networks.trained import input_sides, trained_network
+from basicsr_ext.options.blocks import require
+from basicsr_ext.options.calls import check_call, registered
+from basicsr_ext.options.load import find_file, load_options
 
 
 class Restorer:
@@ -46,8 +47,7 @@ class Restorer:
     """
 
     def __init__(self, net: nn.Module, settings: InferenceSettings | None = None, channels: int | None = None) -> None:
-        convolutions = (module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d))
-        self.channels = next(convolutions, None) if channels is None else channels
+        self.channels = input_channels(net) if channels is None else channels
         if self.channels not in (1, 3):
             raise OptionError(f'Restorer.channels: expected 1 or 3, got {self.channels}. Name what the network takes.')
         self.net = net
@@ -68,8 +68,6 @@ class Restorer:
             OptionError: the file is wrong or names no weights.
             CheckpointError: the weights do not fit.
         """
-        from basicsr_ext.trained_network import input_sides, trained_network  # a job's, which needs the registries
-
         opt = load_options(path)
         require(opt, ('network_g', 'path'))
         require(opt['network_g'], ('type',), 'network_g')
@@ -89,7 +87,7 @@ class Restorer:
             settings.check_weights(net, 'val.inference.calibration')
         if device is not None:
             net = net.to(device)
-        channels = next((block[key] for key in CHANNEL_KEYS if key in block), None)
+        channels = input_channels(net, block)
         takes_all = isinstance(net, ExitNetwork)
         return cls(net if takes_all else Padded(net, input_sides(net, block)), settings, channels)
 

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from torch import nn
 
-from basicsr_ext.checking import check_call, read_block
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, nearest
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
 from basicsr_ext.inference.regions import Partition, RegionGrid
-from basicsr_ext.options import find_file, nearest
-from basicsr_ext.training.checkpoint import weights_digest
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import check_call
+from basicsr_ext.options.load import find_file
+from basicsr_ext.runtime.checkpoint import weights_digest
 
 DEFAULT_REGIONS = 2
 CPU_BATCH_PIXELS, BATCH_PIXELS = 2**14, 2**18

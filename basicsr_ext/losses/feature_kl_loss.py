@@ -3,7 +3,7 @@
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.distillation.gaussian_kl import EPS, channel_statistics, gaussian_kl
+from basicsr_ext.alignment.gaussian_kl import EPS, channel_statistics, gaussian_kl
 from basicsr_ext.errors import OptionError
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from basicsr_ext.data.degradation import DegradationDataset
-from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.data.wrapper import innermost
+from basicsr_ext.data.degradation_base import DegradationDataset
+from basicsr_ext.data.nesting import innermost
 from basicsr_ext.errors import OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import ValOptions
-from basicsr_ext.selection.agreement import draw_agreement, shares, write_table
-from basicsr_ext.tiling import evaluating
+from basicsr_ext.networks.tiling import evaluating
+from basicsr_ext.reports.agreement import draw_agreement, shares, write_table
+from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.training.validation import Results, keep_results, measure_all
 
 METRICS = {'spearman': {'better': 'higher'}, 'pearson': {'better': 'higher'}, 'mse': {'better': 'lower'}}

@@ -15,13 +15,13 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from basicsr_ext.checking import read_block
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, ValOptions
-from basicsr_ext.tiling import evaluating, run_padded, run_tiled
-from basicsr_ext.trained_network import input_sides
+from basicsr_ext.networks.tiling import evaluating, run_padded, run_tiled
+from basicsr_ext.networks.trained import input_sides
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.runtime.checkpoint import atomic_torch_save, load_network_weights
 from basicsr_ext.training import learning_rate, state
-from basicsr_ext.training.checkpoint import atomic_torch_save, load_network_weights
 from basicsr_ext.training.loader import samples_per_rank
 from basicsr_ext.training.losses import WeightedLosses
 from basicsr_ext.training.validation import validate
@@ -199,7 +199,7 @@ class RestorationModel(SRModel):
             raise OptionError(
                 f'train.accum_iter: expected batches of {samples_per_rank(self.opt)} samples, got {len(self.lq)}: '
                 'this loop does not accumulate. Run `python -m basicsr_ext train` or use '
-                '`from basicsr_ext.train import train_pipeline`.'
+                '`from basicsr_ext.jobs.train import train_pipeline`.'
             )
         self.optimizer_g.zero_grad(set_to_none=True)
         sums: OrderedDict[str, Tensor] = OrderedDict()

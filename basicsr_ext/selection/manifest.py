@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow
 from pyarrow import compute, parquet
 
-from basicsr_ext.data.image_files import IMAGE_SUFFIXES
 from basicsr_ext.errors import DataError, first_few
-from basicsr_ext.files import atomic_open
+from basicsr_ext.images.decoding import IMAGE_SUFFIXES
+from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.version import __version__
 
 KEY = b'basicsr_ext'
@@ -270,6 +270,15 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 
 @cache
+def manifest_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a manifest says of how it was made.
+
+    Raises:
+        DataError: as `read_manifest`.
+    """
+    return read_manifest(path).header
+
+
 def versions() -> dict[str, str]:
     """What the scores were computed with."""
     return {'basicsr_ext': __version__, **{name: importlib.metadata.version(name) for name in ('basicsr', 'torch')}}

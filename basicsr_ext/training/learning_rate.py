@@ -8,9 +8,8 @@ from basicsr.models import lr_scheduler as basicsr_schedulers
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from basicsr_ext.checking import check_call
-from basicsr_ext.errors import OptionError
-from basicsr_ext.options import nearest
+from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.options.calls import check_call
 
 BASICSR_SCHEDULERS = {
     'MultiStepLR': basicsr_schedulers.MultiStepRestartLR,

@@ -1,37 +1,21 @@
 """Loaders: training batches by the schedule, validation images one by one."""
 
-import os
 from typing import Any
 
-import cv2
 import torch
 from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader
 
-from basicsr_ext.data.sample import Sample, SampleDataset
-from basicsr_ext.data.wrapper import scheduled, warmup_rule
-from basicsr_ext.training import interrupt
+from basicsr_ext.data.nesting import warmup_rule
+from basicsr_ext.data.wrapper_base import scheduled
+from basicsr_ext.runtime.workers import prepare_worker
+from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.schedule.sampling import ScheduledSampler
+from basicsr_ext.schedule.warmup import Warmup, plan_warmup
 from basicsr_ext.training.learning_rate import drops
-from basicsr_ext.training.schedule import ScheduledSampler
-from basicsr_ext.training.warmup import Warmup, plan_warmup
 
 PREPARED = 2  # batches that each worker prepares ahead
-
-_threads: list[int] = []
-
-
-def _give_up_pool() -> None:
-    _threads.append(cv2.getNumThreads())
-    cv2.setNumThreads(1)
-
-
-def _take_pool_again() -> None:
-    cv2.setNumThreads(_threads.pop())
-
-
-# A forked worker inherits OpenCV's pool without its threads, and would wait for them for ever.
-os.register_at_fork(before=_give_up_pool, after_in_parent=_take_pool_again)
 
 
 def samples_per_rank(opt: dict[str, Any]) -> int:
@@ -102,12 +86,6 @@ def build_train_loader(
         worker_init_fn=prepare_worker,
         generator=torch.Generator(),  # else starting the loader would draw from the generator that dropout uses
     )
-
-
-def prepare_worker(worker: int) -> None:
-    """What every process that decodes images does first: one thread, and no signals but its own."""
-    cv2.setNumThreads(1)  # workers are processes already; OpenCV's own threads would compete with them
-    interrupt.detach()
 
 
 def build_validation_sets(opt: dict[str, Any]) -> list[SampleDataset]:

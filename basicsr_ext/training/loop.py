@@ -13,15 +13,15 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from basicsr_ext.data.distinct_items import distinct_items, dynamic_selections, plan
-from basicsr_ext.training import distributed, interrupt
+from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.schedule.sampling import ScheduledIndex
+from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training.best import best_score, is_better, save_networks
 from basicsr_ext.training.loader import build_train_loader
-from basicsr_ext.training.log import TrainingLog
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
-from basicsr_ext.training.schedule import ScheduledIndex
+from basicsr_ext.training.training_log import TrainingLog
 from basicsr_ext.training.validation import Results, means, validate_with, write_metrics
-from basicsr_ext.training.warmup import Warmup
 
 Options = dict[str, Any]
 

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from basicsr_ext.data.sample import Sample
-from basicsr_ext.figures import save_figure
-from basicsr_ext.training.warmup import Interval
+from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.schedule.sample import Sample
+from basicsr_ext.schedule.warmup import Interval
 
 SMOOTHED = 20  # points of the smooth line span this part of all logged ones
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from basicsr_ext.errors import CheckpointError
-from basicsr_ext.training import distributed
-from basicsr_ext.training.checkpoint import atomic_torch_save, read_checkpoint
+from basicsr_ext.runtime import distributed
+from basicsr_ext.runtime.checkpoint import atomic_torch_save, read_checkpoint
 
 torch.serialization.add_safe_globals([Counter])  # milestones of BasicSR's MultiStepRestartLR
 

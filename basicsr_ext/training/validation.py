@@ -17,10 +17,10 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
-from basicsr_ext.data.sample import Sample, SampleDataset
 from basicsr_ext.errors import OptionError
-from basicsr_ext.files import write_json
-from basicsr_ext.training import distributed, interrupt
+from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime.files import write_json
+from basicsr_ext.schedule.sample import Sample, SampleDataset
 
 Results = dict[str, dict[str, float]]
 

@@ -31,8 +31,8 @@ from basicsr.data import build_dataset
 from patch_scan import decode_all, fits, link, quiet
 
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.rank_complexity import rank_complexity
-from basicsr_ext.rank_complexity_options import parse_complexity_options
+from basicsr_ext.jobs.rank.complexity import rank_complexity
+from basicsr_ext.jobs.rank.complexity_options import parse_complexity_options
 from basicsr_ext.selection.correlation import rank_correlations
 from basicsr_ext.selection.manifest import read_manifest
 

@@ -16,7 +16,7 @@ from retraining import Crops
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.runtime.checkpoint import load_network_weights
 
 
 def l1_loss(output: Tensor, gt: Tensor) -> Tensor:

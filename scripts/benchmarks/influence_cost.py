@@ -36,10 +36,10 @@ from retraining import Crops
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from basicsr_ext.selection.batches import ImageBatches
-from basicsr_ext.selection.derivatives import Derivatives
-from basicsr_ext.selection.influence import InfluenceEngine
-from basicsr_ext.selection.settings import RankSettings
+from basicsr_ext.selection.influence.batches import ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.settings import RankSettings
 
 EPOCH = 'forward + backward (an epoch)'
 SCORING = 'scoring, forward mode'

@@ -19,10 +19,10 @@ from memory import peak, report
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from basicsr_ext.selection.batches import ImageBatches
-from basicsr_ext.selection.derivatives import Derivatives
-from basicsr_ext.selection.influence import InfluenceEngine
-from basicsr_ext.selection.settings import RankSettings
+from basicsr_ext.selection.influence.batches import ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.settings import RankSettings
 
 NUMBERS = (50, 400)
 LARGEST_RATIO = 1.15

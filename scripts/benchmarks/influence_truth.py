@@ -35,10 +35,10 @@ from torch import nn
 from torch.nn import functional
 
 from basicsr_ext.errors import DivergenceError
-from basicsr_ext.selection.batches import ImageBatches
-from basicsr_ext.selection.derivatives import Derivatives, ImageLoss
-from basicsr_ext.selection.influence import InfluenceEngine
-from basicsr_ext.selection.settings import RankSettings
+from basicsr_ext.selection.influence.batches import ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.settings import RankSettings
 
 OURS = 'gauss_newton, default'
 LEAST = 0.65

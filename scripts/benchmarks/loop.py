@@ -33,8 +33,8 @@ from basicsr.data import build_dataset
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from basicsr_ext.jobs.train import train_pipeline
 from basicsr_ext.models.restoration_model import RestorationModel
-from basicsr_ext.train import train_pipeline
 from basicsr_ext.training.loader import build_train_loader
 
 

@@ -26,9 +26,10 @@ import torch
 from alternate import alternate, median_ratio, print_table
 from denoising import seconds
 
-from basicsr_ext.mine import mine
-from basicsr_ext.options import Options, complete
-from basicsr_ext.selection.mine_settings import MineSettings
+from basicsr_ext.jobs.mine import mine
+from basicsr_ext.options.complete import complete
+from basicsr_ext.options.load import Options
+from basicsr_ext.selection.patches.settings import MineSettings
 
 SIZE, STRIDE = 48, 24
 LARGEST = {'png': 1.4, 'jpeg': 2.5}  # scan / decoding

@@ -26,8 +26,8 @@ from basicsr.archs import build_network
 from basicsr.data import build_dataset
 
 from basicsr_ext.data.pixel_shuffle import draw_permutations
+from basicsr_ext.schedule.sampling import ScheduledIndex, sample_rng
 from basicsr_ext.training.loader import build_train_loader, build_warmup
-from basicsr_ext.training.schedule import ScheduledIndex, sample_rng
 
 SWINIR_S = {
     'type': 'SwinIR', 'upscale': 1, 'in_chans': 3, 'img_size': 64, 'window_size': 8, 'img_range': 1.0,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from basicsr_ext.files import atomic_open
+from basicsr_ext.runtime.files import atomic_open
 
 DILATIONS = (1, 2, 2, 1)
 CHANNELS = 16

@@ -24,8 +24,8 @@ from basicsr.data import build_dataset
 from basicsr.metrics.psnr_ssim import calculate_psnr
 from basicsr.utils import tensor2img
 
-from basicsr_ext.options import load_options
-from basicsr_ext.training.checkpoint import load_network_weights
+from basicsr_ext.options.load import load_options
+from basicsr_ext.runtime.checkpoint import load_network_weights
 
 OPTION_FILE = 'options/train/FlexIR/train_FlexIR_light_color_sigma25_BSD400.yml'
 CHOICES = {

@@ -19,7 +19,7 @@ from training_runs import Run, arguments, short_training, train_all
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
 
 # isort: split
-from basicsr_ext.options import load_options
+from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import read_manifest
 
 OPTION_FILE = 'options/train/IRCNN/train_IRCNN_gray_sigma50_mid20_BSD400.yml'

@@ -23,9 +23,9 @@ from training_runs import Run, arguments, short_training, train_all
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
 
 # isort: split
-from basicsr_ext.options import load_options
+from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import read_manifest
-from basicsr_ext.selection.patch_choice import Keep, keep_patches
+from basicsr_ext.selection.patches.choice import Keep, keep_patches
 
 TRAIN_FILE = 'options/train/IRCNN/train_IRCNN_gray_sigma25_mined_BSD400.yml'
 MINE_FILE = 'options/mine/mine_IRCNN_gray_sigma25_BSD400.yml'

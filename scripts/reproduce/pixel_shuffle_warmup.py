@@ -18,7 +18,7 @@ from training_runs import Run, arguments, train_all
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
 
 # isort: split
-from basicsr_ext.options import load_options
+from basicsr_ext.options.load import load_options
 
 OPTION_FILE = 'options/train/SwinIR/train_SwinIR-tiny_color_sigma50_warmup_BSD400.yml'
 STOPS = {'without': '{iter: 0}', 'with': None}  # None keeps what the option file says

@@ -1,0 +1,121 @@
+"""Mean and variance of the channels of an encoder over a whole dataset, image by image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from basicsr_ext.alignment.gaussian_kl import channel_statistics, gaussian_kl
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.saved_state import SavedState
+
+
+class Images(Protocol):
+    """Clean images, read when they are asked for: C x H x W, RGB or grey, float32, [0, 1]."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Of each channel over all places of all images.
+
+    Attributes:
+        mean, var: (C,), float64; the variance divides by the number of places.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def divergence(self, target: 'ChannelStatistics') -> float:
+        """`gaussian_kl` against a target."""
+        return float(gaussian_kl(self.mean, self.var, target.mean, target.var))
+
+
+class StreamedStatistics:
+    """The statistics of everything that was passed to `update`, exact however it is cut into parts.
+
+    Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979, Eq. 2.1:
+    means and sums of squared deviations of two parts are merged; nothing large is ever subtracted from something large.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self.squares = torch.zeros((), dtype=torch.float64)
+
+    def update(self, features: Tensor) -> None:
+        """Add feature maps, N x C x h x w."""
+        mean, var = (value.cpu() for value in channel_statistics(features.detach().double()))
+        count = features.numel() // features.shape[1]
+        total, shift = self.count + count, mean - self.mean
+        self.squares = self.squares + count * var + shift**2 * (self.count * count / total)
+        self.mean = self.mean + shift * (count / total)
+        self.count = total
+
+    def result(self) -> ChannelStatistics:
+        """The statistics so far."""
+        return ChannelStatistics(self.mean, self.squares / self.count)
+
+    def state_dict(self) -> dict[str, Any]:
+        """To continue from."""
+        return {'count': self.count, 'mean': self.mean, 'squares': self.squares}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue."""
+        self.count, self.mean, self.squares = state['count'], state['mean'], state['squares']
+
+
+def encode(encoder: nn.Module, images: Tensor) -> Tensor:
+    """Feature maps, N x C x h x w, of images N x 3 x H x W in RGB or N x 1 x H x W in grey, [0, 1]."""
+    features: Tensor = encoder.features(images.expand(-1, 3, -1, -1))  # type: ignore[operator]
+    return features
+
+
+@torch.no_grad()
+def measure(
+    images: Images, encoder: nn.Module, title: str, saved: SavedState | None = None, device: torch.device | str = 'cpu'
+) -> ChannelStatistics:
+    """The statistics of a dataset, reading one image at a time.
+
+    Args:
+        images: the dataset.
+        encoder: has `features`; on `device`.
+        title: of the progress bar.
+        saved: where to continue from, if the work may be stopped and continued.
+        device: that encodes.
+
+    Raises:
+        Interrupted: a stop was asked for; the state is saved.
+    """
+    streamed, state = StreamedStatistics(), saved.load() if saved else None
+    start = 0
+    if state is not None:
+        start = state['images']
+        streamed.load_state_dict(state['statistics'])
+    for index in tqdm(
+        range(start, len(images)), title, len(images), initial=start, unit='image', leave=False, disable=None
+    ):
+        streamed.update(encode(encoder, images[index][None].to(device)))
+        _offer(saved, index + 1, streamed)
+    if saved is not None and start < len(images):
+        saved.save({'images': len(images), 'statistics': streamed.state_dict()})
+    return streamed.result()
+
+
+def _offer(saved: SavedState | None, done: int, streamed: StreamedStatistics) -> None:
+    """Save now and then; stop where that was asked for."""
+    if saved is not None:
+        saved.offer(lambda: {'images': done, 'statistics': streamed.state_dict()})
+    elif interrupt.requested():
+        raise interrupt.Interrupted
+
+
+def spread(number: int, images: int) -> Sequence[int]:
+    """The indices of at most `number` images, evenly spread."""
+    number = min(number, images)
+    return [place * images // number for place in range(number)]

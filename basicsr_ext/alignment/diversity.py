@@ -1,0 +1,99 @@
+"""How different the images of a dataset are from each other: distances of all pairs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from basicsr_ext.alignment.channel_statistics import Images, encode, spread
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.images.pixels import resize_square
+
+IMAGES, SIDE, BLOCK = 200, 128, 64  # TripleD looks at 200 images; pixels of a side; rows of a block
+DIFFERENCES = 'donot_use_mm_for_euclid_dist'  # of torch.cdist
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Of one dataset.
+
+    Attributes:
+        pixels: pairwise Euclidean distances of the images brought to one size (PED), (n (n - 1) / 2,), ascending.
+        features: the same of their mean features (PFD).
+    """
+
+    pixels: np.ndarray
+    features: np.ndarray
+
+    def summary(self) -> Mapping[str, Mapping[str, float]]:
+        """Mean and quartiles of both."""
+        return {
+            name: {
+                'mean': float(values.mean()),
+                **{f'q{part}': float(np.quantile(values, part / 100)) for part in (5, 25, 50, 75, 95)},
+            }
+            for name, values in (('ped', self.pixels), ('pfd', self.features))
+        }
+
+
+@torch.no_grad()
+def diversity(
+    images: Images, encoder: nn.Module, limit: int | None = IMAGES, device: torch.device | str = 'cpu'
+) -> Diversity:
+    """Pairwise distances of a dataset (TripleD, Sec. 4.3 and Fig. 5).
+
+    Images are brought to 128 x 128 pixels, bilinearly with antialias, for PED; grey ones count three times, so that
+    they compare with colour. Features are averaged over the places of the image for PFD; the paper takes ResNet-50's.
+
+    Args:
+        images: the dataset.
+        encoder: has `features`; on `device`.
+        limit: of images, evenly spread; None for all.
+        device: that encodes.
+
+    Raises:
+        DataError: fewer than two images.
+    """
+    chosen = spread(len(images) if limit is None else limit, len(images))
+    if len(chosen) < 2:
+        raise DataError(f'diversity: expected at least two images to compare, got {len(chosen)}. Give more.')
+    small, pooled = [], []
+    for index in chosen:
+        image = images[index][None].to(device)
+        pooled.append(encode(encoder, image).mean((2, 3))[0].cpu())
+        small.append(resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu())
+    return Diversity(*(pairwise_distances(torch.stack(rows)).sort().values.numpy() for rows in (small, pooled)))
+
+
+def pairwise_distances(vectors: Tensor, block: int = BLOCK) -> Tensor:
+    """Euclidean distances of all pairs of rows, a block against a block at a time, in float64 from differences.
+
+    Equal rows have distance 0 exactly, which the faster way by inner products does not give.
+
+    Args:
+        vectors: (n, d).
+        block: rows of a block, at least 1.
+
+    Returns:
+        (n (n - 1) / 2,): (0, 1), (0, 2), ..., (1, 2), ...
+
+    Raises:
+        OptionError: an empty block.
+    """
+    if block < 1:
+        raise OptionError(f'block: expected at least 1, got {block}. Correct the value.')
+    parts = []
+    for start in range(0, len(vectors), block):
+        rows = vectors[start : start + block].double()  # sums over all pixels of an image lose digits in float32
+        distances = torch.cat(
+            [torch.cdist(rows, others.double(), compute_mode=DIFFERENCES) for others in vectors[start:].split(block)], 1
+        )
+        parts.append(distances[torch.ones_like(distances, dtype=torch.bool).triu(1)])
+    return torch.cat(parts)
+
+
+def cumulative(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The empirical distribution function of distances (n,): where it steps, and k / n after step k."""
+    return np.sort(distances), np.arange(1, len(distances) + 1) / len(distances)

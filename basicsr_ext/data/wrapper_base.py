@@ -1,0 +1,152 @@
+"""Datasets around datasets: `dataset:` in an option block, over ours and over stock ones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from basicsr.data import build_dataset
+from torch.utils.data import Dataset
+
+from basicsr_ext.data.degradation_base import DegradationDataset, Filter
+from basicsr_ext.errors import DataError
+from basicsr_ext.options.dataset_blocks import (
+    inner_blocks,
+)
+from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.schedule.sampling import ScheduledIndex, seeded_globals
+from basicsr_ext.schedule.warmup import WarmupRule
+
+
+class ComposedDataset(Dataset[Sample], ABC):
+    """Base of datasets whose items are those of datasets inside."""
+
+    opt: dict[str, Any]
+
+    @property
+    @abstractmethod
+    def parts(self) -> Sequence[SampleDataset]:
+        """The datasets inside."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def place(self, index: int) -> tuple[int, int]:
+        """Which part an item is of, and its index there."""
+
+    def reached(self, indices: Iterable[int]) -> list[tuple[SampleDataset, set[int]]]:
+        """Every part with the indices of its items that some items are, at whatever time."""
+        places = [self.place(index) for index in indices]
+        return [(part, {own for which, own in places if which == number}) for number, part in enumerate(self.parts)]
+
+
+class StockDataset(ComposedDataset):
+    """Gives a dataset that is not ours its place in the schedule: its random numbers hang on the scheduled index."""
+
+    def __init__(self, dataset: SampleDataset) -> None:
+        self.dataset = dataset
+        self.opt = getattr(dataset, 'opt', {})
+
+    @property
+    def parts(self) -> Sequence[SampleDataset]:
+        """The one dataset."""
+        return (self.dataset,)
+
+    def place(self, index: int) -> tuple[int, int]:
+        """See `ComposedDataset`."""
+        return 0, index
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        with seeded_globals(index):
+            return self.dataset[index]
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """A patch of `gt_size` x `gt_size` pixels, y and x of which are given, cut from a pair of whole images.
+
+        Raises:
+            DataError: the sample has no clean image, or one that is too small.
+        """
+        sample = dict(self[index])
+        where, size, scale = (
+            sample.get('gt_path', f'sample {int(index)}'),
+            self.opt['gt_size'],
+            self.opt.get('scale', 1),
+        )
+        if sample.get('gt') is None:
+            raise DataError(f'{where}: expected ground truth, got none. Choose a dataset that gives gt.')
+        for key, factor in (('lq', scale), ('gt', 1)):
+            top, left, side = corner[0] // factor, corner[1] // factor, size // factor
+            part = sample[key][:, top : top + side, left : left + side]
+            if part.shape[1:] != (side, side):
+                raise DataError(
+                    f'{where}: expected {side} x {side} pixels from ({top}, {left}) on in {key}, got an image of '
+                    f'{tuple(sample[key].shape)}. Mine the dataset again.'
+                )
+            sample[key] = part
+        return sample
+
+
+class WrapperDataset(ComposedDataset):
+    """Base of datasets that change what another dataset gives.
+
+    The inner dataset is built from `opt['dataset']`; name, phase and scale pass down to it.
+
+    Args:
+        opt: the block of the option file.
+
+    Raises:
+        OptionError: `dataset` is missing, or holds keys that the loader reads.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.opt = opt
+        (block,) = inner_blocks(opt, f'dataset {opt.get("name", opt.get("type"))}').values()
+        self.dataset = scheduled(build_dataset(block))
+
+    changes_pixels: ClassVar[bool] = False  # whether `change` or a filter makes other images of the whole ones
+    warmup: WarmupRule | None = None  # the iterations that `change` is for, if there are such
+
+    @property
+    def parts(self) -> Sequence[SampleDataset]:
+        """The one dataset inside."""
+        return (self.dataset,)
+
+    def place(self, index: int) -> tuple[int, int]:
+        """See `ComposedDataset`."""
+        return 0, self.indices()[index]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.change(self.dataset[self.inner_index(index)], index)
+
+    def patch(self, index: int, corner: tuple[int, int]) -> Sample:
+        """The sample of a given patch; see `DegradationDataset.patch`."""
+        sample = self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
+        return self.change(sample, index)
+
+    def change(self, sample: Sample, index: int) -> Sample:
+        """What this wrapper does to a sample of the inner dataset: nothing, unless it overrides this."""
+        return sample
+
+    def indices(self) -> Sequence[int]:
+        """Which items of the inner dataset the items of this one are; one that selects overrides this."""
+        return range(len(self.dataset))
+
+    def inner_index(self, index: int) -> int:
+        """The index of an item in the inner dataset, at the same moment of the training."""
+        inner = self.indices()[index]
+        return index.at(inner) if isinstance(index, ScheduledIndex) else inner
+
+    def add_gt_filter(self, gt_filter: Filter) -> None:
+        """Pass a filter of the clean images on to the dataset that reads them."""
+        self.dataset.add_gt_filter(gt_filter)  # type: ignore[attr-defined]
+
+
+def scheduled(dataset: SampleDataset) -> SampleDataset:
+    """The dataset itself if it reads the scheduled index, else wrapped so that its randomness does."""
+    return dataset if isinstance(dataset, DegradationDataset | ComposedDataset) else StockDataset(dataset)

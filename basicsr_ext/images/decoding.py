@@ -1,0 +1,86 @@
+"""From a file, or a key of an LMDB, to pixels."""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from basicsr_ext.errors import ImageError
+from basicsr_ext.images.lmdb_env import open_lmdb
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+
+
+def is_lmdb(root: str) -> bool:
+    """By the name, which BasicSR demands of an LMDB."""
+    return root.rstrip('/').endswith('.lmdb')
+
+
+def read_image(root: str, path: str) -> bytes:
+    """The encoded image of a file, or of a key of the LMDB `root`.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    if is_lmdb(root):
+        with open_lmdb(root).begin() as transaction:
+            content = transaction.get(path.encode())
+        if content is None:
+            raise ImageError(f'{root}: expected an image under the key {path!r}, got none.')
+        return bytes(content)
+    try:
+        with open(path, 'rb') as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError(f'{path}: expected an image file, got {error.strerror}.') from error
+
+
+def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
+    """Decode by OpenCV, uint8 in [0, 255].
+
+    Args:
+        content: the encoded image.
+        flag: `cv2.IMREAD_...`.
+        path: named in errors.
+
+    Raises:
+        ImageError: it is no image or is damaged; a JPEG that ends early, which OpenCV would fill with grey.
+    """
+    if content.startswith(b'\xff\xd8') and b'\xff\xd9' not in content[-1024:]:
+        raise ImageError(f'{path}: expected a whole JPEG, got one that ends early. Replace or remove it.')
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
+    if image is None:
+        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
+    return image
+
+
+def decode_grey(content: bytes, path: str) -> np.ndarray:
+    """Decode to what is measured of an image as a whole, (H, W) uint8.
+
+    It is OpenCV's conversion of the decoded colours, but of a JPEG the luma as it is stored, before it is turned to
+    colours and back: the original values, in two thirds of the time.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    is_jpeg = content.startswith(b'\xff\xd8')
+    image = decode_image(content, cv2.IMREAD_GRAYSCALE if is_jpeg else cv2.IMREAD_ANYCOLOR, path)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+
+
+def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:
+    """Height and width of an image file, from its header alone.
+
+    Args:
+        source: the file, or its content.
+        path: named in errors.
+
+    Raises:
+        ImageError: the header is not that of an image.
+    """
+    try:
+        with Image.open(source) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.') from error

@@ -1,0 +1,90 @@
+"""Image files of 8 and 16 bits, read and written as they are: grey or colour, with or without alpha."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from basicsr_ext.errors import ImageError
+from basicsr_ext.images.decoding import decode_image, read_image
+from basicsr_ext.runtime.files import atomic_open
+
+LEVELS = {'uint8': 255, 'uint16': 65535}  # the largest value of each type of pixels
+DEEP = ('.png', '.tif', '.tiff')  # formats of 16 bits
+WITH_ALPHA = (*DEEP, '.webp')
+JPEG = ('.jpg', '.jpeg')
+SUFFIXES = (*WITH_ALPHA, *JPEG, '.bmp')
+QUALITY = dict.fromkeys(JPEG, [cv2.IMWRITE_JPEG_QUALITY, 95])
+QUALITY['.webp'] = [cv2.IMWRITE_WEBP_QUALITY, 101]  # more than 100: without loss
+
+
+def read_image_file(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read PNG, JPEG, TIFF, WebP and what else OpenCV decodes.
+
+    A palette becomes colour; grey with alpha becomes colour with alpha, as OpenCV has it; the orientation that a camera
+    noted in a JPEG is carried out.
+
+    Returns:
+        H x W grey, H x W x 3 RGB or H x W x 4 RGB and alpha; uint8 or uint16.
+
+    Raises:
+        ImageError: the file is missing, damaged or of another type of pixels.
+    """
+    content = read_image('', os.fspath(path))
+    # Only JPEG has no alpha; for the other formats OpenCV drops it when it turns images upright.
+    is_jpeg = content.startswith(b'\xff\xd8')
+    flag = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg else cv2.IMREAD_UNCHANGED
+    image = decode_image(content, flag, os.fspath(path))
+    if image.dtype.name not in LEVELS:
+        raise ImageError(f'{path}: expected 8- or 16-bit pixels, got {image.dtype}. Convert the file.')
+    if image.ndim == 2:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def check_target(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Refuse a format that cannot hold such an image, before it is computed.
+
+    Args:
+        path: of the file to write.
+        image: as `read_image_file` returns it.
+
+    Raises:
+        ImageError: the ending is unknown, or the format has no 16-bit pixels or no alpha.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ImageError(f'{path}: expected one of the endings {" ".join(SUFFIXES)}, got {suffix!r}. Correct the name.')
+    if image.dtype == np.uint16 and suffix not in DEEP:
+        raise ImageError(f'{path}: expected a format for 16-bit pixels, got {suffix}. Write .png or .tif.')
+    if image.ndim == 3 and image.shape[2] == 4 and suffix not in WITH_ALPHA:
+        raise ImageError(f'{path}: expected a format with alpha, got {suffix}. Write .png, .tif or .webp.')
+
+
+def write_image_file(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write an image atomically; JPEG with quality 95, WebP without loss.
+
+    Args:
+        path: its ending names the format.
+        image: as `read_image_file` returns it.
+
+    Raises:
+        ImageError: the format cannot hold it, or the file cannot be written.
+    """
+    check_target(path, image)
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    suffix = Path(path).suffix.lower()
+    try:
+        encoded, content = cv2.imencode(suffix, image, QUALITY.get(suffix, []))
+        if not encoded:
+            raise ImageError(f'{path}: expected an image for {suffix}, got {image.shape}. Choose another format.')
+        with atomic_open(path) as file:
+            file.write(content.tobytes())
+    except cv2.error as error:
+        raise ImageError(
+            f'{path}: expected an image that {suffix} holds, got {image.shape} ({error.err}). Choose another format.'
+        ) from error
+    except OSError as error:
+        raise ImageError(f'{path}: expected to write it, got {error.strerror}. Change the folder.') from error

@@ -1,0 +1,64 @@
+"""A result that is a plain folder of images as BasicSR reads it: `gt/`, `lq/` beside it, `meta_info.txt`."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from basicsr_ext.images.writers import FolderWriter
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.files import atomic_open
+
+
+def flat_name(name: str) -> str:
+    """The name of an image without folders, in which BasicSR looks for no LQ, and without blanks, which end a name."""
+    return '_'.join(name.replace('/', ' ').split())
+
+
+class ImageFolder:
+    """Writes the images one after another.
+
+    Args:
+        parts: where `gt/` and `lq/` are kept until all images are there.
+        kinds: `gt`, and `lq` where there is such.
+    """
+
+    def __init__(self, parts: Path, kinds: Sequence[str]) -> None:
+        self.writers = {kind: FolderWriter(parts / kind) for kind in kinds}
+        self.lines: list[str] = []
+
+    def put(self, name: str, **images: np.ndarray) -> None:
+        """Write the images of a name, (H, W, C) in OpenCV's order, `gt` among them.
+
+        Raises:
+            Interrupted: a stop was asked for.
+        """
+        if interrupt.requested():
+            raise interrupt.Interrupted
+        for kind, image in images.items():
+            self.writers[kind].put(name, image)
+        self.lines.append(f'{name}.png ({",".join(map(str, images["gt"].shape))})\n')
+
+
+@contextmanager
+def new_image_folder(folder: Path, unfinished: Path, kinds: Sequence[str]) -> Iterator[ImageFolder]:
+    """A writer whose images appear in `folder` when the block ends without an error.
+
+    What a run left there that was killed before it wrote its result is replaced.
+
+    Args:
+        folder: of the result.
+        unfinished: of its parts.
+        kinds: as in `ImageFolder`.
+    """
+    parts = unfinished / 'written'
+    shutil.rmtree(parts, ignore_errors=True)
+    writer = ImageFolder(parts, kinds)
+    yield writer
+    for kind in kinds:
+        shutil.rmtree(folder / kind, ignore_errors=True)
+        (parts / kind).rename(folder / kind)
+    with atomic_open(folder / 'meta_info.txt', 'w') as file:
+        file.writelines(writer.lines)

@@ -1,0 +1,228 @@
+"""Everything that can be known to be wrong before work starts."""
+
+import inspect
+import logging
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.data import build_dataset
+from basicsr.losses import build_loss
+from basicsr.models import build_model
+from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
+from basicsr.utils.registry import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+)
+from torch.utils.data import default_collate
+
+from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels
+from basicsr_ext.data.wrapper_base import ComposedDataset
+from basicsr_ext.errors import DataError, OptionError, nearest
+from basicsr_ext.models.restoration_model import RestorationModel
+from basicsr_ext.options.blocks import read_block, require
+from basicsr_ext.options.calls import check_call, registered
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks
+from basicsr_ext.options.load import Options
+from basicsr_ext.runtime.checkpoint import read_checkpoint
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.schedule.sampling import ScheduledIndex
+from basicsr_ext.schedule.warmup import Warmup
+from basicsr_ext.training import learning_rate
+from basicsr_ext.training.loader import build_warmup
+from basicsr_ext.training.losses import has_perceptual
+
+# Top-level keys of every option file; those that models of BasicSR add are theirs to check.
+COMMON_KEYS = (
+    'name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'path', 'train', 'val', 'logger',
+    'dist_params', 'deterministic', 'complexity', 'calibrate', 'dist', 'rank', 'world_size', 'root_path',
+    'auto_resume', 'is_train',
+)  # fmt: skip
+PATH_KEYS = ('resume_state', 'ignore_resume_networks')
+NETWORK_PATH_KEYS = ('pretrain_network', 'param_key', 'strict_load')  # each with the letter of a network
+COMPLETED_PATH_KEYS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
+
+
+def check_options(opt: Options) -> None:
+    """Check a completed option file without reading images.
+
+    Raises:
+        OptionError: a name that is not registered, an argument nobody takes, a key or type that is wrong in a block of
+            ours, a missing file.
+    """
+    model = registered(MODEL_REGISTRY, opt['model_type'], 'model_type')
+    check_parts(opt)
+    if inspect.isclass(model) and issubclass(model, RestorationModel):
+        _check_restoration_options(opt, model)
+    elif (opt.get('train') or {}).get('accum_iter', 1) != 1:
+        raise OptionError(
+            f'train.accum_iter: expected a model that accumulates, got {opt["model_type"]}. '
+            'Set model_type: RestorationModel.'
+        )
+    for metric, block in ((opt.get('val') or {}).get('metrics') or {}).items():
+        _check_metric(block, f'val.metrics.{metric}')
+    if opt['is_train']:
+        _check_training(opt)
+
+
+def check_parts(opt: Options) -> None:
+    """Check what every job builds: networks, datasets, weights.
+
+    Raises:
+        OptionError, DataError: as `check_options`.
+    """
+    for key in opt:
+        if key.startswith('network_'):
+            require(opt[key], ('type',), key)
+            check_call(registered(ARCH_REGISTRY, opt[key]['type'], f'{key}.type'), opt[key], key)
+    for key, block in opt['datasets'].items():
+        _check_dataset_block(block, f'datasets.{key}')
+    _check_files(opt)
+
+
+def _check_metric(block: Options, where: str) -> None:
+    require(block, ('type',), where)
+    function = registered(METRIC_REGISTRY, block['type'], f'{where}.type')
+    images = sum(name in ('img', 'img2') for name in inspect.signature(function).parameters)
+    known = function.__module__.partition('.')[0] in ('basicsr', 'basicsr_ext')  # their **kwargs take `better` alone
+    arguments = {key: value for key, value in block.items() if key != 'better'}
+    check_call(function, arguments, where, given=images, strict=known)
+
+
+def _check_training(opt: Options) -> None:
+    require(opt['datasets'], ('train',), 'datasets')
+    require(opt['datasets']['train'], ('batch_size_per_gpu',), 'datasets.train')
+    require(opt['train'], ('total_iter', 'optim_g'), 'train')
+    require(opt['logger'], ('print_freq', 'save_checkpoint_freq'), 'logger')
+    if opt.get('val'):
+        require(opt['val'], ('val_freq', 'save_img'), 'val')
+    elif any(block['phase'] == 'val' for block in opt['datasets'].values()):
+        raise OptionError('val: expected a block beside datasets.val, got none. Add it or remove the dataset.')
+    for key, block in opt['train'].items():
+        if key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
+            check_call(registered(LOSS_REGISTRY, block['type'], f'train.{key}.type'), block, f'train.{key}')
+
+
+def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> None:
+    require(opt, ('network_g',))
+    for key in opt['path']:
+        if key not in (*PATH_KEYS, *COMPLETED_PATH_KEYS) and key.rpartition('_')[0] not in NETWORK_PATH_KEYS:
+            known = (*PATH_KEYS, *(f'{name}_g' for name in NETWORK_PATH_KEYS))
+            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, known)}'.rstrip())
+    flags = [field.name for field in fields(model.ModelOptions)]
+    for key in opt:
+        if key not in COMMON_KEYS and key not in flags and not key.startswith('network_'):
+            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, (*COMMON_KEYS[:14], *flags))}')
+    read_block(model.ModelOptions, {key: opt[key] for key in flags if key in opt}, 'options')
+    if opt.get('val'):
+        read_block(model.ValOptions, opt['val'], 'val')
+    if opt['is_train']:
+        options = read_block(model.TrainOptions, opt['train'], 'train')
+        learning_rate.optimizer_class(options.optim_g, 'train.optim_g')
+        if options.scheduler is not None:
+            learning_rate.scheduler_class(options.scheduler, 'train.scheduler')
+        for number, block in enumerate(options.losses):
+            where = f'train.losses.{number}'
+            require(block, ('type',), where)
+            arguments = {key: value for key, value in block.items() if key != 'name'}
+            check_call(registered(LOSS_REGISTRY, block['type'], f'{where}.type'), arguments, where)
+
+
+def _check_dataset_block(block: Options, where: str) -> None:
+    dataset = registered(DATASET_REGISTRY, block['type'], f'{where}.type')
+    options = getattr(dataset, 'Options', None)
+    if options is not None:
+        read_block(options, block, where, ignore=LOADER_KEYS)
+    if inspect.isclass(dataset) and issubclass(dataset, ComposedDataset):
+        for path, inner in inner_blocks(block, where).items():
+            _check_dataset_block(inner, f'{where}.{path}')
+    for key in ('num_worker_per_gpu', 'batch_size_per_gpu', 'dataset_enlarge_ratio'):
+        low = 0 if key == 'num_worker_per_gpu' else 1
+        if key in block and not (isinstance(block[key], int) and block[key] >= low):
+            raise OptionError(f'{where}.{key}: expected an integer of at least {low}, got {block[key]!r}. Correct it.')
+    for key, value in block.items():
+        if key.startswith('dataroot') and value is not None:
+            for folder in value if isinstance(value, list) else [value]:
+                if not os.path.isdir(os.path.expanduser(str(folder))):
+                    raise DataError(f'{where}.{key}: expected a folder, got {folder!r}. Correct the path.')
+        names_file = key == 'meta_info_file' or (key == 'manifest' and options is not None)
+        if names_file and value is not None and not os.path.isfile(value):
+            raise DataError(f'{where}.{key}: expected a file, got {value!r}. Correct the path.')
+    if block['type'] == 'PairedImageDataset':
+        check_pairs(block, where)
+
+
+def _check_files(opt: Options) -> None:
+    if opt['auto_resume'] and any(Path(opt['path']['training_states']).glob('*.state')):
+        return  # the networks come from the run itself
+    for key, value in opt['path'].items():
+        if value is not None and (key.startswith('pretrain_network') or key == 'resume_state'):
+            if not os.path.isfile(value):
+                raise OptionError(f'path.{key}: expected a file, got {value!r}. Correct the path or write ~.')
+            read_checkpoint(value)
+
+
+def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
+    """Run the first item through `net_g` and its losses and compare shapes.
+
+    Raises:
+        OptionError: the network cannot take the input, or its output has another shape than the ground truth.
+    """
+    sample = default_collate([dataset[ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=False)]])
+    if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim != 4:
+        return  # videos and images without ground truth have their own models
+    model.feed_data(sample)
+    shapes = f'lq {tuple(sample["lq"].shape)}, gt {tuple(sample["gt"].shape)}'
+    try:
+        model.test()
+    except RuntimeError as error:
+        raise OptionError(
+            f'{where}: expected input that {type(model.get_bare_model(model.net_g)).__name__} takes, got {shapes} and '
+            f'{str(error).splitlines()[0]}. Correct network_g or color of the dataset.'
+        ) from error
+    if model.output.shape != model.gt.shape:
+        raise OptionError(
+            f'{where}: expected output of the shape of gt, got {tuple(model.output.shape)} for {shapes}. Correct '
+            'network_g, scale or the dataset.'
+        )
+    pixel_opt = (model.opt.get('train') or {}).get('pixel_opt')
+    if pixel_opt and not torch.isfinite(build_loss(pixel_opt)(model.output.float().cpu(), model.gt.cpu())).all():
+        raise OptionError(f'{where}: expected a finite loss on the first batch, got none. Look at {sample["gt_path"]}.')
+
+
+def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:
+    """Shuffle a first sample, and look for a loss that is left in the warm-up.
+
+    Raises:
+        DataError, OptionError: the sample is no pair of images, or the model has perceptual losses alone.
+    """
+    if warmup.intervals():
+        has_perceptual(model)
+        dataset[ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=True)]
+
+
+def check_everything(opt: Options) -> None:
+    """What `--check` does: build everything, decode every image, run the first one; leaves no files behind.
+
+    Args:
+        opt: completed options that `check_options` accepted.
+    """
+    logger = get_root_logger()
+    logger.setLevel(logging.INFO)
+    set_random_seed(opt['manual_seed'])
+    model = build_model(opt)
+    for key, block in opt['datasets'].items():
+        dataset = build_dataset(block)
+        check_dataset(dataset, f'datasets.{key}')
+        check_pixels(dataset, f'datasets.{key}')
+        if key == 'train' and opt['is_train']:
+            check_warmup(model, dataset, build_warmup(dataset, opt))
+        check_first_batch(model, dataset, f'datasets.{key}')
+        logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
+    logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

@@ -1,0 +1,95 @@
+"""The job `complexity`: a network in, its parameters and multiply-accumulates out, for each pointer."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from basicsr.utils import get_root_logger
+from torch import nn
+
+from basicsr_ext.errors import OptionError
+from basicsr_ext.jobs.checks import COMMON_KEYS
+from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
+from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper_count
+from basicsr_ext.options.blocks import read_block, refuse_unknown, require
+from basicsr_ext.options.command_line import read_options
+from basicsr_ext.options.load import Options
+from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.log import job_log
+
+
+@dataclass(frozen=True)
+class ComplexitySettings:
+    """The block `complexity`.
+
+    Attributes:
+        input_size: height and width of the image that is restored, in pixels; the paper's by default.
+    """
+
+    input_size: list[int] = field(default_factory=lambda: [128, 128])
+
+    def __post_init__(self) -> None:
+        if len(self.input_size) != 2 or min(self.input_size) < 1:
+            raise OptionError(f'input_size: expected a height and a width, got {self.input_size}. Correct them.')
+
+
+def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
+    """Count what the option file names; one for `train` or `test` does as well.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line; None takes the process's own.
+
+    Returns:
+        0.
+
+    Raises:
+        OptionError: an option is wrong, or the network does not take an image of that size.
+    """
+    opt, args = read_options('complexity', argv)
+    require(opt, ('name', 'network_g'))
+    if 'model_type' not in opt:  # otherwise it is the file of another job, which checks it
+        refuse_unknown(opt, (*COMMON_KEYS, 'network_g'))
+    settings = read_block(ComplexitySettings, opt.get('complexity', {}), 'complexity')
+    net = deployed_network(opt)
+    folder = Path(root_path, 'results', str(opt['name']))
+    noted = {'name': opt['name'], 'network_g': opt['network_g'], 'complexity': asdict(settings)}
+    with job_log({**noted, 'rank': 0, 'path': {'log': str(folder)}}, 'complexity') as open_log_file:
+        rows = complexity_rows(net, opt, settings)
+        height, width = settings.input_size
+        get_root_logger().info(f'{opt["network_g"]["type"]}, input {height} x {width}:\n{format_table(rows)}')
+        if not args.check:
+            write_json(folder / 'complexity.json', [asdict(row) for row in rows])
+            open_log_file()
+    return 0
+
+
+def complexity_rows(net: nn.Module, opt: Options, settings: ComplexitySettings) -> list[Complexity]:
+    """One row per branch of a network that has several, in ascending order; one for any other network."""
+    channels, size = input_channels(net, opt['network_g']), settings.input_size
+    try:
+        if isinstance(net, CuttableNetwork):
+            return [_branch_row(net, pointer, channels, size) for pointer in range(1, net.num_branches + 1)]
+        image = torch.zeros(1, channels, *size)
+        stored = sum(parameter.numel() for parameter in net.parameters())
+        return [Complexity(None, *paper_count(net, image), stored, full_macs(net, image))]
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise OptionError(
+            f'complexity.input_size: expected a size that {type(net).__name__} takes, got {size} and '
+            f'{(str(error).splitlines() or [type(error).__name__])[0]}. Correct it or network_g.'
+        ) from error
+
+
+def _branch_row(net: nn.Module, pointer: int, channels: int, size: Sequence[int]) -> Complexity:
+    """Regular inference: one tail."""
+    branched = cast(CuttableNetwork, net)
+    branched.pointer = pointer
+    tile, times = branched.equal_part(size[0], size[1])
+    image = torch.zeros(1, channels, *tile)
+    kept, _ = branched.cut(pointer)
+    stored = sum(value.numel() for name, value in net.named_parameters() if name in kept)
+    one = Complexity(pointer, *paper_count(net, image), stored, full_macs(net, image))
+    return replace(one, macs_paper=one.macs_paper * times, macs_full=one.macs_full * times)

@@ -1,0 +1,212 @@
+"""The job `distill`: a training set in, a small one of kept and synthetic pairs out."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.losses import build_loss
+from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
+from torch import Tensor, nn
+
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.inventory import content_digest
+from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
+from basicsr_ext.distillation.engine import Distillation, GradientLoss, Matching
+from basicsr_ext.distillation.matching import Loss
+from basicsr_ext.distillation.networks import Networks
+from basicsr_ext.distillation.settings import DistillSettings
+from basicsr_ext.errors import OptionError
+from basicsr_ext.jobs.distill.images import MANIFEST, MadeImages, write_distilled
+from basicsr_ext.jobs.distill.options import parse_distill_options
+from basicsr_ext.jobs.distill.parts import DistillData
+from basicsr_ext.networks.tiling import run_padded
+from basicsr_ext.networks.trained import device_of, input_sides, trained_network
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.options.load import Options
+from basicsr_ext.reports.distillation_pictures import draw_forming, draw_matching_loss
+from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.log import job_log
+from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.unfinished import begin
+from basicsr_ext.selection.manifest import fingerprint, manifest_header
+
+SHOWN = 8  # synthetic images in the gallery
+
+
+def distill_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
+    """Distil as the command line and its option file say.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line; None takes the process's own.
+
+    Returns:
+        0, or 128 + the signal that stopped the job after it saved its state; the same command continues it.
+
+    Raises:
+        BasicsrExtError: whatever is wrong with options, data or weights, before work starts where possible.
+    """
+    opt, settings, args = parse_distill_options(root_path, argv)
+    return interrupt.run(
+        lambda: distill(opt, settings, only_check=args.check),
+        'Stopped. What is done is saved; the same command continues.',
+    )
+
+
+def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -> None:
+    """Write `results/<name>/`: `gt/`, `lq/`, `meta_info.txt`, `manifest.parquet` and pictures.
+
+    Args:
+        opt: completed and checked options.
+        settings: the block `distill`.
+        only_check: build everything, decode all images and try a step; write nothing.
+
+    Raises:
+        Interrupted: a stop was asked for; the state is saved.
+    """
+    folder = Path(opt['path']['results_root'])
+    unfinished, logger = folder / 'unfinished', get_root_logger()
+    with job_log(opt, 'distill') as open_log_file:
+        set_random_seed(opt['manual_seed'])
+        data = DistillData(opt, settings)
+        check_dataset(data.train, 'datasets.train')
+        distillation = _distillation(opt, settings, data, SavedState(unfinished / 'state.pth'))
+        if only_check:
+            check_pixels(data.train, 'datasets.train')
+            if data.started:
+                distillation.begin(islice(data.patches(), settings.batch_size))
+                distillation.match(1, next(data.batches(0)))
+            logger.info(f'{opt["name"]}: options, {len(data.items)} images and the first step are sound.')
+            return
+        identity = _identity(opt, settings, data, distillation)
+        if not begin(folder / MANIFEST, unfinished, identity, manifest_header):
+            return
+        open_log_file()
+        logger.info(f'{len(data.kept)} real images are kept, {len(data.started)} synthetic ones are made.')
+        if data.started:
+            distillation.run(data.patches(), partial(_show, folder=folder))
+        images = MadeImages(data, distillation)
+        write_distilled(images, folder, unfinished, identity)
+        shutil.rmtree(unfinished)
+        logger.info(f'{len(images)} pairs instead of {len(data.items)}: {folder}')
+
+
+def _distillation(opt: Options, settings: DistillSettings, data: DistillData, state: SavedState) -> Distillation:
+    device, networks = device_of(opt), Networks(partial(_network, opt), settings.evolution)
+    lq, gt = next(data.batches(0))
+    matching = Matching(
+        match=_gradient_loss(settings),
+        loss=_restoration_loss(settings, gt),
+        sides=input_sides(networks.at(1), opt['network_g']),
+        degrades=None if data.degrades is None else [data.degrades[index] for index in data.started],
+        device=device,
+    )
+    _check_network(networks.at(1), matching, lq, gt)
+    codec = _codec(settings, gt.shape[1], device)
+    small = settings.image_size // opt['datasets']['train']['scale'] if data.degrades is None else settings.image_size
+    if small % codec.factor or settings.image_size % codec.factor:
+        raise OptionError(
+            f'distill.image_size: expected a multiple of {codec.factor}, by which the autoencoder reduces images (and '
+            f'the input too, if it is learned), got {settings.image_size}. Correct it.'
+        )
+    return Distillation(settings, opt['manual_seed'], codec, networks, matching, data.batches, state)
+
+
+def _network(opt: Options, number: int) -> nn.Module:
+    """The network that a round starts with; where no weights are given, its random ones hang on seed and round."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.default_rng((opt['manual_seed'], number)).integers(2**62)))
+        return trained_network(opt)
+
+
+def _gradient_loss(settings: DistillSettings) -> GradientLoss:
+    """Tried, because a loss of another kind would fail only in the first step."""
+    match: GradientLoss = build_loss(settings.grad_match)
+    gradients = [torch.ones(2, 3), torch.ones(2)]
+    _try_loss('grad_match', 'a loss of gradients, such as GradientMatchingLoss', match, gradients, gradients)
+    return match
+
+
+def _restoration_loss(settings: DistillSettings, gt: Tensor) -> Loss:
+    loss: Loss = build_loss(settings.loss)
+    _try_loss('loss', 'a loss of two images, such as L1Loss', loss, gt, gt)
+    return loss
+
+
+def _try_loss(key: str, expected: str, loss: Callable[..., Any], *arguments: Any) -> None:
+    where, kind = f'distill.{key}', type(loss).__name__
+    try:
+        value = loss(*arguments)
+    except (TypeError, AttributeError, RuntimeError, ValueError, OptionError) as error:
+        reason = str(error).partition('\n')[0]
+        raise OptionError(f'{where}: expected {expected}, got {kind}: {reason}. Choose another one.') from error
+    if not isinstance(value, Tensor) or value.ndim:
+        shown = f'a tensor {tuple(value.shape)}' if isinstance(value, Tensor) else f'a {type(value).__name__}'
+        raise OptionError(
+            f'{where}: expected {expected}, that gives a scalar, got {shown} of {kind}. Correct its arguments or '
+            'choose another one.'
+        )
+
+
+def _codec(settings: DistillSettings, channels: int, device: torch.device) -> Codec:
+    if settings.autoencoder is None:
+        return PixelCodec()
+    try:
+        return load_vae(settings.autoencoder, channels, device)
+    except OptionError as error:
+        raise OptionError(f'distill.{error}') from error
+
+
+def _check_network(net: nn.Module, matching: Matching, lq: Tensor, gt: Tensor) -> None:
+    name, shapes = type(net).__name__, f'lq {tuple(lq.shape)} and gt {tuple(gt.shape)}'
+    try:
+        with torch.no_grad():
+            shape = run_padded(net, lq[:1].to(matching.device), matching.sides).shape
+    except RuntimeError as error:
+        raise OptionError(
+            f'datasets.train: expected input that {name} takes, got {shapes}: {str(error).splitlines()[0]}. Correct '
+            'network_g, color of the dataset or distill.image_size.'
+        ) from error
+    if shape[1:] != gt.shape[1:]:
+        raise OptionError(
+            f'datasets.train: expected output of {name} of the shape of gt, got {tuple(shape[1:])} for {shapes}. '
+            'Correct network_g, scale or the dataset.'
+        )
+
+
+def _identity(opt: Options, settings: DistillSettings, data: DistillData, distillation: Distillation) -> dict[str, Any]:
+    """All that decides the result; neither the number of workers nor the pictures do."""
+    block = {key: value for key, value in asdict(settings).items() if key != 'picture_freq'}
+    train = {key: value for key, value in opt['datasets']['train'].items() if key not in LOADER_KEYS}
+    identity: dict[str, Any] = {
+        'method': 'distill',
+        'seed': opt['manual_seed'],
+        'options': {'distill': block, 'datasets': {'train': train}, 'network_g': opt['network_g']},
+        'weights': weights_digest(distillation.networks.at(1)),
+        'train': {'fingerprint': fingerprint(data.items), 'content': content_digest(data.train)},
+    }
+    if settings.manifest is not None:
+        content = Path(settings.manifest).expanduser().read_bytes()
+        identity['ranking'] = blake2b(content, digest_size=16).hexdigest()
+    if isinstance(distillation.codec, VaeCodec):
+        identity['vae'] = weights_digest(distillation.codec.vae)
+    return identity
+
+
+def _show(distillation: Distillation, folder: Path) -> None:
+    """Some images, spread over all, and the loss so far."""
+    count = len(distillation)
+    items = sorted({round(place) for place in np.linspace(0, count - 1, min(SHOWN, count))})
+    start, now = distillation.images(items, at_start=True), distillation.images(items)
+    draw_forming(start, now, len(distillation.losses), folder / 'gallery.png')
+    draw_matching_loss(distillation.losses, folder / 'loss.png')

@@ -1,0 +1,140 @@
+"""The images of a distilled dataset, real and synthetic, and the folder that they become."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from basicsr_ext.distillation.degradation import Degrade
+from basicsr_ext.distillation.engine import Distillation
+from basicsr_ext.errors import refuse_if_any
+from basicsr_ext.images.new_folder import flat_name, new_image_folder
+from basicsr_ext.jobs.distill.parts import DistillData
+from basicsr_ext.schedule.sampling import name_rng
+from basicsr_ext.selection.manifest import Item, write_manifest
+
+MANIFEST = 'manifest.parquet'
+
+
+@dataclass(frozen=True)
+class MadeImage:
+    """An image of the result.
+
+    Attributes:
+        name: without ending.
+        gt: clean, H x W x C, uint8, RGB or grey.
+        lq: input, h x w x C, likewise.
+        synthetic: whether it was optimised; else it is real.
+        source: path of the real image that it is, or started from; '' for none.
+        group: of that image.
+    """
+
+    name: str
+    gt: np.ndarray
+    lq: np.ndarray
+    synthetic: bool
+    source: str
+    group: str
+
+
+class MadeImages(Sequence[MadeImage]):
+    """The kept images, read when they are asked for, and then the synthetic ones, decoded when they are asked for.
+
+    A known degradation makes the input of both. Its randomness is fixed by the name of the image, as in validation, and
+    the input is rounded to 8 bits.
+
+    Args:
+        data: which images are kept.
+        distillation: made the synthetic ones; None if there are none.
+
+    Raises:
+        DataError: images that would get one name.
+    """
+
+    def __init__(self, data: DistillData, distillation: Distillation | None) -> None:
+        self.data, self.distillation = data, distillation
+        kept = [flat_name(data.items[index].name) for index in data.kept]
+        self.names = [*kept, *(f'synthetic_{number:04d}' for number in range(1, len(data.started) + 1))]
+        twice = [name for name, times in Counter(self.names).items() if times > 1]
+        refuse_if_any(twice, 'names that differ where / and blanks become _', 'Rename the images.', 'datasets.train')
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> MadeImage: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[MadeImage]: ...
+
+    def __getitem__(self, place: int | slice) -> MadeImage | list[MadeImage]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        number = place - len(self.data.kept)
+        index = self.data.kept[place] if number < 0 else self.data.started[number]
+        images = self._real(index) if number < 0 else self._synthetic(number)
+        if self.data.degrades is not None:
+            images['lq'] = _degraded(images['gt'], self.data.degrades[index], self.names[place])
+        item, is_noise = self.data.items[index], number >= 0 and self.data.settings.start == 'noise'
+        source, group = ('', '') if is_noise else (item.path, item.group)
+        return MadeImage(self.names[place], images['gt'], images['lq'], number >= 0, source, group)
+
+    def _real(self, index: int) -> dict[str, np.ndarray]:
+        images = {kind.lower(): _swapped(image) for kind, image in self.data.whole.read(index).items()}
+        if self.data.degrades is not None:
+            height, width = (side - side % self.data.whole.scale for side in images['gt'].shape[:2])
+            images['gt'] = images['gt'][:height, :width]
+        return images
+
+    def _synthetic(self, number: int) -> dict[str, np.ndarray]:
+        if self.distillation is None:
+            raise IndexError(number)
+        return {kind: _as_8bit(image[0]) for kind, image in self.distillation.images([number]).items()}
+
+
+def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path, header: Mapping[str, Any]) -> None:
+    """Write `gt/`, `lq/`, `meta_info.txt` and, last, `manifest.parquet`, without which a result is none.
+
+    Args:
+        images: what the result holds.
+        folder: of the result.
+        unfinished: where the parts are kept until all are there.
+        header: of the manifest.
+
+    Raises:
+        Interrupted: a stop was asked for; nothing of the result is there.
+    """
+    items, columns = [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
+    with new_image_folder(folder, unfinished, ('gt', 'lq')) as written:
+        for image in tqdm(images, 'write', unit='image', leave=False, disable=None):
+            written.put(image.name, gt=_swapped(image.gt), lq=_swapped(image.lq))
+            height, width, _ = image.gt.shape
+            items.append(Item(f'{image.name}.png', height, width, image.group))
+            columns['synthetic'].append(int(image.synthetic))
+            columns['source'].append(image.source)
+    write_manifest(folder / MANIFEST, items, columns, header)
+
+
+def _degraded(gt: np.ndarray, degrade: Degrade, name: str) -> np.ndarray:
+    return _rounded(degrade(gt.astype(np.float32) / np.float32(255), name_rng(name, 'degrade')))
+
+
+def _as_8bit(image: Tensor) -> np.ndarray:
+    """(C, H, W), [0, 1], as (H, W, C)."""
+    return _rounded(image.permute(1, 2, 0).numpy())
+
+
+def _rounded(image: np.ndarray) -> np.ndarray:
+    return np.rint(image * np.float32(255)).clip(0, 255).astype(np.uint8)
+
+
+def _swapped(image: np.ndarray) -> np.ndarray:
+    """RGB for OpenCV's order, or back."""
+    return np.ascontiguousarray(image[..., ::-1])

@@ -1,0 +1,184 @@
+"""A trained network for use: weights without training-only parts, or ONNX."""
+
+import importlib
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.archs.swinir_arch import SwinTransformerBlock
+from torch import nn
+
+from basicsr_ext.errors import CheckpointError, OptionError
+from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
+from basicsr_ext.options.load import Options
+from basicsr_ext.runtime.checkpoint import atomic_torch_save, load_network_weights
+from basicsr_ext.runtime.files import atomic_open
+
+TOLERANCE = 1e-4  # of images in [0, 1]
+
+
+def export_weights(
+    weights: Path,
+    opt: Options,
+    output: Path,
+    pointer: int | None = None,
+    size: Sequence[int] | None = None,
+    param_key: str | None = None,
+) -> str:
+    """Write a network for use.
+
+    Args:
+        weights: a checkpoint of `network_g`, in any form that a pretrained network may have.
+        opt: an option file with `network_g`.
+        output: .pth for weights, .onnx for a model that needs neither BasicSR nor torch.
+        pointer: the branch of FlexIR that is restored; of weights the last that is kept. None is the last.
+        size: height and width of the images that an ONNX model takes; None lets FlexIR's take any.
+        param_key: which weights of the checkpoint, such as `params_ema`; None is `path.param_key_g` of the options,
+            else `params`.
+
+    Returns:
+        What is said of the file: how the weights are loaded, or which images the model takes.
+
+    Raises:
+        OptionError: the options do not fit the network or the output.
+        CheckpointError: the weights do not fit, or onnxruntime restores another image than torch.
+    """
+    ending = output.suffix.lower()
+    if ending not in ('.pth', '.onnx'):
+        raise OptionError(f'-o {output.name}: expected a name in .pth or .onnx, got another ending. Rename it.')
+    net = deployed_network(opt)
+    if pointer is not None:
+        if not isinstance(net, CuttableNetwork):
+            raise OptionError(f'--pointer: expected none for {type(net).__name__}, got {pointer}. Remove it.')
+        net.pointer = pointer
+    wanted = param_key or (opt.get('path') or {}).get('param_key_g', 'params')
+    found = load_network_weights(net, weights, param_key=wanted)
+    if param_key is not None and found != param_key:
+        raise CheckpointError(f'--param_key: expected {param_key} in {weights}, got {found} alone. Name that or none.')
+    if ending == '.onnx':
+        return _export_onnx(net, input_channels(net, opt['network_g']), output, size)
+    if size is not None:
+        raise OptionError('--input_size: expected an output in .onnx, got .pth, which fits any size. Remove it.')
+    if pointer is None or not isinstance(net, CuttableNetwork):
+        weights_kept = net.state_dict()
+        atomic_torch_save({'params': weights_kept}, output)
+        return f'{len(weights_kept)} tensors for the same network_g'
+    weights_kept, options = net.cut(pointer)
+    atomic_torch_save({'params': weights_kept}, output)
+    cut = ', '.join(f'{key}: {value}' for key, value in options.items())
+    return f'{len(weights_kept)} tensors for network_g with {cut}'
+
+
+def _export_onnx(net: nn.Module, channels: int, output: Path, size: Sequence[int] | None) -> str:
+    onnx, onnxruntime, _ = (_needed(name) for name in ('onnx', 'onnxruntime', 'onnxscript'))
+    any_size = size is None
+    sizes = net.sizes_to_try() if isinstance(net, CuttableNetwork) else ()
+    if size is None:
+        if not sizes:
+            raise OptionError(
+                f'--input_size: expected height and width for {type(net).__name__}, whose ONNX model takes one size, '
+                'got none. Add it.'
+            )
+        size, *others = sizes  # the exporter leaves out padding that its example does not need
+    example = _example(net, channels, size)
+    model = _onnx_model(net, example, any_size)
+    note = f'{size[0]} x {size[1]}'
+    checked = [tuple(size)]
+    if any_size:
+        note = f'any, sides of at least {min(map(min, sizes)) // 2 + 1}'  # mirroring reaches no further
+        checked += others
+    properties = {
+        'network': type(net).__name__,
+        'input_size': note,
+        'input': f'1 x {channels} x H x W, RGB or grey, [0, 1]',
+    }
+    if isinstance(net, CuttableNetwork):
+        properties['pointer'] = str(net.pointer)
+    onnx.helper.set_model_props(model, properties)
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+    for shape in checked:
+        _compare(net, session, torch.rand(1, channels, *shape, generator=torch.Generator().manual_seed(0)))
+    with atomic_open(output) as file:
+        file.write(content)
+    return f'input {note}'
+
+
+def _example(net: nn.Module, channels: int, size: Sequence[int]) -> torch.Tensor:
+    if min(size) < 1:
+        raise OptionError(f'--input_size: expected sides of at least 1, got {list(size)}. Correct them.')
+    image = torch.zeros(1, channels, *size)
+    try:
+        with torch.no_grad():
+            net(image)
+    except RuntimeError as error:
+        raise OptionError(
+            f'--input_size: expected a size that {type(net).__name__} takes, got {list(size)} and '
+            f'{str(error).splitlines()[0]}. Correct it.'
+        ) from error
+    return image
+
+
+def _onnx_model(net: nn.Module, image: torch.Tensor, any_size: bool) -> Any:
+    free = torch.export.Dim.DYNAMIC
+    with warnings.catch_warnings(), torch.no_grad(), _shared_masks(net):
+        warnings.simplefilter('ignore')  # of the exporter about itself
+        program = torch.onnx.export(
+            net,
+            (image,),
+            input_names=['image'],
+            output_names=['restored'],
+            dynamic_shapes=({2: free, 3: free},) if any_size else None,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise CheckpointError('ONNX export: expected a model of torch, got none. Report the version of torch.')
+    return program.model_proto
+
+
+@contextmanager
+def _shared_masks(net: nn.Module) -> Iterator[None]:
+    """Let the blocks of a Swin transformer share the masks of an image: those of free sizes take long to export."""
+    masks: dict[int, torch.Tensor] = {}
+    blocks = [module for module in net.modules() if isinstance(module, SwinTransformerBlock)]
+
+    def mask(block: SwinTransformerBlock, size: tuple[int, int]) -> torch.Tensor:
+        if block.shift_size not in masks:
+            masks[block.shift_size] = SwinTransformerBlock.calculate_mask(block, size)
+        return masks[block.shift_size]
+
+    hook = net.register_forward_pre_hook(lambda *_: masks.clear())
+    for block in blocks:
+        block.calculate_mask = partial(mask, block)
+    try:
+        yield
+    finally:
+        hook.remove()
+        for block in blocks:
+            del block.calculate_mask
+
+
+def _compare(net: nn.Module, session: Any, image: torch.Tensor) -> None:
+    with torch.no_grad():
+        expected = net(image)
+    restored = torch.from_numpy(session.run(None, {'image': image.numpy()})[0])
+    difference = (restored - expected).abs().max().item() if restored.shape == expected.shape else float('inf')
+    if not difference <= TOLERANCE:
+        raise CheckpointError(
+            f'ONNX export: expected the image of torch within {TOLERANCE} for {tuple(image.shape)}, got a difference '
+            f'of {difference:.3g}. Nothing is written; set --input_size or report the versions of torch and onnx.'
+        )
+
+
+def _needed(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise OptionError(
+            f'-o: expected the package {name} for an output in .onnx, got none. Run pip install "basicsr-ext[onnx]".'
+        ) from error

@@ -1,0 +1,71 @@
+"""The job `test`: weights and test sets in, metrics and images out."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from basicsr.models import build_model
+from basicsr.utils import get_root_logger, make_exp_dirs
+from basicsr.utils.misc import set_random_seed
+
+from basicsr_ext.data.file_checks import check_dataset
+from basicsr_ext.jobs import checks
+from basicsr_ext.options.blocks import require
+from basicsr_ext.options.complete import parse_options
+from basicsr_ext.options.load import Options
+from basicsr_ext.runtime import distributed
+from basicsr_ext.runtime.log import job_log
+from basicsr_ext.training.loader import build_validation_sets
+from basicsr_ext.training.validation import validate_with, write_metrics
+
+
+def test_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
+    """Test as the command line and its option file say.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line; None takes the process's own.
+
+    Returns:
+        0.
+
+    Raises:
+        BasicsrExtError: whatever is wrong with options, data or checkpoints, before testing starts where possible.
+    """
+    try:
+        opt, args = parse_options(root_path, is_train=False, argv=argv)
+        require(opt, ('val',))
+        require(opt['val'], ('save_img',), 'val')
+        checks.check_options(opt)
+        if args.check:
+            checks.check_everything(opt)
+        else:
+            test(opt)
+        return 0
+    finally:
+        distributed.stop()
+
+
+def test(opt: Options) -> None:
+    """Restore and measure every dataset; writes `results/<name>/metrics.json` beside BasicSR's log.
+
+    Args:
+        opt: completed and checked options.
+    """
+    with job_log(opt, 'test') as open_log_file:
+        set_random_seed(opt['manual_seed'])
+        datasets = build_validation_sets(opt)
+        if opt['rank'] == 0:
+            for dataset in datasets:
+                check_dataset(dataset, f'dataset {dataset.opt["name"]}')
+        model = build_model(opt)
+
+        make_exp_dirs(opt)  # keeps former results of this name under another name
+        distributed.barrier()
+        open_log_file()
+        results = {}
+        for dataset in datasets:
+            get_root_logger().info(f'Testing {dataset.opt["name"]}: {len(dataset)} images...')
+            results[dataset.opt['name']] = validate_with(model, dataset, opt, opt['name'], None)
+        if opt['rank'] == 0:
+            write_metrics(Path(opt['path']['results_root'], 'metrics.json'), results)

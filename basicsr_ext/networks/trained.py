@@ -1,0 +1,52 @@
+"""A network of an option file with its weights, for jobs that use it as it is."""
+
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from torch import nn
+
+from basicsr_ext.errors import OptionError
+from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.options.load import Options
+from basicsr_ext.runtime.checkpoint import load_network_weights
+
+
+def trained_network(opt: Options, name: str = 'g') -> nn.Module:
+    """`network_<name>` with the weights of `path.pretrain_network_<name>`, if any, on the device that `num_gpu` names.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+    """
+    path = opt['path']
+    net: nn.Module = build_network(opt[f'network_{name}'])
+    weights = path.get(f'pretrain_network_{name}')
+    if weights is not None:
+        is_strict, key = path.get(f'strict_load_{name}', True), path.get(f'param_key_{name}', 'params')
+        load_network_weights(net, weights, is_strict, key)
+    return net.to(device_of(opt))
+
+
+def require_weights(opt: Options, name: str = 'g') -> None:
+    """Raise OptionError unless `path.pretrain_network_<name>` of completed options names weights."""
+    key = f'pretrain_network_{name}'
+    if opt['path'].get(key) is None:
+        raise OptionError(f'path.{key}: expected the weights of a trained network, got none. Add them.')
+
+
+def device_of(opt: Options) -> torch.device:
+    """The GPU of this process, or the CPU."""
+    return torch.device('cuda' if opt['num_gpu'] else 'cpu')
+
+
+def input_sides(net: nn.Module, block: dict[str, Any]) -> Sides:
+    """What a network asks of the sides of its input.
+
+    Its attributes `size_multiple`, `size_minimum` and `size_square` say so; without the first of them, `window_size` of
+    its option block is the multiple.
+    """
+    return Sides(
+        getattr(net, 'size_multiple', block.get('window_size', 1)),
+        getattr(net, 'size_minimum', 1),
+        getattr(net, 'size_square', False),
+    )

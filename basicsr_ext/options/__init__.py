@@ -1,0 +1,1 @@
+"""One option file, from text to dataclass."""

@@ -1,0 +1,54 @@
+"""Blocks that name something registered: is there such a thing, and does it take these arguments?"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from basicsr.utils.registry import Registry
+
+from basicsr_ext.errors import OptionError, nearest
+
+
+def registered(registry: Registry, name: Any, where: str) -> Any:
+    """The object of that name in one of BasicSR's registries.
+
+    Raises:
+        OptionError: nothing of that name is registered; names the nearest.
+    """
+    known = dict(iter(registry))
+    found = known.get(name, known.get(f'{name}_basicsr'))
+    if found is None:
+        raise OptionError(
+            f'{where}: expected a name in the registry {registry._name!r}, got {name!r}. {nearest(name, known)} '
+            'If it is your own, import the module that registers it first.'
+        )
+    return found
+
+
+def check_call(
+    target: Callable[..., Any], options: Mapping[str, Any], where: str, given: int = 0, strict: bool = False
+) -> None:
+    """Check that options are arguments that a class or function takes.
+
+    Args:
+        target: what will be called with the options as keywords.
+        options: the keywords; `type` is left out.
+        where: path of the block in the option file.
+        given: how many leading arguments the caller passes itself.
+        strict: do not let `**kwargs` of the target excuse an unknown key.
+
+    Raises:
+        OptionError: an argument the target does not have, or one it needs that is missing.
+    """
+    parameters = list(inspect.signature(target).parameters.values())[given:]
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    open_ended = not strict and any(p.kind is p.VAR_KEYWORD for p in parameters)
+    name = getattr(target, '__name__', str(target))
+    for key in options:
+        if key != 'type' and key not in known and not open_ended:
+            raise OptionError(
+                f'{where}.{key}: expected an argument of {name}, got {key!r}. {nearest(key, known)}'.rstrip()
+            )
+    for parameter in parameters:
+        if parameter.name in known and parameter.default is parameter.empty and parameter.name not in options:
+            raise OptionError(f'{where}.{parameter.name}: expected a value, which {name} needs, got none. Add it.')

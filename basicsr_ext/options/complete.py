@@ -1,0 +1,129 @@
+"""What BasicSR derives from an option file: ranks, seed, phases, paths."""
+
+import argparse
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from basicsr_ext.errors import OptionError
+from basicsr_ext.options.blocks import require
+from basicsr_ext.options.command_line import read_options
+from basicsr_ext.options.load import Options, find_file
+from basicsr_ext.runtime import distributed
+
+
+def parse_options(
+    root_path: str | os.PathLike[str], is_train: bool, argv: Sequence[str] | None = None
+) -> tuple[Options, argparse.Namespace]:
+    """The options of `train` or `test`; starts the process group if a launcher is named.
+
+    Args:
+        root_path: the folder in which `experiments/` and `results/` are made.
+        is_train: whether this is the job `train`.
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Returns:
+        The options, completed as BasicSR's models and datasets expect them, and the command line.
+
+    Raises:
+        OptionError: what `read_options` or `complete` refuse.
+    """
+    opt, args = read_options('train' if is_train else 'test', argv)
+    require(opt, ('name', 'model_type', *(('train', 'logger') if is_train else ())))
+    complete(opt, root_path, is_train, debug=args.debug, auto_resume=args.auto_resume, launcher=args.launcher)
+    return opt, args
+
+
+def complete(
+    opt: Options,
+    root_path: str | os.PathLike[str],
+    is_train: bool,
+    debug: bool = False,
+    auto_resume: bool = False,
+    launcher: str = 'none',
+) -> None:
+    """Add to `opt`, in place, what BasicSR derives from an option file: ranks, seed, phases, paths.
+
+    Raises:
+        OptionError: a key that every option file needs is missing.
+    """
+
+    require(opt, ('name', 'num_gpu', 'datasets', 'path'))
+    _check_types(opt)
+    if launcher != 'none':
+        distributed.start(launcher, **(opt.get('dist_params') or {}))
+    opt['dist'] = launcher != 'none'
+    opt['rank'], opt['world_size'] = distributed.rank_and_world()
+    opt['root_path'] = os.fspath(root_path)
+    opt['auto_resume'], opt['is_train'] = auto_resume, is_train
+    if opt.get('manual_seed') is None:
+        opt['manual_seed'] = distributed.from_first(random.randint(1, 10000))
+    if debug and not opt['name'].startswith('debug'):
+        opt['name'] = f'debug_{opt["name"]}'
+
+    visible = torch.cuda.device_count()
+    if opt['num_gpu'] == 'auto':  # several GPUs in one process would be DataParallel with another batch size
+        opt['num_gpu'] = min(visible, 1)
+    if opt['num_gpu'] > visible and not (opt['dist'] and visible):
+        raise OptionError(
+            f'num_gpu: expected at most the {visible} visible GPUs, got {opt["num_gpu"]}. '
+            'Write --set num_gpu=0 to run on the CPU.'
+        )
+
+    for phase, dataset in opt['datasets'].items():
+        require(dataset, ('name', 'type'), f'datasets.{phase}')
+        dataset['phase'] = phase.split('_')[0]
+        if 'scale' in opt:
+            dataset['scale'] = opt['scale']
+        _expand_home(dataset)
+    _complete_paths(opt, Path(root_path))
+    if is_train:
+        opt['logger'].setdefault('use_tb_logger', False)
+        if 'debug' in opt['name']:
+            opt['logger'].update(print_freq=1, save_checkpoint_freq=8)
+            if opt.get('val'):
+                opt['val']['val_freq'] = 8
+
+
+def _check_types(opt: Options) -> None:
+    """The blocks and values that `complete` itself reads."""
+    for key in ('datasets', 'train', 'logger', 'path', 'val', 'dist_params'):
+        may_be_empty = key in ('path', 'val', 'dist_params')
+        if key in opt and not isinstance(opt[key], dict) and not (opt[key] is None and may_be_empty):
+            raise OptionError(f'{key}: expected a block of options, got {opt[key]!r}. Indent its keys below it.')
+    if not opt['datasets']:
+        raise OptionError(f'datasets: expected a block a dataset, got {opt["datasets"]!r}. Add train, val or test_1.')
+    if not isinstance(opt['name'], str):
+        raise OptionError(f'name: expected text, got {opt["name"]!r}. Quote it.')
+    if opt['num_gpu'] != 'auto' and not isinstance(opt['num_gpu'], int):
+        raise OptionError(f'num_gpu: expected an integer or auto, got {opt["num_gpu"]!r}. Correct the value.')
+
+
+def _expand_home(dataset: Options) -> None:
+    """Replace ~ in the paths of a dataset block and of the blocks inside it."""
+    for key in ('dataroot_gt', 'dataroot_lq', 'manifest'):
+        if isinstance(dataset.get(key), str):
+            dataset[key] = os.path.expanduser(dataset[key])
+    groups = dataset.get('datasets')
+    for inner in [dataset.get('dataset'), *(groups.values() if isinstance(groups, dict) else ())]:
+        if isinstance(inner, dict):
+            _expand_home(inner)
+
+
+def _complete_paths(opt: Options, root: Path) -> None:
+    path = opt['path'] = opt['path'] or {}
+    for key, value in path.items():
+        if value is not None and ('resume_state' in key or 'pretrain_network' in key):
+            path[key] = find_file(value)
+    folder = root / ('experiments' if opt['is_train'] else 'results') / opt['name']
+    path.update(log=str(folder), visualization=str(folder / 'visualization'))
+    if opt['is_train']:
+        path.setdefault('resume_state', None)
+        path.update(
+            experiments_root=str(folder), models=str(folder / 'models'), training_states=str(folder / 'training_states')
+        )
+    else:
+        path['results_root'] = str(folder)

@@ -1,0 +1,55 @@
+"""The picture of a calibration."""
+
+import os
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from basicsr_ext.inference.calibration import Operation
+from basicsr_ext.runtime.figures import save_figure
+
+POINTER, THRESHOLD, CHOSEN = '#d55e00', '#0072b2', '#009e73'  # told apart by the colour-blind too
+
+
+def draw_calibration(
+    pointers: Sequence[Operation],
+    thresholds: Sequence[Operation],
+    chosen: Operation | None,
+    path: str | os.PathLike[str],
+) -> None:
+    """Save agreement with the full network over MACs and over time, and MACs over the threshold.
+
+    Args:
+        pointers: in ascending order; what equals the full network has no point.
+        thresholds: in ascending order.
+        chosen: what a budget led to, if there is one.
+        path: the PNG file.
+    """
+    figure = Figure(figsize=(13, 4.2), layout='constrained')
+    left, middle, right = figure.subplots(1, 3)
+    groups = [(pointers, POINTER, 'o--', 'pointer'), (thresholds, THRESHOLD, '.-', 'threshold')]
+    if chosen is not None:
+        groups.append(([chosen], CHOSEN, '*', 'chosen'))
+    for axis, cost in ((left, 'macs'), (middle, 'ms_per_megapixel')):
+        for rows, colour, style, label in groups:
+            shown = [(getattr(row, cost), row.psnr) for row in rows if row.psnr is not None]
+            size = 14 if label == 'chosen' else 6
+            axis.plot([x for x, _ in shown], [y for _, y in shown], style, color=colour, markersize=size, label=label)
+        axis.set_ylabel('PSNR to the full network [dB]')
+    for row in pointers:
+        if row.psnr is None:
+            left.axvline(row.macs, color=POINTER, linestyle=':', linewidth=1)
+            middle.axvline(
+                row.ms_per_megapixel, color=POINTER, linestyle=':', linewidth=1, label=f'pointer {row.pointer}'
+            )
+    left.set_xlabel('MACs, parts of the full network')
+    middle.set_xlabel('milliseconds per megapixel')
+    middle.legend(frameon=False, fontsize='small')
+    right.plot([row.threshold for row in thresholds], [row.macs for row in thresholds], '.-', color=THRESHOLD)
+    if chosen is not None and chosen.threshold is not None:
+        right.plot([chosen.threshold], [chosen.macs], '*', color=CHOSEN, markersize=14)
+    right.set(xlabel='threshold', ylabel='MACs, parts of the full network')
+    for axis in (left, middle, right):
+        axis.spines[['top', 'right']].set_visible(False)
+        axis.grid(alpha=0.3)
+    save_figure(figure, path)

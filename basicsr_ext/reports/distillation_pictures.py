@@ -1,0 +1,56 @@
+"""Pictures of a distillation: some synthetic images as they form, and the loss."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from basicsr_ext.runtime.figures import save_figure
+
+AMPLIFIED = 4  # changes in the gallery
+SMOOTHED = 20  # the smooth line averages this part of all steps
+NAMES = {'gt': 'clean', 'lq': 'input'}
+
+
+def draw_forming(
+    start: Mapping[str, Tensor], now: Mapping[str, Tensor], step: int, path: str | os.PathLike[str]
+) -> None:
+    """Save images as they were at the start, as they are, and the change between.
+
+    Args:
+        start, now: `gt`, and `lq` where it is optimised: N x C x H x W, [0, 1].
+        step: the steps that are done.
+        path: the file.
+    """
+    count = len(now['gt'])
+    rows: list[tuple[str, Tensor]] = []
+    for kind, images in now.items():
+        change = 0.5 + AMPLIFIED * (images - start[kind])
+        name = NAMES[kind]
+        rows += [(f'{name}, start', start[kind]), (f'{name}, step {step}', images), (f'change x {AMPLIFIED}', change)]
+    figure = Figure(figsize=(max(1.6 * count, 5), 1.75 * len(rows)), layout='constrained')
+    axes = figure.subplots(len(rows), count, squeeze=False)
+    for line, (label, images) in zip(axes, rows, strict=True):
+        for axis, image in zip(line, images, strict=True):
+            pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
+            axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap='gray', vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(label)
+    save_figure(figure, path)
+
+
+def draw_matching_loss(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
+    """Save the matching loss over the steps, with its running mean."""
+    steps = np.arange(1, len(losses) + 1)
+    window = max(1, len(losses) // SMOOTHED)
+    sums = np.concatenate(([0.0], np.cumsum(losses)))
+    first = np.maximum(steps - window, 0)
+    figure = Figure(figsize=(8, 3.6), layout='constrained')
+    axis = figure.subplots()
+    axis.plot(steps, losses, color='C0', alpha=0.3, linewidth=0.8)
+    axis.plot(steps, (sums[steps] - sums[first]) / (steps - first), color='C0', linewidth=1.6)
+    axis.set(xlabel='matching step', ylabel='matching loss', ylim=(0, None))
+    axis.spines[['top', 'right']].set_visible(False)
+    save_figure(figure, path)

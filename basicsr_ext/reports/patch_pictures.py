@@ -1,0 +1,233 @@
+"""Pictures of mined patches: their criteria, the best and the worst of them, those that are kept, two tasks' losses."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from basicsr_ext.reports.ranking_pictures import COLOURS
+from basicsr_ext.runtime.figures import save_figure
+
+COLUMNS = 10  # patches in a row of the contact sheet
+BINS = 80
+SHOWN = 0.995  # the part of the patches in a histogram whose tail is long and thin
+FRAME = 0.8  # grey
+POINTS = 20_000  # of a scatter plot
+KEPT, DISCARDED = '#e69f00', '#56b4e9'  # told apart by the colour-blind and from dark and light images
+
+
+@dataclass(frozen=True)
+class PatchGroup:
+    """One of the groups `Top`, `Mid` and `Bottom` of the patches.
+
+    Attributes:
+        name: a key of `basicsr_ext.reports.ranking_pictures.COLOURS`.
+        scores: from the largest to the smallest.
+        patches: (number, p, p, 3) RGB or (number, p, p) grey, [0, 1], in this order.
+    """
+
+    name: str
+    scores: np.ndarray
+    patches: np.ndarray
+
+
+@dataclass(frozen=True)
+class KeptImage:
+    """An image and which of its patches are kept.
+
+    Attributes:
+        name: of the image.
+        pixels: (H, W, 3) RGB or (H, W) grey, [0, 1].
+        y, x: top and left side of each patch, (number,).
+        size: side of the patches.
+        kept: (number,), bool.
+    """
+
+    name: str
+    pixels: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+    size: int
+    kept: np.ndarray
+
+
+def draw_histograms(columns: Mapping[str, np.ndarray], path: str | os.PathLike[str]) -> None:
+    """Save the histogram of each criterion, of `loss` also that of its square root: Fig. 2 and 3 of the paper.
+
+    Args:
+        columns: criterion -> (patches,).
+        path: the file.
+    """
+    shown = dict(columns)
+    if 'loss' in shown:
+        shown['square root of loss'] = np.sqrt(shown['loss'])
+    across = min(len(shown), 3)
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(4.2 * across + 0.4, 3.3 * down + 0.4), layout='constrained')
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis, (name, values) in zip(axes, shown.items(), strict=False):
+        _draw_histogram(axis, name, values)
+    for axis in axes[len(shown) :]:
+        axis.set_visible(False)
+    figure.supylabel('patches', fontsize='medium')
+    save_figure(figure, path)
+
+
+def _draw_histogram(axis: Axes, name: str, values: np.ndarray) -> None:
+    low, high, largest = values.min(), np.quantile(values, SHOWN), values.max()
+    if largest - low < 2 * (high - low):
+        high = largest
+    inside = values[values <= high]
+    counts, edges = np.histogram(inside, BINS, (low, high if high > low else low + 1))
+    axis.stairs(counts, edges, fill=True, color='0.55')
+    median = float(np.median(values))
+    axis.axvline(median, color=COLOURS['Bottom'], linestyle='--', linewidth=1.2, label=f'median {median:.3g}')
+    left_out = len(values) - len(inside)
+    if left_out:
+        axis.plot([], [], ' ', label=f'{left_out:,} up to {largest:.3g} not shown')
+    axis.legend(fontsize='x-small', frameon=False, loc='upper right', handlelength=1.2)
+    axis.set_title(name, weight='bold')
+    axis.margins(x=0.02)
+    axis.set_ylim(top=1.3 * counts.max())  # room for the legend
+    axis.ticklabel_format(axis='x', scilimits=(-3, 4))
+    axis.spines[['top', 'right']].set_visible(False)
+
+
+def draw_correlations(names: Sequence[str], matrix: np.ndarray, path: str | os.PathLike[str]) -> None:
+    """Save the rank correlations as a heat map with their numbers.
+
+    Args:
+        names: of the criteria.
+        matrix: (criteria, criteria), [-1, 1]; nan where a criterion is constant.
+        path: the file.
+    """
+    side = 0.85 * len(names)
+    figure = Figure(figsize=(side + 2.4, side + 1.4), layout='constrained')
+    axis = figure.subplots()
+    drawn = axis.imshow(matrix, cmap='RdBu_r', vmin=-1, vmax=1)
+    for (row, column), value in np.ndenumerate(matrix):
+        text = '' if np.isnan(value) else f'{round(value, 2) + 0:.2f}'  # no minus before 0.00
+        axis.text(column, row, text, ha='center', va='center', color='white' if abs(value) > 0.6 else 'black')
+    places = range(len(names))
+    axis.set_xticks(places, names, rotation=45, ha='right', rotation_mode='anchor')
+    axis.set_yticks(places, names)
+    axis.set_title('Rank correlation (Spearman)')
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    figure.colorbar(drawn, ax=axis, shrink=0.8)
+    save_figure(figure, path)
+
+
+def draw_contact_sheet(groups: Sequence[PatchGroup], criterion: str, path: str | os.PathLike[str]) -> None:
+    """Save the patches of each group in rows, each with the values of the criterion in it.
+
+    Args:
+        groups: of as many patches each.
+        criterion: that they are sorted by.
+        path: the file.
+    """
+    across = min(COLUMNS, len(groups[0].scores))
+    down = -(-len(groups[0].scores) // across)
+    figure = Figure(figsize=(0.95 * across + 1.7, len(groups) * (0.95 * down + 0.45)), layout='constrained')
+    for axis, group in zip(figure.subplots(len(groups), 1, squeeze=False)[:, 0], groups, strict=True):
+        axis.imshow(_mosaic(group.patches, across), cmap='gray', vmin=0, vmax=1, extent=(0, across, down, 0))
+        axis.set_anchor('W')  # else the layout forgets a part of the labels
+        rows = [group.scores[start : start + across] for start in range(0, len(group.scores), across)]
+        axis.set_yticks(np.arange(down) + 0.5, [_interval(row) for row in rows])
+        axis.set_xticks([])
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        axis.set_title(
+            f'{group.name} by {criterion}', color=COLOURS[group.name], weight='bold', loc='left', fontsize='medium'
+        )
+    save_figure(figure, path)
+
+
+def _interval(scores: np.ndarray) -> str:
+    """From the first to the last one, in two lines."""
+    first, last = f'{scores[0]:.3g}', f'{scores[-1]:.3g}'
+    return first if first == last else f'{first}\nto {last}'
+
+
+def _mosaic(patches: np.ndarray, across: int) -> np.ndarray:
+    """Patches in rows, a frame around each that a white one is seen in too."""
+    number, side = patches.shape[:2]
+    gap, down = max(side // 20, 1), -(-number // across)
+    cell = side + 2 * gap
+    sheet = np.ones((down * cell, across * cell, *patches.shape[3:]), patches.dtype)
+    for place, patch in enumerate(patches):
+        y, x = (cell * part for part in divmod(place, across))
+        sheet[y : y + cell, x : x + cell] = FRAME
+        sheet[y + gap : y + gap + side, x + gap : x + gap + side] = patch
+    return sheet
+
+
+def draw_kept(image: KeptImage, criterion: str, path: str | os.PathLike[str]) -> None:
+    """Save an image, and beside it the same with its kept and its discarded patches outlined.
+
+    Patches that overlap or touch are drawn around their centres, smaller than their distance.
+    """
+    height, width = image.pixels.shape[:2]
+    factor = 6 / max(height, width)
+    figure = Figure(figsize=(2 * factor * width + 0.6, factor * height + 1.2), layout='constrained')
+    figure.suptitle(f'{image.name}: patches by {criterion}', weight='bold')
+    plain, drawn = figure.subplots(1, 2)
+    for axis in (plain, drawn):
+        axis.imshow(image.pixels, cmap='gray', vmin=0, vmax=1)
+        axis.axis('off')
+    side = min(image.size, 0.9 * _distance(image.y), 0.9 * _distance(image.x))
+    inset = (image.size - side) / 2 - 0.5  # pixel 0 lies around 0
+    for chosen, colour in ((~image.kept, DISCARDED), (image.kept, KEPT)):
+        corners = zip(image.x[chosen] + inset, image.y[chosen] + inset, strict=True)
+        boxes = [Rectangle(corner, side, side) for corner in corners]
+        drawn.add_collection(PatchCollection(boxes, facecolor=(colour, 0.2), edgecolor=colour, linewidth=1.3))
+    handles = [
+        Rectangle((0, 0), 1, 1, facecolor=(colour, 0.4), edgecolor=colour, label=f'{word}: {number:,}')
+        for colour, word, number in (
+            (KEPT, 'kept', int(image.kept.sum())),
+            (DISCARDED, 'discarded', int((~image.kept).sum())),
+        )
+    ]
+    note = f'patches of {image.size} x {image.size} pixels{", drawn smaller" if side < image.size else ""}'
+    figure.legend(handles=handles, loc='outside lower center', ncols=2, frameon=False, title=note)
+    save_figure(figure, path)
+
+
+def _distance(starts: np.ndarray) -> float:
+    """The usual distance of neighbours."""
+    steps = np.diff(np.unique(starts))
+    return float(np.median(steps)) if len(steps) else np.inf
+
+
+def draw_losses(
+    own: np.ndarray,
+    other: np.ndarray,
+    criterion: str,
+    labels: Sequence[str],
+    title: str,
+    path: str | os.PathLike[str],
+) -> None:
+    """Save a scatter plot of a criterion in two manifests of the same patches: Fig. 7 of the paper.
+
+    Args:
+        own, other: (patches,), of which at most `POINTS` random ones are shown.
+        criterion: what they are.
+        labels: of the two manifests.
+        title: of the plot.
+        path: the file.
+    """
+    figure = Figure(figsize=(6, 6), layout='constrained')
+    axis = figure.subplots()
+    if len(own) > POINTS:
+        chosen = np.random.default_rng(0).choice(len(own), POINTS, replace=False)
+        own, other = own[chosen], other[chosen]
+    axis.scatter(own, other, s=6, alpha=0.25, linewidths=0, color=COLOURS['Bottom'])
+    axis.set(xlabel=f'{criterion}, {labels[0]}', ylabel=f'{criterion}, {labels[1]}', title=title)
+    axis.ticklabel_format(scilimits=(-1, 4))
+    axis.spines[['top', 'right']].set_visible(False)
+    save_figure(figure, path)

@@ -1,0 +1,144 @@
+"""A ranking of images in, pictures and a table of its Top, Mid and Bottom images out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from basicsr.utils import get_root_logger
+from tqdm import tqdm
+
+from basicsr_ext.data.from_manifest import index_of_places
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
+from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
+from basicsr_ext.reports.ranking_pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
+from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
+from basicsr_ext.runtime.files import write_json
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.selection.manifest import Manifest
+from basicsr_ext.selection.subsets.choose import choose
+
+SHOWN = 10  # images of a group in the gallery
+THUMBNAIL, EXAMPLE, MEAN_SPECTRUM = 160, 480, 256  # longest sides in pixels
+
+
+def inspect_images(
+    manifest: Manifest, dataset: SampleDataset, where: str, folder: Path, size: int = 20, column: str = 'rank'
+) -> None:
+    """Look at a ranking: Fig. 6 and Table 6 of the influence paper, and more.
+
+    Writes `gallery.png`, `histogram.png`, `spectra.png`, `table.csv` and `table.json`, and prints the table.
+
+    Args:
+        manifest: a ranking.
+        dataset: that was ranked.
+        where: the option that says where its images are, named in errors.
+        folder: for the results.
+        size: images of a group.
+        column: the ranks to look at; `rank_x` goes with the scores `METHOD_x`.
+
+    Raises:
+        DataError, OptionError: the manifest, the images or the arguments do not fit together.
+    """
+    score_column = _score_column(manifest, column)
+    ranks, scores = manifest.column(column), manifest.column(score_column)
+    rows = choose_groups(ranks, size)
+    index_of = index_of_places(manifest, dataset, where)
+
+    groups: list[Group] = []
+    statistics: Statistics = {}
+    with tqdm(total=sum(map(len, rows.values())), desc='inspect', unit='image', leave=False, disable=None) as bar:
+        for name, chosen in rows.items():
+            images = [(index_of[row], int(ranks[row]), float(scores[row])) for row in chosen]
+            group, values = _look_at(name, images, dataset, bar)
+            groups.append(group)
+            statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
+    draw_gallery(groups, folder / 'gallery.png')
+    draw_histogram(scores, ranks, score_column, groups, folder / 'histogram.png')
+    draw_spectra(groups, folder / 'spectra.png')
+    write_json(folder / 'table.json', {'manifest': manifest.source, 'column': column, 'groups': statistics})
+    write_csv(folder / 'table.csv', statistics)
+    print(as_text(statistics))
+    print(f'Pictures and table: {folder}')
+
+
+def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
+    """The rows of each group, by rank; groups are made smaller rather than let overlap.
+
+    Raises:
+        OptionError: less than 1 image a group, or values that are no ranks.
+        DataError: less than 3 images in all.
+    """
+    largest = len(ranks) // 3
+    if largest < 1:
+        raise DataError(f'manifest: expected at least 3 images, got {len(ranks)}. Rank a larger dataset.')
+    if size > largest:
+        get_root_logger().warning(f'Groups of {largest} images instead of {size}: the ranking has {len(ranks)}.')
+    try:
+        rows = {
+            'Top': choose(ranks, 'top', size=min(size, largest)),
+            'Mid': choose(ranks, 'mid', size=min(size, largest)),
+            'Bottom': choose(ranks, 'bottom', size=min(size, largest)),
+        }
+    except OptionError as error:
+        raise OptionError(f'--{error}') from error
+    return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
+
+
+def _score_column(manifest: Manifest, column: str) -> str:
+    """The scores that a column of ranks was made from."""
+    method = str(manifest.header.get('method'))
+    name = f'{method}{column.removeprefix("rank")}' if column.startswith('rank') else method
+    manifest.column(name)
+    return name
+
+
+def _read(dataset: SampleDataset, index: int) -> np.ndarray:
+    """The clean image of a sample: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
+    sample = dataset[index]
+    image = sample.get('gt')
+    if image is None or image.ndim != 3 or image.shape[0] not in (1, 3):
+        shape = None if image is None else tuple(image.shape)
+        raise DataError(
+            f'{sample.get("gt_path", "a sample")}: expected gt of 1 or 3 channels (C, H, W), got {shape}. Choose a '
+            'dataset that gives such images.'
+        )
+    pixels: np.ndarray = image.permute(1, 2, 0).numpy()
+    return pixels if pixels.shape[2] == 3 else pixels[..., 0]
+
+
+# ---- what is looked at ----
+
+
+def _look_at(
+    name: str, images: Sequence[tuple[int, int, float]], dataset: SampleDataset, bar: 'tqdm[Any]'
+) -> tuple[Group, Values]:
+    """Read the images of a group once, one at a time: (index, rank, score) of each, by rank."""
+    values: Values = {criterion: [] for criterion in CRITERIA}
+    mean_spectrum = np.zeros((MEAN_SPECTRUM, MEAN_SPECTRUM))
+    places = set(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int).tolist())
+    at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
+    shown = []
+    for place, (index, rank, score) in enumerate(images):
+        pixels = _read(dataset, index)
+        grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        picture = spectrum_picture(grey)
+        measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))
+        for criterion, value in zip(CRITERIA, measured, strict=True):
+            values[criterion].append(value)
+        mean_spectrum += cv2.resize(picture, mean_spectrum.shape, interpolation=cv2.INTER_AREA) / len(images)
+        if place in places:
+            shown.append(Shown(_reduced(pixels, THUMBNAIL), rank, score))
+        if place == at_example:
+            example, spectrum = Shown(_reduced(pixels, EXAMPLE), rank, score), _reduced(picture, EXAMPLE)
+        bar.update()
+    ranks, scores = [rank for _, rank, _ in images], [score for _, _, score in images]
+    return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values
+
+
+def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
+    """An image whose longest side is `side` pixels at most."""
+    factor = side / max(pixels.shape[:2])
+    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels

@@ -1,0 +1,153 @@
+"""Weights of a network on disk: read whatever is common, refuse what does not fit, write atomically."""
+
+import os
+import pickle
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from basicsr_ext.errors import CheckpointError
+from basicsr_ext.runtime.files import atomic_open
+
+# Where the weights may stand in a checkpoint, tried in this order after the key that was asked for.
+PARAM_KEYS = ('params', 'params_ema', 'state_dict', 'model')
+NAMES_SHOWN = 5
+
+
+def atomic_torch_save(obj: object, path: str | os.PathLike[str]) -> None:
+    """`torch.save` that leaves either the whole new file or the old one.
+
+    Raises:
+        CheckpointError: the file cannot be written (disk full, no permission, ...).
+    """
+    try:
+        with atomic_open(path) as file:
+            torch.save(obj, file)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f'checkpoint {path}: expected to write it, got {error}. Free disk space or change the permissions, '
+            'then continue with --auto_resume.'
+        ) from error
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Any:
+    """Load a checkpoint as data (`weights_only=True`) onto the CPU.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it holds more than tensors and plain values.
+    """
+    if not os.path.isfile(path):
+        raise CheckpointError(f'checkpoint {path}: expected a file, found none. Correct the path in the option file.')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f'checkpoint {path}: expected tensors and plain values, got something that would run code or is damaged '
+            f'({str(error).splitlines()[0]}). Save it again with torch.save(network.state_dict(), path).'
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f'checkpoint {path}: expected a file written by torch.save, got a damaged one '
+            f'({str(error).splitlines()[0] if str(error) else type(error).__name__}). Fetch or save it again.'
+        ) from error
+
+
+def extract_weights(
+    checkpoint: Any, param_key: str | None, path: str | os.PathLike[str]
+) -> tuple[dict[str, Tensor], str]:
+    """Find the state dict inside a checkpoint.
+
+    Args:
+        checkpoint: what `read_checkpoint` gave.
+        param_key: the key to prefer, as BasicSR's `param_key_g`; None prefers a plain state dict.
+        path: named in errors.
+
+    Returns:
+        The state dict without `module.` prefixes, and the key it was found under (`'plain'` for none).
+
+    Raises:
+        CheckpointError: there is no state dict in it.
+    """
+    if isinstance(checkpoint, Mapping):
+        for key in dict.fromkeys((*([param_key] if param_key else []), *PARAM_KEYS)):
+            if _is_state_dict(checkpoint.get(key)):
+                return _strip(checkpoint[key]), key
+        if _is_state_dict(checkpoint):
+            return _strip(checkpoint), 'plain'
+    found = f'keys {_some(list(checkpoint))}' if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
+    raise CheckpointError(
+        f'checkpoint {path}: expected a state dict, plain or under one of {", ".join(PARAM_KEYS)}, got {found}. '
+        'Name the key with path.param_key_g.'
+    )
+
+
+def load_network_weights(
+    net: nn.Module, path: str | os.PathLike[str], strict: bool = True, param_key: str | None = 'params'
+) -> str:
+    """Load weights into a bare network from BasicSR's, official or plain checkpoints.
+
+    Args:
+        net: the network, not wrapped in DistributedDataParallel; its method `adapt_state_dict(weights)`, if it has one,
+            first turns weights of a relative into its own.
+        path: a file written by `torch.save`.
+        strict: whether every name has to agree; without it only names and shapes that agree are loaded.
+        param_key: the key to prefer.
+
+    Returns:
+        The key the weights were found under, `'plain'` for a bare state dict.
+
+    Raises:
+        CheckpointError: the file is not readable or does not fit the network; names the keys.
+    """
+    weights, key = extract_weights(read_checkpoint(path), param_key, path)
+    adapt = getattr(net, 'adapt_state_dict', None)
+    if adapt is not None:
+        weights = adapt(weights)
+    expected = net.state_dict()
+    misshaped = [
+        f'{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}'
+        for name in weights
+        if name in expected and weights[name].shape != expected[name].shape
+    ]
+    missing = [name for name in expected if name not in weights]
+    unexpected = [name for name in weights if name not in expected]
+    if strict and (misshaped or missing or unexpected):
+        raise CheckpointError(
+            f'checkpoint {path} (key {key}): expected the {len(expected)} names of {type(net).__name__}, got '
+            f'{len(missing)} missing {_some(missing)}, {len(unexpected)} unexpected {_some(unexpected)}, '
+            f'{len(misshaped)} of another shape {_some(misshaped)}. Correct network_g or the path, or set '
+            'path.strict_load_g: false to load only what fits.'
+        )
+    fitting = {k: v for k, v in weights.items() if k in expected and v.shape == expected[k].shape}
+    if not fitting:
+        raise CheckpointError(
+            f'checkpoint {path} (key {key}): expected weights of {type(net).__name__}, got none that fit: '
+            f'{_some(unexpected)}. Correct network_g or the path.'
+        )
+    net.load_state_dict(fitting, strict=strict)
+    return key
+
+
+def weights_digest(net: nn.Module) -> str:
+    """A digest of the names and values of all weights and buffers."""
+    digest = blake2b(digest_size=16)
+    for name, value in net.state_dict().items():
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+
+
+def _strip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix('module.'): value for name, value in weights.items()}
+
+
+def _some(names: list[str]) -> str:
+    more = ', ...' if len(names) > NAMES_SHOWN else ''
+    return f'[{", ".join(map(str, names[:NAMES_SHOWN]))}{more}]'

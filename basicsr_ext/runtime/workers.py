@@ -1,0 +1,28 @@
+"""Processes that decode images beside the one that computes."""
+
+import os
+
+import cv2
+
+from basicsr_ext.runtime import interrupt
+
+_threads: list[int] = []
+
+
+def _give_up_pool() -> None:
+    _threads.append(cv2.getNumThreads())
+    cv2.setNumThreads(1)
+
+
+def _take_pool_again() -> None:
+    cv2.setNumThreads(_threads.pop())
+
+
+# A forked worker inherits OpenCV's pool without its threads, and would wait for them for ever.
+os.register_at_fork(before=_give_up_pool, after_in_parent=_take_pool_again)
+
+
+def prepare_worker(worker: int) -> None:
+    """What every process that decodes images does first: one thread, and no signals but its own."""
+    cv2.setNumThreads(1)  # workers are processes already; OpenCV's own threads would compete with them
+    interrupt.detach()

@@ -1,0 +1,203 @@
+"""Influence of training images on a test set."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from basicsr_ext.errors import DataError
+from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
+from basicsr_ext.selection.influence.krylov import lanczos
+from basicsr_ext.selection.influence.score_notes import ScoreNotes
+from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.influence.stochastic import largest_eigenvalue, stochastic_solve
+
+SCALE_IMAGES = 8  # whose largest eigenvalues decide `scale: auto`
+
+
+class InfluenceEngine:
+    """Score z_i = (1 / n) g_test^T (H + damping I)^-1 g_i: the predicted rise of the mean test loss without image i.
+
+    That is -I_up,loss / n with Eq. 6 of the influence paper (Koh and Liang, 2017); positive means the image helps.
+    s = (H + damping I)^-1 g_test is computed once, then each image costs one derivative of its loss along s. H is the
+    mean over training images of the Gauss-Newton matrix or the Hessian of the smooth loss (Eq. 7).
+
+    All ranks of a process group work on it together and get the same result.
+
+    Args:
+        derivatives: of the network.
+        train: the images to rank.
+        test: the images whose mean loss counts.
+        loss: (output, gt) -> a loss an image; its gradients are the g above.
+        settings: method and solver.
+        seed: chooses the images for the curvature.
+        folder: where the state of an unfinished computation is kept.
+        device: where the network is.
+        title: shown in front of the progress bars.
+    """
+
+    def __init__(
+        self,
+        derivatives: Derivatives,
+        train: ImageBatches,
+        test: ImageBatches,
+        loss: ImageLoss,
+        settings: RankSettings,
+        seed: int,
+        folder: Path,
+        device: torch.device | str = 'cpu',
+        title: str = '',
+    ) -> None:
+        self.derivatives, self.train, self.test, self.loss = derivatives, train, test, loss
+        self.settings, self.folder, self.device, self.title = settings, folder, device, title
+        self.order = np.random.default_rng(seed).permutation(train.images).tolist()
+        self.rank, self.world_size = distributed.rank_and_world()
+        self.chosen: dict[str, Any] = {}
+
+    def scores(self) -> np.ndarray:
+        """The scores of all images, (images, dampings) float64; one column for the baselines. `chosen` then tells what
+        `auto` became.
+
+        Raises:
+            Interrupted: a stop was asked for; calling again in a new process continues.
+            DivergenceError: the solver found no solution.
+        """
+        method = self.settings.method
+        if method == 'random':
+            return np.random.default_rng(self.order).permutation(self.train.images)[:, None].astype(np.float64)
+        if method == 'loss':
+            return self._image_scores(lambda batch: self.derivatives.losses(batch, self.loss)[:, None])
+        gradient = self._test_gradient()
+        directions = gradient[None] if method == 'graddot' else self._solve(gradient)
+        directions = directions / self.train.images
+        return self._image_scores(lambda batch: self.derivatives.directional(batch, self.loss, directions))
+
+    # ---- sums over images ----
+
+    def _test_gradient(self) -> Tensor:
+        saved = SavedState(self.folder / 'test_gradient.pth')
+        state = saved.load()
+        if state is not None:
+            return state['gradient'].to(self.device)
+        gradient = self._mean(
+            self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), 'test gradient'
+        )
+        if not torch.isfinite(gradient).all() or not gradient.any():
+            raise DataError(
+                'datasets.test: expected a finite gradient of the test loss that is not zero, got another one. '
+                'Correct the test set or path.pretrain_network_g.'
+            )
+        saved.save({'gradient': gradient})
+        return gradient
+
+    def _mean(
+        self, data: ImageBatches, images: list[int] | None, term: Callable[[Batch], Tensor], title: str
+    ) -> Tensor:
+        """The mean over images of a vector, each rank adding its share."""
+        units = data.units(images)
+        total = torch.zeros(self.derivatives.size, device=self.device, dtype=self.derivatives.parameters[0].dtype)
+        for _, batches in self._shown(data, units[self.rank :: self.world_size], title):
+            if interrupt.requested():
+                break
+            for batch in batches:
+                total += term(batch)
+        if distributed.any_rank(interrupt.requested()):
+            raise interrupt.Interrupted
+        return distributed.add_up(total) / sum(map(len, units))
+
+    def _shown(self, data: ImageBatches, units: list[list[int]], title: str) -> Iterator[tuple[list[int], list[Batch]]]:
+        """Each unit and its batches on the device, with a progress bar on rank 0."""
+        total = sum(map(len, units))
+        hidden = None if self.rank == 0 else True  # None: hidden unless this is a terminal
+        with tqdm(total=total, desc=f'{self.title}{title}', unit='image', leave=False, disable=hidden) as bar:
+            for unit, batches in zip(units, data.load(units), strict=True):
+                yield unit, [batch.to(self.device) for batch in batches]
+                bar.update(len(unit))
+
+    # ---- (H + damping I)^-1 v, one row a damping ----
+
+    def _solve(self, vector: Tensor) -> Tensor:
+        rows = self._stochastic(vector) if self.settings.solver == 'stochastic' else self._krylov(vector)
+        return torch.stack([distributed.from_first(row) for row in rows])
+
+    def _krylov(self, vector: Tensor) -> list[Tensor]:
+        solver, steps = self.settings.solver, self.settings.iterations
+        term = self.derivatives.gauss_newton_product if solver == 'gauss_newton' else self.derivatives.hessian_product
+        images = self.order[: self.settings.curvature_images]
+
+        def product(x: Tensor, number: int) -> Tensor:
+            title = f'{solver} product {number + 1} of {steps}'
+            return self._mean(self.train, images, lambda batch: term(batch, x), title)
+
+        krylov = lanczos(product, vector, steps, SavedState(self.folder / 'solver.pth'))
+        largest = krylov.ritz_values[-1]
+        dampings = [relative * largest for relative in self.settings.dampings]
+        self.chosen = {
+            'curvature_images': len(images),
+            'products': len(krylov.matrix),
+            'largest_eigenvalue': largest,
+            'damping': dampings,
+        }
+        return [krylov.solve(damping) for damping in dampings]
+
+    def _stochastic(self, vector: Tensor) -> list[Tensor]:
+        """Every rank does all steps: each needs the one before."""
+        times = self.settings.times or self.train.images
+        scale = self._scale(vector) if self.settings.scale == 'auto' else self.settings.scale
+        dampings = [relative * scale for relative in self.settings.dampings]
+        self.chosen = {'times': times, 'scale': scale, 'damping': dampings}
+        solve = partial(self._recursion, vector, times, scale)
+        return [solve(damping, f'solver_{number}.pth') for number, damping in enumerate(dampings)]
+
+    def _scale(self, vector: Tensor) -> float:
+        """The largest eigenvalue of a few images' Hessians: half of it would just be stable."""
+        shown = self._shown(self.train, [[image] for image in self.order[:SCALE_IMAGES]], 'scale')
+        largest = [largest_eigenvalue(partial(self._hessian, batches), vector) for _, batches in shown]
+        return distributed.from_first(max(largest))
+
+    def _recursion(self, vector: Tensor, times: int, scale: float, damping: float, file: str) -> Tensor:
+        """Algorithm 1 over the images in a shuffled order, again and again if `times` is more than there are."""
+        stream: Iterator[tuple[list[int], list[Batch]]] | None = None
+
+        def product(x: Tensor, step: int) -> Tensor:
+            nonlocal stream
+            if stream is None:  # a continued run does not begin at the first image
+                images = [[self.order[place % len(self.order)]] for place in range(step, times)]
+                stream = self._shown(self.train, images, 'stochastic step')
+            return self._hessian(next(stream)[1], x)
+
+        return stochastic_solve(product, vector, times, scale, damping, SavedState(self.folder / file))
+
+    def _hessian(self, batches: list[Batch], x: Tensor) -> Tensor:
+        return torch.stack([self.derivatives.hessian_product(batch, x) for batch in batches]).sum(0)
+
+    # ---- one row an image ----
+
+    def _image_scores(self, score: Callable[[Batch], Tensor]) -> np.ndarray:
+        """(images, D) float64; each rank works on its share and notes every unit when it is done."""
+        notes = ScoreNotes(self.folder, self.rank)
+        units = self.train.units()
+        todo = [unit for unit in units if unit[0] not in notes.known]
+        distributed.barrier()  # every rank has read the notes
+        for unit, batches in self._shown(self.train, todo[self.rank :: self.world_size], 'scores'):
+            if interrupt.requested():
+                break
+            rows = {image: np.zeros(1) for image in unit}
+            for batch in batches:
+                values = (score(batch) * batch.weights[:, None]).double().cpu().numpy()
+                for image, value in zip(batch.images.tolist(), values, strict=True):
+                    rows[image] = rows[image] + value
+            notes.write(unit[0], [rows[image].tolist() for image in unit])
+        notes.close()
+        if distributed.any_rank(interrupt.requested()):
+            raise interrupt.Interrupted
+        known = {start: rows for part in distributed.gather(notes.known) for start, rows in part.items()}
+        return np.concatenate([np.array(known[unit[0]]) for unit in units])

@@ -1,0 +1,1 @@
+"""What the patches of images are worth."""
