@@ -89,7 +89,7 @@ def _export_onnx(net: nn.Module, channels: int, output: Path, size: Sequence[int
     note = f'{size[0]} x {size[1]}'
     checked = [tuple(size)]
     if any_size:
-        note = f'any, sides of at least {min(map(min, sizes)) // 2 + 1}'  # mirroring reaches no further
+        note = f'any, sides of more than {min(map(min, sizes)) // 2}'  # mirroring reaches no further
         checked += others
     properties = {
         'network': type(net).__name__,
