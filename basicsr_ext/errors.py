@@ -1,15 +1,15 @@
-"""Errors that tell a user what to change; the command line prints them without a traceback."""
+"""Errors that tell a user what to change; the command line prints them without a traceback.
+
+A message has four parts: where, what was expected, what was got, what to do. Values in it are shortened by `shown`.
+"""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
-SHOWN = 5
-
-
-def first_few(items: Sequence[str], separator: str = ', ') -> str:
-    """The first five of a list for a message, and how many more there are."""
-    more = f' and {len(items) - SHOWN} more' if len(items) > SHOWN else ''
-    return f'{separator.join(items[:SHOWN])}{more}'
+SHOWN = 5  # items of a list in a message
+LONGEST = 120  # characters of a value in a message
 
 
 class BasicsrExtError(Exception):
@@ -38,6 +38,52 @@ class DivergenceError(BasicsrExtError, FloatingPointError):
 
 class NameClashError(BasicsrExtError, ValueError):
     """Two different objects were registered under one name."""
+
+
+@contextmanager
+def under(place: str) -> Iterator[None]:
+    """Put the path of a block in front of the key with which the message of an error of options or data starts.
+
+    Args:
+        place: such as `datasets.train`, or `--` for the options of a command line.
+    """
+    try:
+        yield
+    except (OptionError, DataError) as error:
+        dot = '' if place.endswith(('-', ' ')) else '.'
+        raise type(error)(f'{place}{dot}{error}') from error
+
+
+def wrong(key: str, expected: str, got: object, advice: str = 'Correct the value.') -> NoReturn:
+    """Raise OptionError about a value.
+
+    Args:
+        key: path of the option.
+        expected: what would have been right.
+        got: the value.
+        advice: what to do.
+    """
+    raise OptionError(f'{key}: expected {expected}, got {shown(got)}. {advice}'.rstrip())
+
+
+def shown(value: object) -> str:
+    """A value for a message, in one line, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits, which Python does not print
+        text = f'a value of type {type(value).__name__} that is too long to print'
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of a library says, or the name of its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def first_few(items: Sequence[str], separator: str = ', ') -> str:
+    """The first five of a list for a message, and how many more there are."""
+    more = f' and {len(items) - SHOWN} more' if len(items) > SHOWN else ''
+    return f'{separator.join(items[:SHOWN])}{more}'
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -45,30 +46,19 @@ class TuningSettings:
         patch_size: side of the random crops of a step, in pixels; None takes whole images, one after the other.
         batch_size: crops or images of a step.
         lr: learning rate at the start; it falls to 0 as a cosine.
-        pixel_weight: of the mean squared difference to the original, images being in [0, 1]: with 1000, a change of 8
-            levels counts about as much as a divergence of 1.
-        kl_weight: of the divergence of the statistics from those of the target.
-        restoration_weight: of the loss of a restoration network.
+        pixel_weight: weight of the mean squared difference to the original, images being in [0, 1]: with 1000, a change
+            of 8 levels counts about as much as a divergence of 1.
+        kl_weight: weight of the divergence of the statistics from those of the target.
+        restoration_weight: weight of the loss of a restoration network.
     """
 
-    iterations: int = 400
-    patch_size: int | None = 48
-    batch_size: int = 4
-    lr: float = 2e-4
-    pixel_weight: float = 1000.0
-    kl_weight: float = 1.0
-    restoration_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ('iterations', 'patch_size', 'batch_size'):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f'{name}: expected at least 1, got {value}. Correct the value.')
-        if not self.lr > 0:
-            raise OptionError(f'lr: expected a positive number, got {self.lr}. Correct the value.')
-        for name in ('pixel_weight', 'kl_weight', 'restoration_weight'):
-            if not getattr(self, name) >= 0:
-                raise OptionError(f'{name}: expected at least 0, got {getattr(self, name)}. Correct the value.')
+    iterations: Annotated[int, Ge(1)] = 400
+    patch_size: Annotated[int, Ge(1)] | None = 48
+    batch_size: Annotated[int, Ge(1)] = 4
+    lr: Annotated[float, Gt(0)] = 2e-4
+    pixel_weight: Annotated[float, Ge(0)] = 1000.0
+    kl_weight: Annotated[float, Ge(0)] = 1.0
+    restoration_weight: Annotated[float, Ge(0)] = 0.0
 
 
 class Tuning:

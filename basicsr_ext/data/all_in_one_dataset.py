@@ -23,7 +23,13 @@ KEYS = ('lq', 'gt', 'lq_path', 'gt_path')  # of every sample: the samples of a b
 
 @dataclass(frozen=True)
 class AllInOneOptions:
-    """`datasets`: group -> block of its dataset, ours, one of BasicSR's or a wrapper; the rest as in BasicSR."""
+    """Which datasets are put together.
+
+    Attributes:
+        datasets: group -> block of its dataset, ours, one of BasicSR's or a wrapper; with equal `gt_size`, scale and
+            channels.
+        name, type, phase, scale: as in BasicSR.
+    """
 
     name: str
     type: str

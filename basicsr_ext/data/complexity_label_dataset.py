@@ -4,10 +4,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 from tqdm import tqdm
@@ -39,7 +40,7 @@ class ComplexityLabelOptions(DegradationOptions):
         meta_info_range: their names, as in `meta_info_file`; ~ takes all.
     """
 
-    input_size: int = 128
+    input_size: Annotated[int, Ge(1)] = 128
     labels: str | None = None
     label_range: list[float] | None = None
     dataroot_range: str | None = None
@@ -51,8 +52,6 @@ class ComplexityLabelOptions(DegradationOptions):
         super().__post_init__()
         if self.gt_size is not None:
             raise OptionError(f'gt_size: expected ~, as a crop has another complexity, got {self.gt_size}. Remove it.')
-        if self.input_size < 1:
-            raise OptionError(f'input_size: expected a side in pixels, got {self.input_size}. Correct the value.')
         if self.label_range is not None and not (
             len(self.label_range) == 2 and self.label_range[0] < self.label_range[1]
         ):

@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -42,10 +43,10 @@ class DegradationOptions:
     type: str
     dataroot_gt: str
     phase: str = 'train'
-    scale: int = 1
+    scale: Annotated[int, Ge(1)] = 1
     meta_info_file: str | None = None
     io_backend: dict[str, Any] = field(default_factory=lambda: {'type': 'disk'})
-    gt_size: int | None = None
+    gt_size: Annotated[int, Ge(1)] | None = None
     use_hflip: bool = True
     use_rot: bool = True
     color: str = 'rgb'
@@ -63,7 +64,7 @@ class DegradationOptions:
                 f'meta_info_file: expected ~ with an LMDB, which has its own list, got {self.meta_info_file!r}. '
                 'Remove it.'
             )
-        if self.gt_size is not None and (self.gt_size < 1 or self.gt_size % self.scale):
+        if self.gt_size is not None and self.gt_size % self.scale:
             raise OptionError(
                 f'gt_size: expected a positive multiple of the scale {self.scale}, got {self.gt_size}. Correct it.'
             )

@@ -10,6 +10,7 @@ from basicsr_ext.data.ranked_images import RankedImages
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex
@@ -36,7 +37,7 @@ class DynamicSubsetOptions:
     name: str
     type: str
     manifest: str
-    dataset: dict[str, Any]
+    dataset: DatasetBlock
     size: int | None = None
     ratio: float | None = None
     start: float = 0.5

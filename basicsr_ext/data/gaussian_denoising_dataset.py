@@ -1,29 +1,31 @@
 """Clean images with white Gaussian noise."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
-from basicsr_ext.data.levels import Level, LevelOption
+from basicsr_ext.data.levels import Level
+
+
+class Sigma(Level):
+    """A standard deviation in 8-bit levels."""
+
+    low, high = 0, 255
 
 
 @dataclass(frozen=True)
 class GaussianDenoisingOptions(DegradationOptions):
-    """`sigma`: standard deviation of the noise in 8-bit levels; a number, [low, high] or {choices: [...]}."""
+    """Options beyond those of `DegradationOptions`.
 
-    sigma: LevelOption = 25
+    Attributes:
+        sigma: standard deviation of the noise in 8-bit levels; a number, `[low, high]` (uniform) or
+            `{choices: [...]}`; the noise is neither clipped nor rounded, and fixed by the name of the image in
+            validation.
+    """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.level  # noqa: B018  parsed here so that a wrong value is an error at once
-
-    @cached_property
-    def level(self) -> Level:
-        """The parsed `sigma`."""
-        return Level.parse(self.sigma, 'sigma', 0, 255)
+    sigma: Sigma = Sigma((25,))
 
 
 @DATASET_REGISTRY.register()
@@ -57,6 +59,6 @@ class GaussianDenoisingDataset(DegradationDataset):
     options: GaussianDenoisingOptions
 
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        sigma = self.options.level.draw(rng)
+        sigma = self.options.sigma.draw(rng)
         noise = rng.standard_normal(gt.shape, dtype=np.float32)
         return gt + np.float32(sigma / 255) * noise

@@ -10,6 +10,7 @@ from basicsr_ext.data.ranked_images import RankedImages
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.selection.subsets.choose import Subset, check_part, choose
 
@@ -34,7 +35,7 @@ class InfluenceSubsetOptions:
     name: str
     type: str
     manifest: str
-    dataset: dict[str, Any]
+    dataset: DatasetBlock
     subset: Subset | None = None
     size: int | None = None
     ratio: float | None = None

@@ -1,7 +1,6 @@
 """Clean images compressed by JPEG."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import cv2
@@ -9,25 +8,26 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
-from basicsr_ext.data.levels import Level, LevelOption
+from basicsr_ext.data.levels import Level
+
+
+class Quality(Level):
+    """A quality of OpenCV's JPEG, from 1, the worst, to 100."""
+
+    low, high = 1, 100
 
 
 @dataclass(frozen=True)
 class JPEGCompressionOptions(DegradationOptions):
-    """`quality`: 1 (worst) to 100; a number, [low, high] or {choices: [...]}."""
+    """Options beyond those of `DegradationOptions`.
 
-    quality: LevelOption = 10
+    Attributes:
+        quality: 1 (worst) to 100; a number, `[low, high]` (uniform) or `{choices: [...]}`.
+    """
+
+    quality: Quality = Quality((10,))
 
     colors: ClassVar[tuple[str, ...]] = ('gray', 'y', 'rgb')
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.level  # noqa: B018  parsed here so that a wrong value is an error at once
-
-    @cached_property
-    def level(self) -> Level:
-        """The parsed `quality`."""
-        return Level.parse(self.quality, 'quality', 1, 100)
 
 
 @DATASET_REGISTRY.register()
@@ -58,7 +58,7 @@ class JPEGCompressionDataset(DegradationDataset):
     options: JPEGCompressionOptions
 
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        quality = self.options.level.draw_int(rng)
+        quality = self.options.quality.draw_int(rng)
         pixels = np.rint(gt * 255).clip(0, 255).astype(np.uint8)
         is_color = pixels.shape[2] == 3
         _, encoded = cv2.imencode(

@@ -1,34 +1,39 @@
 """How strong a degradation is: fixed, from a range, or from a list."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import Self
 
 from basicsr_ext.errors import OptionError
-
-LevelOption = int | float | list[float] | dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level, as `25`, `[0, 55]` (uniform) or `{choices: [15, 25, 50]}` (each equally likely) in an option file."""
+    """A level, as `25`, `[0, 55]` (uniform) or `{choices: [15, 25, 50]}` (each equally likely) in an option file.
+
+    Subclasses say with `low` and `high` which bounds every value has to respect.
+    """
 
     values: tuple[float, ...]
     is_range: bool = False
 
+    low: ClassVar[float]
+    high: ClassVar[float]
+
     @classmethod
-    def parse(cls, option: LevelOption, name: str, low: float, high: float) -> 'Level':
+    def parse(cls, option: Any, where: str) -> Self:
         """Read the option.
 
         Args:
             option: the value in the option file.
-            name: of the option, named in errors.
-            low, high: bounds every value has to respect.
+            where: path of the option, named in errors.
 
         Raises:
             OptionError: another form, or a value out of bounds.
         """
+        low, high = cls.low, cls.high
         is_range = isinstance(option, list)
         if isinstance(option, dict):
             values = option.get('choices') if set(option) == {'choices'} else None
@@ -39,10 +44,26 @@ class Level:
         )
         if not numbers or not values or (is_range and (len(values) != 2 or values[0] > values[1])):
             raise OptionError(
-                f'{name}: expected a number, [low, high] or {{choices: [...]}} between {low:g} and {high:g}, '
+                f'{where}: expected a number, [low, high] or {{choices: [...]}} between {low:g} and {high:g}, '
                 f'got {option!r}. Correct the value.'
             )
         return cls(tuple(values), is_range)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """The forms of the option as JSON schema."""
+        number = {'type': 'number', 'minimum': cls.low, 'maximum': cls.high}
+        pair = {'type': 'array', 'items': number, 'minItems': 2, 'maxItems': 2}
+        choices = {'type': 'array', 'items': number, 'minItems': 1}
+        block = {'type': 'object', 'properties': {'choices': choices}, 'required': ['choices']}
+        return {'anyOf': [number, pair, {**block, 'additionalProperties': False}]}
+
+    def __str__(self) -> str:
+        """The form in which an option file has it."""
+        numbers = ', '.join(f'{value:g}' for value in self.values)
+        if self.is_range:
+            return f'[{numbers}]'
+        return numbers if len(self.values) == 1 else f'{{choices: [{numbers}]}}'
 
     def draw(self, rng: np.random.Generator) -> float:
         """A level; with equal ends or one choice nothing is random."""

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import torch
+from annotated_types import Ge
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset
@@ -14,24 +15,27 @@ from basicsr_ext.data.nesting import readers, warmup_rule
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import Sample
 
 
 @dataclass(frozen=True)
 class MeanBlurOptions:
-    """`kernel_size`: r, the side of the mean filter in pixels; `dataset`: the block of the dataset to blur."""
+    """What is blurred, and how much.
+
+    Attributes:
+        kernel_size: r, the side of the mean filter in pixels; an even r reaches one pixel further up and left.
+        dataset: the block of the dataset to blur.
+        name, type, phase, scale: as in BasicSR.
+    """
 
     name: str
     type: str
-    kernel_size: int
-    dataset: dict[str, Any]
+    kernel_size: Annotated[int, Ge(1)]
+    dataset: DatasetBlock
     phase: str = 'train'
     scale: int = 1
-
-    def __post_init__(self) -> None:
-        if self.kernel_size < 1:
-            raise OptionError(f'kernel_size: expected at least 1, got {self.kernel_size}. Correct the value.')
 
 
 @DATASET_REGISTRY.register()

@@ -17,7 +17,7 @@ from basicsr_ext.data.nesting import innermost, innermost_index, layers, readers
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.blocks import read_block
-from basicsr_ext.options.calls import registered
+from basicsr_ext.options.calls import DatasetBlock, registered
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, reader_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.manifest import Manifest, read_manifest
@@ -42,7 +42,7 @@ class MinedPatchOptions:
     name: str
     type: str
     manifest: str
-    dataset: dict[str, Any]
+    dataset: DatasetBlock
     keep: float | int | list[float] = 0.5
     criterion: str | None = None
     per_image: bool = False

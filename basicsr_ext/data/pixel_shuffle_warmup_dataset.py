@@ -1,8 +1,9 @@
 """TRAPS: learn from shuffled pixels first, from patterns afterwards."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
@@ -11,6 +12,7 @@ from basicsr_ext.data.pixel_shuffle import draw_permutations, permute_pixels
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.sampling import ScheduledIndex, sample_rng
@@ -19,14 +21,15 @@ from basicsr_ext.schedule.warmup import FRACTION, AutoStop, Stop, WarmupRule
 
 @dataclass(frozen=True)
 class Repeat:
-    """`at`: what starts another warm-up, a drop of the learning rate; `iters`: its iterations."""
+    """Further warm-ups.
+
+    Attributes:
+        at: what starts one: a drop of the learning rate.
+        iters: its iterations.
+    """
 
     at: Literal['lr_drops']
-    iters: int
-
-    def __post_init__(self) -> None:
-        if self.iters < 1:
-            raise OptionError(f'iters: expected at least 1, got {self.iters}. Correct the value.')
+    iters: Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
@@ -35,25 +38,23 @@ class PixelShuffleWarmupOptions:
 
     Attributes:
         dataset: the block of the dataset that is warmed up on.
-        stop: when the warm-up ends: `{iter: n}`, `{epoch: n}`, `{fraction: x}` of all iterations, or `auto`, which may
-            have a block of `AutoStop`; None is `{fraction: 16/300}`.
+        stop: when the warm-up ends: `auto`, or one of the keys of the block; None is `{fraction: 0.0533}`, 16/300.
         per_channel: every channel has a permutation of its own, as in the paper; false keeps the colour of a pixel
             together.
-        repeat: `{at: lr_drops, iters: n}`: n more iterations after each drop of the learning rate.
+        repeat: more iterations after each drop of the learning rate.
         name, type, phase, scale: as in BasicSR.
     """
 
     name: str
     type: str
-    dataset: dict[str, Any]
-    stop: Literal['auto'] | dict[str, Any] | None = None
+    dataset: DatasetBlock
+    stop: Literal['auto'] | Stop | None = None
     per_channel: bool = True
-    repeat: dict[str, Any] | None = None
+    repeat: Repeat | None = None
     phase: str = 'train'
     scale: int = 1
 
     def __post_init__(self) -> None:
-        self.rule()
         if self.phase != 'train':
             raise OptionError(
                 f'type: expected {self.type} in datasets.train of a training, got phase {self.phase!r}. Name the '
@@ -62,12 +63,8 @@ class PixelShuffleWarmupOptions:
 
     def rule(self) -> WarmupRule:
         """The iterations that these options ask for."""
-        block: dict[str, Any] = {'auto': {}} if self.stop == 'auto' else dict(self.stop or {'fraction': FRACTION})
-        if block.get('auto') is not None:
-            block['auto'] = read_block(AutoStop, block['auto'], 'stop.auto')
-        stop = read_block(Stop, block, 'stop')
-        repeat = 0 if self.repeat is None else read_block(Repeat, self.repeat, 'repeat').iters
-        return WarmupRule(stop, repeat)
+        stop = Stop(auto=AutoStop()) if self.stop == 'auto' else self.stop or Stop(fraction=FRACTION)
+        return WarmupRule(stop, 0 if self.repeat is None else self.repeat.iters)
 
 
 @DATASET_REGISTRY.register()

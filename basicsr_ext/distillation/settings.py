@@ -1,11 +1,12 @@
 """What a distillation is asked for: the block `distill` of an option file."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Interval
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import LossBlock
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,13 @@ class NetworkSettings:
         matching_steps: steps after which it starts again, with other random weights; None keeps it to the end.
         train_steps: steps of ordinary training on synthetic images, by Adam; 0 for none.
         train_every: matching steps between two such trainings.
-        lr: of this training.
+        lr: learning rate of this training.
     """
 
-    matching_steps: int | None = 100
-    train_steps: int = 0
-    train_every: int = 10
-    lr: float = 1e-4
-
-    def __post_init__(self) -> None:
-        _refuse_small(self, {'matching_steps': 1, 'train_steps': 0, 'train_every': 1})
-        _refuse_not_positive(self, 'lr')
+    matching_steps: Annotated[int, Ge(1)] | None = 100
+    train_steps: Annotated[int, Ge(0)] = 0
+    train_every: Annotated[int, Ge(1)] = 10
+    lr: Annotated[float, Gt(0)] = 1e-4
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class DistillSettings:
         per_group: give each group of the ranking an equal share.
         image_size: side of the synthetic images in pixels.
         mode: what is optimised: `pixel`, the images themselves, or `latent`, codes of the autoencoder `vae`.
-        vae: the keys of `VaeSettings`.
+        vae: the autoencoder of `latent`.
         start: `real` patches of the images that the ranking has next (without ranking, of random images), or `noise`.
         degradation: `known` makes the input as the dataset does; `learned` optimises it as well, from the real input.
         grad_match, loss: blocks of registered losses: that of the gradients, and that of the restoration.
@@ -75,42 +72,35 @@ class DistillSettings:
         batch_size: synthetic images of a step.
         real_batch_size: real patches of a step; None takes `batch_size`.
         lr: of the variables, by Adam.
-        networks: the keys of `NetworkSettings`.
+        networks: how the network evolves whose gradients are matched.
         picture_freq: steps between two pictures of the images as they form.
     """
 
-    size: int | None = None
-    ratio: float | None = None
-    kept: float = 0.5
+    size: Annotated[int, Ge(1)] | None = None
+    ratio: Annotated[float, Interval(gt=0, le=1)] | None = None
+    kept: Annotated[float, Interval(ge=0, le=1)] = 0.5
     manifest: str | None = None
     column: str = 'rank'
     per_group: bool = False
-    image_size: int = 128
+    image_size: Annotated[int, Ge(1)] = 128
     mode: Literal['pixel', 'latent'] = 'pixel'
-    vae: dict[str, Any] | None = None
+    vae: VaeSettings | None = None
     start: Literal['real', 'noise'] = 'real'
     degradation: Literal['known', 'learned'] = 'known'
-    grad_match: dict[str, Any] = field(default_factory=lambda: {'type': 'GradientMatchingLoss'})
-    loss: dict[str, Any] = field(default_factory=lambda: {'type': 'L1Loss'})
-    anchor: float = 1.0
-    steps: int = 1000
-    batch_size: int = 8
-    real_batch_size: int | None = None
-    lr: float = 0.005
-    networks: dict[str, Any] = field(default_factory=dict)
-    picture_freq: int = 100
+    grad_match: LossBlock = field(default_factory=lambda: {'type': 'GradientMatchingLoss'})
+    loss: LossBlock = field(default_factory=lambda: {'type': 'L1Loss'})
+    anchor: Annotated[float, Ge(0)] = 1.0
+    steps: Annotated[int, Ge(1)] = 1000
+    batch_size: Annotated[int, Ge(1)] = 8
+    real_batch_size: Annotated[int, Ge(1)] | None = None
+    lr: Annotated[float, Gt(0)] = 0.005
+    networks: NetworkSettings = field(default_factory=NetworkSettings)
+    picture_freq: Annotated[int, Ge(1)] = 100
 
     def __post_init__(self) -> None:
-        least = {'size': 1, 'image_size': 1, 'steps': 1, 'batch_size': 1, 'real_batch_size': 1, 'picture_freq': 1}
-        _refuse_small(self, {**least, 'anchor': 0})
-        _refuse_not_positive(self, 'lr')
         if (self.size is None) == (self.ratio is None):
             both = 'neither' if self.size is None else 'both'
             raise OptionError(f'size: expected exactly one of size and ratio, got {both}. Correct it.')
-        if self.ratio is not None and not 0 < self.ratio <= 1:
-            raise OptionError(f'ratio: expected a number above 0 and up to 1, got {self.ratio}. Correct the value.')
-        if not 0 <= self.kept <= 1:
-            raise OptionError(f'kept: expected 0 to 1, got {self.kept}. Correct the value.')
         if self.kept > 0 and self.manifest is None:
             raise OptionError(f'manifest: expected a ranking for kept: {self.kept}, got none. Add it or set kept: 0.')
         if self.per_group and self.manifest is None:
@@ -118,27 +108,3 @@ class DistillSettings:
         if (self.vae is None) == (self.mode == 'latent'):
             expected = 'a block with a path' if self.vae is None else 'none'
             raise OptionError(f'vae: expected {expected} with mode: {self.mode}, got {self.vae}. Correct one of them.')
-        self.evolution, self.autoencoder  # noqa: B018  parsed here so that a wrong value is an error at once
-
-    @cached_property
-    def evolution(self) -> NetworkSettings:
-        """The parsed `networks`."""
-        return read_block(NetworkSettings, self.networks, 'networks')
-
-    @cached_property
-    def autoencoder(self) -> VaeSettings | None:
-        """The parsed `vae`."""
-        return None if self.vae is None else read_block(VaeSettings, self.vae, 'vae')
-
-
-def _refuse_small(settings: Any, least: dict[str, int]) -> None:
-    for name, low in least.items():
-        value = getattr(settings, name)
-        if value is not None and value < low:
-            raise OptionError(f'{name}: expected at least {low}, got {value}. Correct the value.')
-
-
-def _refuse_not_positive(settings: Any, name: str) -> None:
-    value = getattr(settings, name)
-    if not value > 0:
-        raise OptionError(f'{name}: expected a positive number, got {value}. Correct the value.')

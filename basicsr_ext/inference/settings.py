@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from torch import nn
 
 from basicsr_ext.errors import OptionError, nearest
@@ -44,8 +45,6 @@ class AdaptiveSettings:
                 f'score: expected a name in EXIT_SCORES, got {self.score!r}. {nearest(self.score, EXIT_SCORES)}'
             )
         check_call(EXIT_SCORES[self.score], self._arguments(), 'score', given=2)
-        if self.threshold != self.threshold:
-            raise OptionError('threshold: expected a number, got nan. Correct the value.')
         if self.relative is not None and (self.threshold < 0 or self.score == 'change'):
             raise OptionError(
                 f'relative: expected ~ for a negative threshold and for the score change, got {self.relative!r} with '
@@ -78,19 +77,15 @@ class InferenceSettings:
         weights: digest of the weights that these settings were calibrated for; None for any.
     """
 
-    regions: int | None = None
-    region_size: int | None = None
-    overlap: int = 0
-    pointer: int | None = None
+    regions: Annotated[int, Ge(1)] | None = None
+    region_size: Annotated[int, Ge(1)] | None = None
+    overlap: Annotated[int, Ge(0)] = 0
+    pointer: Annotated[int, Ge(1)] | None = None
     adaptive: AdaptiveSettings | None = None
-    batch_pixels: int | None = None
+    batch_pixels: Annotated[int, Ge(1)] | None = None
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (('regions', 1), ('region_size', 1), ('overlap', 0), ('pointer', 1), ('batch_pixels', 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise OptionError(f'{name}: expected at least {least}, got {value}. Correct the value.')
         if self.regions is not None and self.region_size is not None:
             raise OptionError(
                 f'region_size: expected no regions beside it, got {self.region_size} and {self.regions}. Remove one.'
@@ -146,8 +141,6 @@ def read_settings(block: Any, where: str) -> InferenceSettings:
                 f'{where}.calibration: expected no other key beside it, got {others}. Remove one of both.'
             )
         block = _calibrated(block['calibration'], f'{where}.calibration')
-    if isinstance(block, Mapping) and block.get('adaptive') is not None:
-        block = {**block, 'adaptive': read_block(AdaptiveSettings, block['adaptive'], f'{where}.adaptive')}
     return read_block(InferenceSettings, block, where)
 
 

@@ -26,7 +26,6 @@ class ScorerValOptions(ValOptions):
     """The block `val`: `save_img` writes a table and a picture of the predictions of each validation."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name, unused in (('metrics', self.metrics), ('tile_size', self.tile_size)):
             if unused is not None:
                 raise OptionError(

@@ -75,7 +75,6 @@ class FlexIRValOptions(ValOptions):
     inference: Block | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.inference is not None and self.tile_size is not None:
             raise OptionError(
                 f'tile_size: expected ~ beside inference, got {self.tile_size}. Write inference.region_size instead.'

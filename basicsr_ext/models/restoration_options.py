@@ -1,7 +1,9 @@
 """What RestorationModel reads from an option file."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Interval
 
 from basicsr_ext.errors import OptionError
 
@@ -49,26 +51,19 @@ class TrainOptions:
         nan_limit: training stops after so many non-finite gradients in a row; each one's step is skipped.
     """
 
-    total_iter: int
+    total_iter: Annotated[int, Ge(0)]
     optim_g: Block
     scheduler: Block | None = None
     warmup_iter: int = -1
-    ema_decay: float = 0
+    ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0
     pixel_opt: Block | None = None
     perceptual_opt: Block | None = None
     losses: list[dict] = field(default_factory=list)  # type: ignore[type-arg]
-    accum_iter: int = 1
-    grad_clip: float | None = None
-    nan_limit: int = 5
+    accum_iter: Annotated[int, Ge(1)] = 1
+    grad_clip: Annotated[float, Gt(0)] | None = None
+    nan_limit: Annotated[int, Ge(1)] = 5
 
     def __post_init__(self) -> None:
-        for name, low in (('total_iter', 0), ('accum_iter', 1), ('nan_limit', 1)):
-            if getattr(self, name) < low:
-                raise OptionError(f'{name}: expected at least {low}, got {getattr(self, name)}. Correct the value.')
-        if not 0 <= self.ema_decay < 1:
-            raise OptionError(f'ema_decay: expected at least 0 and below 1, got {self.ema_decay}. Correct the value.')
-        if self.grad_clip is not None and self.grad_clip <= 0:
-            raise OptionError(f'grad_clip: expected a positive norm or ~, got {self.grad_clip}. Correct the value.')
         if self.needs_other_losses() and not self.named_losses():
             raise OptionError('pixel_opt: expected a loss here, in perceptual_opt or in losses, got none. Add one.')
 
@@ -102,11 +97,5 @@ class ValOptions:
     metrics: Block | None = None
     pbar: bool | None = None
     suffix: str | None = None
-    tile_size: int | None = None
-    tile_overlap: int = 32
-
-    def __post_init__(self) -> None:
-        if self.tile_size is not None and self.tile_size < 1:
-            raise OptionError(f'tile_size: expected at least 1 or ~, got {self.tile_size}. Correct the value.')
-        if self.tile_overlap < 0:
-            raise OptionError(f'tile_overlap: expected at least 0, got {self.tile_overlap}. Correct the value.')
+    tile_size: Annotated[int, Ge(1)] | None = None
+    tile_overlap: Annotated[int, Ge(0)] = 32

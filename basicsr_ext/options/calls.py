@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from basicsr.utils.registry import Registry
+from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY, Registry
 
 from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.options.blocks import require
 
 
 def registered(registry: Registry, name: Any, where: str) -> Any:
@@ -52,3 +54,26 @@ def check_call(
     for parameter in parameters:
         if parameter.name in known and parameter.default is parameter.empty and parameter.name not in options:
             raise OptionError(f'{where}.{parameter.name}: expected a value, which {name} needs, got none. Add it.')
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Marks the annotation of a block that names something registered by `type`, its arguments beside it.
+
+    Attributes:
+        registry: one of BasicSR's.
+        takes_options: the block is passed as one dict, as to datasets, so that its keys are no arguments to check.
+    """
+
+    registry: Registry
+    takes_options: bool = False
+
+    def check(self, block: Mapping[str, Any], where: str) -> None:
+        """Raise OptionError unless the name is registered and takes the arguments."""
+        if not self.takes_options:
+            require(block, ('type',), where)
+            check_call(registered(self.registry, block['type'], f'{where}.type'), block, where)
+
+
+LossBlock = Annotated[dict[str, Any], Registered(LOSS_REGISTRY)]
+DatasetBlock = Annotated[dict[str, Any], Registered(DATASET_REGISTRY, takes_options=True)]

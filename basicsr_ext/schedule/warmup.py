@@ -3,7 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from annotated_types import Interval as Bounds
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.schedule.plateau import Plateau
@@ -23,16 +26,9 @@ class AutoStop:
         limit: the largest part of all iterations; none of the paper's networks was at its best beyond 24 of 300 epochs.
     """
 
-    window: int | None = None
-    tolerance: float = 0.01
-    limit: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.window is not None and self.window < 1:
-            raise OptionError(f'window: expected at least 1, got {self.window}. Correct the value.')
-        for name in ('tolerance', 'limit'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f'{name}: expected 0 to 1, got {getattr(self, name)}. Correct the value.')
+    window: Annotated[int, Ge(1)] | None = None
+    tolerance: Annotated[float, Bounds(ge=0, le=1)] = 0.01
+    limit: Annotated[float, Bounds(ge=0, le=1)] = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,9 @@ class Stop:
         auto: when the loss says so.
     """
 
-    iter: int | None = None
-    epoch: float | None = None
-    fraction: float | None = None
+    iter: Annotated[int, Bounds(ge=0, le=10**12)] | None = None
+    epoch: Annotated[float, Bounds(ge=0, le=10**12)] | None = None
+    fraction: Annotated[float, Bounds(ge=0, le=1)] | None = None
     auto: AutoStop | None = None
 
     def __post_init__(self) -> None:
@@ -58,10 +54,6 @@ class Stop:
                 f'iter: expected exactly one of iter, epoch, fraction and auto, got {" and ".join(given) or "none"}. '
                 'Write stop: {epoch: 16}.'
             )
-        for name, high in (('iter', 1e12), ('epoch', 1e12), ('fraction', 1)):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= high:
-                raise OptionError(f'{name}: expected 0 to {high:g}, got {value}. Correct the value.')
 
 
 @dataclass(frozen=True)

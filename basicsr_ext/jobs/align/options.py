@@ -35,7 +35,6 @@ class AlignSettings(TuningSettings):
     target: Literal['full', 'subset'] = 'full'
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.target == 'subset' and not self.restoration_weight:
             raise OptionError(
                 'target: expected full, got subset without restoration_weight, which leaves the images as they are. '

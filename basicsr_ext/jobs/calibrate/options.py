@@ -4,7 +4,9 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
@@ -32,23 +34,15 @@ class CalibrateSettings:
         images: so many are used, evenly spread over the datasets; None for all.
     """
 
-    budget: float | None = None
-    budget_ms: float | None = None
+    budget: Annotated[float, Gt(0)] | None = None
+    budget_ms: Annotated[float, Gt(0)] | None = None
     inference: dict[str, Any] = field(default_factory=dict)
-    thresholds: int = 16
-    images: int | None = None
+    thresholds: Annotated[int, Ge(2)] = 16
+    images: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget_ms is not None:
             raise OptionError(f'budget_ms: expected no budget beside it, got {self.budget}. Remove one of the two.')
-        for name in ('budget', 'budget_ms'):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise OptionError(f'{name}: expected more than 0, got {value}. Correct the value.')
-        for name, least in (('thresholds', 2), ('images', 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise OptionError(f'{name}: expected at least {least}, got {value}. Correct the value.')
         self.observed()
 
     def observed(self) -> InferenceSettings:

@@ -102,7 +102,7 @@ def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -
 
 
 def _distillation(opt: Options, settings: DistillSettings, data: DistillData, state: SavedState) -> Distillation:
-    device, networks = device_of(opt), Networks(partial(_network, opt), settings.evolution)
+    device, networks = device_of(opt), Networks(partial(_network, opt), settings.networks)
     lq, gt = next(data.batches(0))
     matching = Matching(
         match=_gradient_loss(settings),
@@ -159,10 +159,10 @@ def _try_loss(key: str, expected: str, loss: Callable[..., Any], *arguments: Any
 
 
 def _codec(settings: DistillSettings, channels: int, device: torch.device) -> Codec:
-    if settings.autoencoder is None:
+    if settings.vae is None:
         return PixelCodec()
     try:
-        return load_vae(settings.autoencoder, channels, device)
+        return load_vae(settings.vae, channels, device)
     except OptionError as error:
         raise OptionError(f'distill.{error}') from error
 

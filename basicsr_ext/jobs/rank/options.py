@@ -4,8 +4,7 @@ import argparse
 import copy
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
@@ -22,15 +21,6 @@ from basicsr_ext.selection.influence.settings import RankSettings
 KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'rank', 'dist_params')
 PATH_KEYS = ('pretrain_network_g', 'param_key_g', 'strict_load_g')
 METHODS = (*get_args(get_type_hints(RankSettings)['method']), 'complexity')
-
-
-@dataclass(frozen=True)
-class LevelOptions:
-    """What differs in one of several rankings: the weights, and keys of the blocks that read the images."""
-
-    name: str
-    pretrain_network_g: str | None = None
-    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 def method_of(argv: Sequence[str] | None = None) -> str:
@@ -97,8 +87,7 @@ def _levels(opt: Options, settings: RankSettings) -> dict[str, Options]:
     # Whole images whose noise belongs to their name: what validation sees.
     opt['datasets']['train']['phase'] = 'val'
     levels = {}
-    for number, block in enumerate(settings.levels):
-        level = read_block(LevelOptions, block, f'rank.levels.{number}')
+    for number, level in enumerate(settings.levels):
         if level.name in levels:
             raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {level.name!r} again.')
         own = copy.deepcopy(opt)

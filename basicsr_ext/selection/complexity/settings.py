@@ -1,9 +1,9 @@
 """What a ranking by complexity is asked for: the block `rank` of an option file with `method: complexity`."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from basicsr_ext.errors import OptionError
+from annotated_types import Ge
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,11 @@ class ComplexitySettings:
     criterion: Literal['entropy', 'std', 'gradient', 'scorer'] = 'entropy'
     source: Literal['gt', 'lq', 'restored'] = 'gt'
     groups: str | None = None
-    workers: int = 0
-    batch_size: int = 16
-    tile_size: int | None = None
-    tile_overlap: int = 32
+    workers: Annotated[int, Ge(0)] = 0
+    batch_size: Annotated[int, Ge(1)] = 16
+    tile_size: Annotated[int, Ge(1)] | None = None
+    tile_overlap: Annotated[int, Ge(0)] = 32
     precision: Literal['float32', 'bfloat16'] = 'float32'
-
-    def __post_init__(self) -> None:
-        for name, least in (('workers', 0), ('batch_size', 1), ('tile_size', 1), ('tile_overlap', 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise OptionError(f'{name}: expected at least {least}, got {value}. Correct the value.')
 
     @property
     def networks(self) -> list[str]:

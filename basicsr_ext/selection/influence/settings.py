@@ -1,14 +1,32 @@
 """What a ranking is asked for: the block `rank` of an option file."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.calls import LossBlock
 
 AUTO_DAMPING = {
     'float32': 1e-6,
     'bfloat16': 1e-4,
 }  # above the rounding of a product, relative to the largest eigenvalue
+
+
+@dataclass(frozen=True)
+class LevelSettings:
+    """What differs in one of several rankings.
+
+    Attributes:
+        name: of the level, with which its columns end: `influence_NAME`, `rank_NAME`.
+        pretrain_network_g: its weights; None takes those of `path`.
+        dataset: keys of the blocks that read the images, such as `sigma`.
+    """
+
+    name: str
+    pretrain_network_g: str | None = None
+    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,32 +47,25 @@ class RankSettings:
         batch_size: images computed together.
         tile_size: side in pixels of the ground truth of the tiles that images are cut into; None takes whole images.
         precision: `float32` or `bfloat16`.
-        levels: several rankings that are combined by mean rank; each a block with `name` and what differs:
-            `pretrain_network_g`, and in `dataset` keys of the blocks that read the images, such as `sigma`.
+        levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
     """
 
     method: Literal['influence', 'graddot', 'loss', 'random'] = 'influence'
     solver: Literal['gauss_newton', 'cg', 'stochastic'] = 'gauss_newton'
-    grad_loss: dict[str, Any] = field(default_factory=lambda: {'type': 'MSELoss'})
+    grad_loss: LossBlock = field(default_factory=lambda: {'type': 'MSELoss'})
     damping: float | Literal['auto'] | list[float] = 'auto'
-    iterations: int = 20
-    curvature_images: int | None = 60
-    times: int | None = None
-    scale: float | Literal['auto'] = 'auto'
-    batch_size: int = 2
-    tile_size: int | None = None
+    iterations: Annotated[int, Ge(1)] = 20
+    curvature_images: Annotated[int, Ge(1)] | None = 60
+    times: Annotated[int, Ge(1)] | None = None
+    scale: Annotated[float, Gt(0)] | Literal['auto'] = 'auto'
+    batch_size: Annotated[int, Ge(1)] = 2
+    tile_size: Annotated[int, Ge(1)] | None = None
     precision: Literal['float32', 'bfloat16'] = 'float32'
-    levels: list[dict] = field(default_factory=list)  # type: ignore[type-arg]
+    levels: list[LevelSettings] = field(default_factory=list)
     groups: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ('iterations', 'curvature_images', 'times', 'batch_size', 'tile_size'):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f'{name}: expected at least 1, got {value}. Correct the value.')
-        if self.scale != 'auto' and self.scale <= 0:
-            raise OptionError(f'scale: expected a positive number or auto, got {self.scale}. Correct the value.')
         if not self.dampings or min(self.dampings) < 0 or len(set(self.dampings)) < len(self.dampings):
             raise OptionError(
                 f'damping: expected different numbers of at least 0, or auto, got {self.damping!r}. Correct the value.'

@@ -1,7 +1,9 @@
 """What a scan of patches is asked for: the block `mine` of an option file."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from basicsr_ext.errors import OptionError
 
@@ -23,19 +25,15 @@ class MineSettings:
         precision: of this network, `float32` or `bfloat16`.
     """
 
-    patch_size: int = 96
-    stride: int = 120
+    patch_size: Annotated[int, Ge(1)] = 96
+    stride: Annotated[int, Ge(1)] = 120
     criteria: list[Criterion] = field(default_factory=lambda: ['grad'])
     edge: bool = False
-    workers: int = 0
+    workers: Annotated[int, Ge(0)] = 0
     bad_images: Literal['skip', 'refuse'] = 'skip'
-    batch_size: int = 32
+    batch_size: Annotated[int, Ge(1)] = 32
     precision: Literal['float32', 'bfloat16'] = 'float32'
 
     def __post_init__(self) -> None:
-        for name, least in (('patch_size', 1), ('stride', 1), ('workers', 0), ('batch_size', 1)):
-            value = getattr(self, name)
-            if value < least:
-                raise OptionError(f'{name}: expected at least {least}, got {value}. Correct the value.')
         if not self.criteria or len(set(self.criteria)) < len(self.criteria):
             raise OptionError(f'criteria: expected different names, at least one, got {self.criteria}. Correct them.')
