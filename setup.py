@@ -38,7 +38,9 @@ setup(
     python_requires='>=3.10,<3.13',  # basicsr 1.4.2 does not install on 3.13
     install_requires=[
         'basicsr==1.4.2',
+        'annotated-types>=0.6',
         'einops>=0.7',
+        'filelock>=3.12',
         'lmdb>=1.4',
         'lpips>=0.1.4',
         'matplotlib>=3.7',

@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from basicsr.utils import get_root_logger
+from basicsr.utils.options import dict2str
 from torch import nn
 
 from basicsr_ext.errors import OptionError
@@ -19,6 +20,8 @@ from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.log import job_log
+
+EXAMPLE = 'basicsr-ext complexity -opt options/complexity/complexity_FlexIR_color.yml'
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
     net = deployed_network(opt)
     folder = Path(root_path, 'results', str(opt['name']))
     noted = {'name': opt['name'], 'network_g': opt['network_g'], 'complexity': asdict(settings)}
-    with job_log({**noted, 'rank': 0, 'path': {'log': str(folder)}}, 'complexity') as open_log_file:
+    with job_log('complexity', opt['name'], folder, True, dict2str(noted)) as open_log_file:
         rows = complexity_rows(net, opt, settings)
         height, width = settings.input_size
         get_root_logger().info(f'{opt["network_g"]["type"]}, input {height} x {width}:\n{format_table(rows)}')

@@ -12,6 +12,8 @@ from basicsr_ext.reports.patch_report import PatchView, inspect_patches
 from basicsr_ext.reports.ranking_report import inspect_images
 from basicsr_ext.selection.manifest import read_manifest
 
+EXAMPLE = 'basicsr-ext inspect results/rank_IRCNN_demo/ranking.parquet'
+
 OF_IMAGES, OF_PATCHES = ('column',), ('other', 'keep', 'per_image', 'criterion')
 
 

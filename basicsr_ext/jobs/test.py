@@ -10,13 +10,15 @@ from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.jobs import checks
+from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed
-from basicsr_ext.runtime.log import job_log
 from basicsr_ext.training.loader import build_validation_sets
 from basicsr_ext.training.validation import validate_with, write_metrics
+
+EXAMPLE = 'basicsr-ext test -opt options/test/DnCNN/test_DnCNN_gray_sigma25.yml'
 
 
 def test_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def test(opt: Options) -> None:
     Args:
         opt: completed and checked options.
     """
-    with job_log(opt, 'test') as open_log_file:
+    with open_log(opt, 'test') as open_log_file:
         set_random_seed(opt['manual_seed'])
         datasets = build_validation_sets(opt)
         if opt['rank'] == 0:

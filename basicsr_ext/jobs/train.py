@@ -16,15 +16,17 @@ from basicsr_ext.data.distinct_items import dynamic_selections
 from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs import checks
+from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.log import job_log
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.loop import TrainingRun
+
+EXAMPLE = 'basicsr-ext train -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
 
 
 def train_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -60,7 +62,7 @@ def train(opt: Options, opt_file: str) -> None:
     """
     torch.backends.cudnn.deterministic = opt.get('deterministic', True)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.deterministic
-    with job_log(opt, 'train') as open_log_file:
+    with open_log(opt, 'train') as open_log_file:
         resume_state = state.find_resume_state(opt)
         start = resume_state['iter'] if resume_state else 0
         if resume_state:

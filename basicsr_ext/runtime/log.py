@@ -1,22 +1,27 @@
 """BasicSR's log of a job, on the screen and in a file."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging.handlers import MemoryHandler
-from typing import Any
+from pathlib import Path
 
 from basicsr.utils import get_env_info, get_root_logger, get_time_str
-from basicsr.utils.options import dict2str
 
 
 @contextmanager
-def job_log(opt: dict[str, Any], job: str) -> Iterator[Callable[[], None]]:
+def job_log(job: str, name: str, folder: Path, is_first: bool, options: str) -> Iterator[Callable[[], None]]:
     """BasicSR's logger for one job, beginning with the environment and the options.
 
-    Gives a function that opens the log file, on rank 0 only. It is called once the folder of the job is there; what was
-    logged before goes into the file too.
+    Gives a function that opens the log file. It is called once the folder of the job is there; what was logged before
+    goes into the file too.
+
+    Args:
+        job: its name.
+        name: of the run, for the name of the file.
+        folder: for the file.
+        is_first: whether this process writes it; the others say nothing.
+        options: the options as text.
     """
     logger = get_root_logger()
     held = MemoryHandler(capacity=10**6, flushLevel=logging.CRITICAL + 1)
@@ -24,9 +29,9 @@ def job_log(opt: dict[str, Any], job: str) -> Iterator[Callable[[], None]]:
     files: list[logging.FileHandler] = []
 
     def open_file() -> None:
-        if opt['rank'] != 0:
+        if not is_first:
             return
-        path = os.path.join(opt['path']['log'], f'{job}_{opt["name"]}_{get_time_str()}.log')
+        path = folder / f'{job}_{name}_{get_time_str()}.log'
         files.append(logging.FileHandler(path, 'w', encoding='utf-8'))
         files[0].setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         held.setTarget(files[0])
@@ -35,10 +40,10 @@ def job_log(opt: dict[str, Any], job: str) -> Iterator[Callable[[], None]]:
         logger.addHandler(files[0])
 
     try:
-        if opt['rank'] == 0:
+        if is_first:
             logger.setLevel(logging.INFO)
         logger.info(get_env_info())
-        logger.info(dict2str(opt))
+        logger.info(options)
         yield open_file
     finally:
         logger.removeHandler(held)

@@ -2,14 +2,10 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from basicsr.utils import get_root_logger
-from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext.alignment.channel_statistics import ChannelStatistics, Images, measure
 from basicsr_ext.alignment.comparison import change, compare, first_component, sample_features
@@ -18,20 +14,19 @@ from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning
 from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.file_checks import check_pixels
-from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.jobs.align.images import write_aligned
-from basicsr_ext.jobs.align.options import AlignSettings, parse_align_options
+from basicsr_ext.jobs.align.options import FILE, AlignSettings
 from basicsr_ext.jobs.align.parts import Parts, build_parts, try_first
+from basicsr_ext.jobs.option_file import run_job
+from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.alignment_plot import draw_alignment
 from basicsr_ext.reports.diversity_plot import draw_diversity
-from basicsr_ext.runtime import interrupt
-from basicsr_ext.runtime.checkpoint import atomic_torch_save, weights_digest
+from basicsr_ext.runtime.checkpoint import atomic_torch_save
 from basicsr_ext.runtime.files import write_json
-from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.saved_state import SavedState
-from basicsr_ext.runtime.unfinished import begin
-from basicsr_ext.selection.manifest import fingerprint
+
+EXAMPLE = 'basicsr-ext align -opt options/align/align_BSD400_gray_2.yml'
 
 RESULT = 'statistics.json'  # written last
 
@@ -49,11 +44,7 @@ def align_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
     Raises:
         BasicsrExtError: whatever is wrong with options, data or weights, before work starts where possible.
     """
-    opt, settings, args = parse_align_options(root_path, argv)
-    return interrupt.run(
-        lambda: align(opt, settings, only_check=args.check),
-        'Stopped. What is done is saved; the same command continues.',
-    )
+    return run_job(FILE, align, root_path, argv)
 
 
 def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> None:
@@ -68,48 +59,36 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         OptionError, DataError: networks and images that do not fit together.
         Interrupted: a stop was asked for; the state is saved.
     """
-    folder = Path(opt['path']['results_root'])
-    with job_log(opt, 'align') as open_log_file:
-        logger = get_root_logger()
-        set_random_seed(opt['manual_seed'])
+    with resumable(opt, 'align', RESULT, _made_from) as run:
         parts = build_parts(opt, settings)
         try_first(parts, settings)
         if only_check:
             for key, dataset in (('train', parts.train), ('target', parts.target)):
                 check_pixels(dataset, f'datasets.{key}')
-            logger.info(f'{opt["name"]}: options, {len(parts.items)} images and the first one are sound.')
+            run.sound(f'{len(parts.items)} images and the first one')
             return
-        identity = _identity(opt, parts)
-        unfinished = folder / 'unfinished'
-        if not begin(folder / RESULT, unfinished, identity, _made_from):
+        made_from = _identity(opt, settings, parts)
+        if not run.begin(made_from):
             return
-        open_log_file()
         images, target_images = CleanImages(parts.train), CleanImages(parts.target)
-        full = measure(target_images, parts.encoder, 'Target', SavedState(unfinished / 'target.pth'), parts.device)
+        saved = SavedState(run.unfinished / 'target.pth')
+        full = measure(target_images, parts.encoder, 'Target', saved, parts.device)
         goal = full if settings.target == 'full' else None
         tuning = Tuning(parts.tuner, images, parts.encoder, goal, settings, opt['manual_seed'], parts.restoration_loss)
-        tuning.run(SavedState(unfinished / 'tuner.pth'))
-        atomic_torch_save({'params': parts.tuner.state_dict()}, folder / 'network_tuner.pth')
+        tuning.run(SavedState(run.unfinished / 'tuner.pth'))
+        atomic_torch_save({'params': parts.tuner.state_dict()}, run.folder / 'network_tuner.pth')
         tuned = TunedImages(parts.tuner, images)
-        write_aligned(tuned, parts.train, parts.names, folder, unfinished)
-        _report(folder, identity, parts, tuned, full, tuning.before)
-        shutil.rmtree(unfinished)
+        write_aligned(tuned, parts.train, parts.names, run.folder, run.unfinished)
+        run.finish(_report(run.folder, made_from, parts, tuned, full, tuning.before))
 
 
-def _identity(opt: Options, parts: Parts) -> dict[str, Any]:
+def _identity(opt: Options, settings: AlignSettings, parts: Parts) -> dict[str, Any]:
     """All that decides the result."""
-    networks = [key for key in opt if key.startswith('network_')]
-    identity: dict[str, Any] = {
-        'method': 'align',
-        'seed': opt['manual_seed'],
-        'options': {key: opt[key] for key in ('align', 'datasets', *networks)},
-        'train': {'fingerprint': fingerprint(parts.items), 'content': content_digest(parts.train)},
-        'target': {'fingerprint': fingerprint(inventory(parts.target)), 'content': content_digest(parts.target)},
-        'weights': {'encoder': weights_digest(parts.encoder)},
-    }
+    networks = {'encoder': parts.encoder}
     if parts.restoration_loss is not None:
-        identity['weights']['g'] = weights_digest(parts.restoration_loss.net)
-    return identity
+        networks['g'] = parts.restoration_loss.net
+    train, target = source_of(parts.train, parts.items), source_of(parts.target)
+    return identity('align', opt, {'align': settings}, networks, train=train, target=target)
 
 
 def _made_from(result: Path) -> dict[str, Any]:
@@ -119,13 +98,13 @@ def _made_from(result: Path) -> dict[str, Any]:
 
 def _report(
     folder: Path,
-    identity: dict[str, Any],
+    made_from: dict[str, Any],
     parts: Parts,
     tuned: TunedImages,
     full: ChannelStatistics,
     before: ChannelStatistics,
-) -> None:
-    """Measure the images as they were written, and draw."""
+) -> str:
+    """Measure the images as they were written, draw, and say what became of them."""
     originals, encoder, device = tuned.images, parts.encoder, parts.device
     after = measure(tuned, encoder, 'Tuned', device=device)
     sets: dict[str, Images] = {'full': CleanImages(parts.target), 'subset': originals, 'tuned': tuned}
@@ -138,14 +117,14 @@ def _report(
     difference = change(originals, tuned)
     divergence = compare(full, before, after)
     content = {
-        'made_from': identity,
+        'made_from': made_from,
         'images': {name: len(images) for name, images in sets.items()},
         'levels': asdict(difference),
         **divergence,
         'diversity': {name: found.summary() for name, found in diverse.items()},
     }
     write_json(folder / RESULT, content)
-    get_root_logger().info(
+    return (
         f'KL to the target {divergence["kl"]["before"]:.4g} before, {divergence["kl"]["after"]:.4g} after; '
         f'{difference.mean:.2f} levels changed on average, {difference.largest:.0f} at most: {folder}'
     )

@@ -23,15 +23,18 @@ from basicsr_ext.inference.exit_costs import exit_costs
 from basicsr_ext.inference.observation import Observations, observe
 from basicsr_ext.inference.realised import realised_time
 from basicsr_ext.inference.settings import InferenceSettings
-from basicsr_ext.jobs.calibrate.options import CalibrateSettings, parse_calibrate_options
+from basicsr_ext.jobs.calibrate.options import FILE, CalibrateSettings
+from basicsr_ext.jobs.option_file import run_job
+from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.calibration_plot import draw_calibration
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
-from basicsr_ext.runtime.log import job_log
 from basicsr_ext.schedule.sample import SampleDataset
+
+EXAMPLE = 'basicsr-ext calibrate -opt options/calibrate/calibrate_FlexIR_light_color_sigma25.yml'
 
 
 def calibrate_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -47,8 +50,7 @@ def calibrate_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | 
     Raises:
         BasicsrExtError: whatever is wrong with options, data or weights, or a budget that cannot be met.
     """
-    opt, settings, args = parse_calibrate_options(root_path, argv)
-    return interrupt.run(lambda: calibrate(opt, settings, args.check), 'Stopped; nothing is written.')
+    return run_job(FILE, calibrate, root_path, argv, stopped='Stopped; nothing is written.')
 
 
 def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = False) -> None:
@@ -64,7 +66,7 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         Interrupted: a stop was asked for.
     """
     folder = Path(opt['path']['results_root'])
-    with job_log(opt, 'calibrate') as open_log_file:
+    with open_log(opt, 'calibrate') as open_log_file:
         logger = get_root_logger()
         set_random_seed(opt['manual_seed'])
         net = trained_network(opt).eval()
@@ -92,7 +94,10 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
             'name': opt['name'],
             'inference': None if inference is None else as_block(inference),
             'chosen': None if operation is None else {**asdict(operation), 'measured_ms_per_megapixel': taken},
-            'options': {key: opt[key] for key in ('network_g', 'datasets', 'calibrate', 'manual_seed')},
+            'options': {
+                'calibrate': asdict(settings),
+                **{key: opt[key] for key in ('network_g', 'datasets', 'manual_seed')},
+            },
             'weights': weights_digest(net),
             'images': {
                 'number': len(chosen),

@@ -1,8 +1,5 @@
-"""The option file of the job `calibrate`: checked and completed."""
+"""The option file of the job `calibrate`."""
 
-import argparse
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -10,15 +7,8 @@ from annotated_types import Ge, Gt
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
-from basicsr_ext.jobs import checks
-from basicsr_ext.jobs.rank.options import PATH_KEYS
-from basicsr_ext.networks.trained import require_weights
-from basicsr_ext.options.blocks import read_block, refuse_unknown, require
-from basicsr_ext.options.command_line import read_options
-from basicsr_ext.options.complete import complete
-from basicsr_ext.options.load import Options
+from basicsr_ext.jobs.option_file import JobFile
 
-KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'calibrate')
 FOUND = ('pointer', 'calibration')  # what calibration is for
 
 
@@ -56,33 +46,12 @@ class CalibrateSettings:
         return read_settings({**self.inference, 'adaptive': {**adaptive, 'threshold': 0}}, 'inference')
 
 
-def parse_calibrate_options(
-    root_path: str | os.PathLike[str], argv: Sequence[str] | None = None
-) -> tuple[Options, CalibrateSettings, argparse.Namespace]:
-    """Read the command line and the option file of `calibrate`.
-
-    Args:
-        root_path: the folder in which `results/` is made.
-        argv: the command line after the name of the job; None takes the process's own.
-
-    Returns:
-        The completed options, the block `calibrate`, and the command line.
-
-    Raises:
-        OptionError, DataError: an option is wrong, a file is missing.
-    """
-    opt, args = read_options('calibrate', argv)
-    require(opt, ('name', 'datasets', 'network_g', 'path', 'calibrate'))
-    refuse_unknown(opt, KEYS)
-    settings = read_block(CalibrateSettings, opt['calibrate'], 'calibrate')
-    refuse_unknown(opt['path'] or (), PATH_KEYS, 'path')
-    if args.launcher != 'none':
-        raise OptionError(f'--launcher: expected none, as calibrate is one process, got {args.launcher}. Remove it.')
-    if opt.get('manual_seed') is None:
-        opt['manual_seed'] = 0
-    complete(opt, root_path, is_train=False)
-    require_weights(opt)
-    for block in opt['datasets'].values():
-        block['phase'] = 'test'  # whole images whose noise belongs to their name
-    checks.check_parts(opt)
-    return opt, settings, args
+FILE = JobFile(
+    job='calibrate',
+    settings=CalibrateSettings,
+    datasets={},
+    networks={'g': 'trained, with exits, as FlexIR'},
+    used=lambda settings: {'g': True},
+    phase='test',
+    one_process=True,
+)

@@ -1,9 +1,7 @@
 """The job `distill`: a training set in, a small one of kept and synthetic pairs out."""
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
@@ -14,11 +12,9 @@ import numpy as np
 import torch
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from basicsr.utils.misc import set_random_seed
 from torch import Tensor, nn
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
-from basicsr_ext.data.inventory import content_digest
 from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
 from basicsr_ext.distillation.engine import Distillation, GradientLoss, Matching
 from basicsr_ext.distillation.matching import Loss
@@ -26,19 +22,19 @@ from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs.distill.images import MANIFEST, MadeImages, write_distilled
-from basicsr_ext.jobs.distill.options import parse_distill_options
+from basicsr_ext.jobs.distill.options import FILE
 from basicsr_ext.jobs.distill.parts import DistillData
+from basicsr_ext.jobs.option_file import run_job
+from basicsr_ext.jobs.resumable import identity, resumable, source_of
+from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import run_padded
 from basicsr_ext.networks.trained import device_of, input_sides, trained_network
-from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.distillation_pictures import draw_forming, draw_matching_loss
-from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
-from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.saved_state import SavedState
-from basicsr_ext.runtime.unfinished import begin
-from basicsr_ext.selection.manifest import fingerprint, manifest_header
+
+EXAMPLE = 'basicsr-ext distill -opt options/distill/distill_IRCNN_gray_sigma25_BSD400_5.yml'
 
 SHOWN = 8  # synthetic images in the gallery
 
@@ -56,11 +52,7 @@ def distill_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     Raises:
         BasicsrExtError: whatever is wrong with options, data or weights, before work starts where possible.
     """
-    opt, settings, args = parse_distill_options(root_path, argv)
-    return interrupt.run(
-        lambda: distill(opt, settings, only_check=args.check),
-        'Stopped. What is done is saved; the same command continues.',
-    )
+    return run_job(FILE, distill, root_path, argv)
 
 
 def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -> None:
@@ -74,31 +66,26 @@ def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -
     Raises:
         Interrupted: a stop was asked for; the state is saved.
     """
-    folder = Path(opt['path']['results_root'])
-    unfinished, logger = folder / 'unfinished', get_root_logger()
-    with job_log(opt, 'distill') as open_log_file:
-        set_random_seed(opt['manual_seed'])
+    with resumable(opt, 'distill', MANIFEST) as run:
         data = DistillData(opt, settings)
         check_dataset(data.train, 'datasets.train')
-        distillation = _distillation(opt, settings, data, SavedState(unfinished / 'state.pth'))
+        distillation = _distillation(opt, settings, data, SavedState(run.unfinished / 'state.pth'))
         if only_check:
             check_pixels(data.train, 'datasets.train')
             if data.started:
                 distillation.begin(islice(data.patches(), settings.batch_size))
                 distillation.match(1, next(data.batches(0)))
-            logger.info(f'{opt["name"]}: options, {len(data.items)} images and the first step are sound.')
+            run.sound(f'{len(data.items)} images and the first step')
             return
-        identity = _identity(opt, settings, data, distillation)
-        if not begin(folder / MANIFEST, unfinished, identity, manifest_header):
+        made_from = _identity(opt, settings, data, distillation)
+        if not run.begin(made_from):
             return
-        open_log_file()
-        logger.info(f'{len(data.kept)} real images are kept, {len(data.started)} synthetic ones are made.')
+        get_root_logger().info(f'{len(data.kept)} real images are kept, {len(data.started)} synthetic ones are made.')
         if data.started:
-            distillation.run(data.patches(), partial(_show, folder=folder))
+            distillation.run(data.patches(), partial(_show, folder=run.folder))
         images = MadeImages(data, distillation)
-        write_distilled(images, folder, unfinished, identity)
-        shutil.rmtree(unfinished)
-        logger.info(f'{len(images)} pairs instead of {len(data.items)}: {folder}')
+        write_distilled(images, run.folder, run.unfinished, made_from)
+        run.finish(f'{len(images)} pairs instead of {len(data.items)}: {run.folder}')
 
 
 def _distillation(opt: Options, settings: DistillSettings, data: DistillData, state: SavedState) -> Distillation:
@@ -168,39 +155,28 @@ def _codec(settings: DistillSettings, channels: int, device: torch.device) -> Co
 
 
 def _check_network(net: nn.Module, matching: Matching, lq: Tensor, gt: Tensor) -> None:
-    name, shapes = type(net).__name__, f'lq {tuple(lq.shape)} and gt {tuple(gt.shape)}'
-    try:
-        with torch.no_grad():
-            shape = run_padded(net, lq[:1].to(matching.device), matching.sides).shape
-    except RuntimeError as error:
-        raise OptionError(
-            f'datasets.train: expected input that {name} takes, got {shapes}: {str(error).splitlines()[0]}. Correct '
-            'network_g, color of the dataset or distill.image_size.'
-        ) from error
-    if shape[1:] != gt.shape[1:]:
-        raise OptionError(
-            f'datasets.train: expected output of {name} of the shape of gt, got {tuple(shape[1:])} for {shapes}. '
-            'Correct network_g, scale or the dataset.'
+    name, where = type(net).__name__, 'datasets.train'
+    with torch.no_grad():
+        output = try_network(
+            lambda: run_padded(net, lq[:1].to(matching.device), matching.sides),
+            name,
+            f'lq {tuple(lq.shape)} and gt {tuple(gt.shape)}',
+            where,
+            'Correct network_g, color of the dataset or distill.image_size.',
         )
+    refuse_other_shape(output.shape[1:], gt.shape[1:], name, where, 'Correct network_g, scale or the dataset.')
 
 
 def _identity(opt: Options, settings: DistillSettings, data: DistillData, distillation: Distillation) -> dict[str, Any]:
     """All that decides the result; neither the number of workers nor the pictures do."""
-    block = {key: value for key, value in asdict(settings).items() if key != 'picture_freq'}
-    train = {key: value for key, value in opt['datasets']['train'].items() if key not in LOADER_KEYS}
-    identity: dict[str, Any] = {
-        'method': 'distill',
-        'seed': opt['manual_seed'],
-        'options': {'distill': block, 'datasets': {'train': train}, 'network_g': opt['network_g']},
-        'weights': weights_digest(distillation.networks.at(1)),
-        'train': {'fingerprint': fingerprint(data.items), 'content': content_digest(data.train)},
-    }
+    networks, source = {'g': distillation.networks.at(1)}, source_of(data.train, data.items)
+    made_from = identity('distill', opt, {'distill': settings}, networks, ('picture_freq',), train=source)
     if settings.manifest is not None:
         content = Path(settings.manifest).expanduser().read_bytes()
-        identity['ranking'] = blake2b(content, digest_size=16).hexdigest()
+        made_from['ranking'] = blake2b(content, digest_size=16).hexdigest()
     if isinstance(distillation.codec, VaeCodec):
-        identity['vae'] = weights_digest(distillation.codec.vae)
-    return identity
+        made_from['vae'] = weights_digest(distillation.codec.vae)
+    return made_from
 
 
 def _show(distillation: Distillation, folder: Path) -> None:

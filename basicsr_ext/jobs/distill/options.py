@@ -1,58 +1,17 @@
-"""The option file of the job `distill`: checked and completed."""
+"""The option file of the job `distill`."""
 
-import argparse
 import os
-from collections.abc import Sequence
 
-from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY
+from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.jobs import checks
-from basicsr_ext.jobs.rank.options import PATH_KEYS
-from basicsr_ext.options.blocks import read_block, refuse_unknown, require
-from basicsr_ext.options.calls import check_call, registered
-from basicsr_ext.options.command_line import read_options
-from basicsr_ext.options.complete import complete
+from basicsr_ext.jobs.option_file import JobFile
+from basicsr_ext.options.blocks import require
+from basicsr_ext.options.calls import registered
 from basicsr_ext.options.dataset_blocks import reader_blocks
 from basicsr_ext.options.load import Options
-
-KEYS = ('name', 'num_gpu', 'manual_seed', 'scale', 'datasets', 'network_g', 'path', 'distill')
-
-
-def parse_distill_options(
-    root_path: str | os.PathLike[str], argv: Sequence[str] | None = None
-) -> tuple[Options, DistillSettings, argparse.Namespace]:
-    """Read the command line and the option file of `distill`.
-
-    Args:
-        root_path: the folder in which `results/` is made.
-        argv: the command line after the name of the job; None takes the process's own.
-
-    Returns:
-        The completed options, the block `distill`, and the command line.
-
-    Raises:
-        OptionError, DataError: an option is wrong, a file is missing.
-    """
-    opt, args = read_options('distill', argv)
-    require(opt, ('name', 'datasets', 'network_g', 'path', 'distill'))
-    refuse_unknown(opt, KEYS)
-    settings = read_block(DistillSettings, opt.pop('distill'), 'distill')
-    refuse_unknown(opt['path'] or (), PATH_KEYS, 'path')
-    if args.launcher != 'none':
-        raise OptionError(f'--launcher: expected none, got {args.launcher}. One process distils; name one GPU.')
-    if opt.get('manual_seed') is None:
-        opt['manual_seed'] = 0  # one drawn anew could not be continued
-    complete(opt, root_path, is_train=False)
-    if set(opt['datasets']) != {'train'}:
-        raise OptionError(f'datasets: expected train, got {", ".join(opt["datasets"])}. Name the one block train.')
-    _refuse_luma(opt['datasets']['train'])
-    _complete_patches(opt['datasets']['train'], settings)
-    _check(opt, settings)
-    checks.check_parts(opt)
-    return opt, settings, args
 
 
 def _refuse_luma(block: Options) -> None:
@@ -70,7 +29,6 @@ def _refuse_luma(block: Options) -> None:
 
 def _complete_patches(block: Options, settings: DistillSettings) -> None:
     """Real patches are of the size of the synthetic images."""
-    block.setdefault('scale', 1)
     for reader, where in reader_blocks(block, 'datasets.train'):
         if reader.setdefault('gt_size', settings.image_size) != settings.image_size:
             raise OptionError(
@@ -82,18 +40,27 @@ def _complete_patches(block: Options, settings: DistillSettings) -> None:
 
 
 def _check(opt: Options, settings: DistillSettings) -> None:
-    for key, block in (('grad_match', settings.grad_match), ('loss', settings.loss)):
-        where = f'distill.{key}'
-        require(block, ('type',), where)
-        check_call(registered(LOSS_REGISTRY, block['type'], f'{where}.type'), block, where)
-    scale = opt['datasets']['train']['scale']
-    if not isinstance(scale, int) or scale < 1:
-        raise OptionError(f'scale: expected an integer of at least 1, got {scale!r}. Correct the value.')
-    if settings.image_size % scale:
+    block = opt['datasets']['train']
+    _refuse_luma(block)
+    _complete_patches(block, settings)
+    if settings.image_size % block['scale']:
         raise OptionError(
-            f'distill.image_size: expected a multiple of the scale {scale}, got {settings.image_size}. Correct it.'
+            f'distill.image_size: expected a multiple of the scale {block["scale"]}, got {settings.image_size}. '
+            'Correct it.'
         )
     if settings.manifest is not None and not os.path.isfile(os.path.expanduser(settings.manifest)):
         raise DataError(
             f'distill.manifest: expected a file, got {settings.manifest!r}. Make it first: basicsr-ext rank.'
         )
+
+
+FILE = JobFile(
+    job='distill',
+    settings=DistillSettings,
+    datasets={'train': 'the training set that becomes a small one'},
+    networks={'g': 'whose gradients are matched; random weights where `path` names none'},
+    used=lambda settings: {'g': False},
+    phase=None,
+    one_process=True,
+    check=_check,
+)

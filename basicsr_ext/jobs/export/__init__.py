@@ -19,6 +19,8 @@ from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets.choose import choose
 
+EXAMPLE = 'basicsr-ext export results/rank_IRCNN_demo/ranking.parquet --subset mid --size 24 -o meta_info_mid24.txt'
+
 PART = ('subset', 'size', 'ratio', 'range')
 OF_RANKING = (*PART, 'column', 'seed', 'per_group')
 OF_PIXELS = ('lq', 'dataroot', 'dataroot_lq')

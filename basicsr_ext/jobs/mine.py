@@ -1,34 +1,50 @@
 """The job `mine`: a dataset in, its patches and what they are worth out."""
 
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
-from basicsr.utils.misc import set_random_seed
 from torch import nn
 
-from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.errors import DataError, first_few, refuse_if_any
-from basicsr_ext.jobs.mine.options import parse_mine_options
+from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any
+from basicsr_ext.jobs.option_file import JobFile, run_job
+from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.networks.trained import input_sides, trained_network
 from basicsr_ext.options.load import Options
-from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.checkpoint import weights_digest
-from basicsr_ext.runtime.log import job_log
-from basicsr_ext.runtime.unfinished import begin
 from basicsr_ext.schedule.sample import SampleDataset
-from basicsr_ext.selection.manifest import Item, fingerprint, manifest_header, write_patch_manifest
+from basicsr_ext.selection.manifest import Item, write_patch_manifest
 from basicsr_ext.selection.patches.losses import PatchLosses
 from basicsr_ext.selection.patches.scan import PatchScan, UnitReader, unfit
 from basicsr_ext.selection.patches.settings import MineSettings
+
+EXAMPLE = 'basicsr-ext mine -opt options/mine/mine_IRCNN_gray_sigma25_BSD400.yml'
+
+
+def _check_sizes(opt: Options, settings: MineSettings) -> None:
+    scale = opt['datasets']['train']['scale']
+    for name in ('patch_size', 'stride'):
+        if getattr(settings, name) % scale:
+            raise OptionError(
+                f'mine.{name}: expected a multiple of the scale {scale}, so that patches of the input fit, got '
+                f'{getattr(settings, name)}. Correct it.'
+            )
+
+
+FILE = JobFile(
+    job='mine',
+    settings=MineSettings,
+    datasets={'train': 'the images whose patches are measured'},
+    networks={'g': 'trained, whose loss the criterion `loss` measures'},
+    used=lambda settings: {'g': True} if 'loss' in settings.criteria else {},
+    check=_check_sizes,
+)
 
 
 def mine_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -44,14 +60,7 @@ def mine_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
     Raises:
         BasicsrExtError: whatever is wrong with options, data or weights, before work starts where possible.
     """
-    try:
-        opt, settings, args = parse_mine_options(root_path, argv)
-        return interrupt.run(
-            lambda: mine(opt, settings, only_check=args.check),
-            'Stopped. What is done is saved; the same command continues.',
-        )
-    finally:
-        distributed.stop()
+    return run_job(FILE, mine, root_path, argv)
 
 
 def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None:
@@ -66,29 +75,24 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         DataError: bad images, where these are refused; no patch at all.
         Interrupted: a stop was asked for; the state is saved.
     """
-    folder = Path(opt['path']['results_root'])
-    result, unfinished = folder / 'patches.parquet', folder / 'unfinished'
-    with job_log(opt, 'mine') as open_log_file:
-        logger = get_root_logger()
-        set_random_seed(opt['manual_seed'])
+    with resumable(opt, 'mine', 'patches.parquet') as run:
         dataset = scheduled(build_dataset(opt['datasets']['train']))
         items = inventory(dataset, tolerant=True)
         _check_images(items, settings)
-        net = trained_network(opt) if 'loss' in settings.criteria else None
-        scan = _scan(opt, settings, dataset, items, net, unfinished)
+        nets = {'g': trained_network(opt)} if 'loss' in settings.criteria else {}
+        scan = _scan(opt, settings, dataset, items, nets.get('g'), run.unfinished)
         scan.check_network()
         if only_check:
             scan.try_first()
-            logger.info(f'{opt["name"]}: options, {len(items)} images and the first patches are sound.')
+            run.sound(f'{len(items)} images and the first patches')
             return
-        identity = _identity(opt, settings, dataset, items, net)
-        if not begin(result, unfinished, identity, manifest_header):
+        without = ('workers',) if nets else ('workers', 'batch_size', 'precision')
+        made_from = identity('mine', opt, {'mine': settings}, nets, without, train=source_of(dataset, items))
+        if not run.begin(made_from):
             return
-        open_log_file()
         scan.run()
-        if opt['rank'] == 0:
-            _finish(scan, result, identity)
-            shutil.rmtree(unfinished)
+        if run.is_first:
+            run.finish(_finish(scan, run.result, made_from))
 
 
 def _check_images(items: Sequence[Item], settings: MineSettings) -> None:
@@ -119,27 +123,8 @@ def _scan(
     return PatchScan(reader, folder, PatchLosses(net, sides, settings.batch_size, settings.precision == 'bfloat16'))
 
 
-def _identity(
-    opt: Options, settings: MineSettings, dataset: SampleDataset, items: Sequence[Item], net: nn.Module | None
-) -> dict[str, Any]:
-    """All that decides the result; neither the number of workers nor that of processes does."""
-    without = ('workers',) if net is not None else ('workers', 'batch_size', 'precision')
-    identity: dict[str, Any] = {
-        'method': 'mine',
-        'seed': opt['manual_seed'],
-        'options': {
-            'mine': {key: value for key, value in asdict(settings).items() if key not in without},
-            'datasets': opt['datasets'],
-        },
-        'train': {'fingerprint': fingerprint(items), 'content': content_digest(dataset)},
-    }
-    if net is not None:
-        identity['options']['network_g'], identity['weights'] = opt['network_g'], weights_digest(net)
-    return identity
-
-
-def _finish(scan: PatchScan, result: Path, identity: dict[str, Any]) -> None:
-    """Put the units together, and say what was left out."""
+def _finish(scan: PatchScan, result: Path, made_from: dict[str, Any]) -> str:
+    """Put the units together, log what was left out, and say what is there."""
     logger, items = get_root_logger(), scan.reader.items
     used = scan.used()
     place = np.full(len(items), -1)
@@ -155,5 +140,5 @@ def _finish(scan: PatchScan, result: Path, identity: dict[str, Any]) -> None:
     if not used:
         raise DataError('datasets.train: expected images that decode, got none. Replace them.')
     parts = ({**part, 'image': place[part['image']]} for part in scan.parts())
-    rows = write_patch_manifest(result, [items[index] for index in used], parts, {**identity, 'skipped': skipped})
-    logger.info(f'{rows} patches of {len(used)} images: {result}')
+    rows = write_patch_manifest(result, [items[index] for index in used], parts, {**made_from, 'skipped': skipped})
+    return f'{rows} patches of {len(used)} images: {result}'

@@ -1,0 +1,193 @@
+"""Ranking by influence on a target, and its baselines."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.data import build_dataset
+from basicsr.losses import build_loss
+from basicsr.utils import get_root_logger
+from torch import Tensor, nn
+
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.errors import BasicsrExtError, OptionError
+from basicsr_ext.jobs import checks
+from basicsr_ext.jobs.option_file import JobFile
+from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
+from basicsr_ext.jobs.resumable import identity, source_of
+from basicsr_ext.networks.fits import refuse_other_shape, try_network
+from basicsr_ext.networks.trained import device_of, input_sides, trained_network
+from basicsr_ext.options.dataset_blocks import reader_blocks
+from basicsr_ext.options.load import Options, find_file
+from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.manifest import Item
+from basicsr_ext.selection.ranks import score_columns
+from basicsr_ext.selection.subsets.groups import groups_digest
+
+
+def _complete_levels(opt: Options, settings: RankSettings) -> None:
+    """Check every level as an option file of its own."""
+    for name, level in level_options(opt, settings).items():
+        try:
+            checks.check_parts(level)
+        except BasicsrExtError as error:
+            raise type(error)(f'rank.levels {name}: {error}' if name else str(error)) from error
+
+
+@ranking_method('influence', 'graddot', 'loss', 'random')
+class InfluenceRanking(Ranking):
+    """The influence of training images on the mean loss of a target, at one or several levels."""
+
+    file = JobFile(
+        job='rank',
+        settings=RankSettings,
+        datasets={'train': 'the images to rank', 'test': 'the target, whose mean loss counts'},
+        networks={'g': 'trained, at which gradients are taken'},
+        used=lambda settings: {'g': False},  # each level may have weights of its own
+        check=_complete_levels,
+    )
+
+    def __init__(self, opt: Options, settings: RankSettings) -> None:
+        self.opt, self.settings = opt, settings
+        self.levels = {name: Level(name, own, settings) for name, own in level_options(opt, settings).items()}
+        first, *others = self.levels.values()
+        for other in others:
+            if other.items != first.items:
+                raise OptionError(
+                    f'rank.levels {other.name}.dataset: expected the training images of {first.name}, got others. '
+                    'Levels may differ in weights and degradation only.'
+                )
+        self.items = first.items
+
+    def check(self, decode: bool) -> None:
+        """See `Ranking`."""
+        for level in self.levels.values():
+            level.check(decode)
+
+    def identity(self, items: Sequence[Item]) -> dict[str, Any]:
+        """See `Ranking`."""
+        levels = {name: level.identity() for name, level in self.levels.items()}
+        groups = groups_digest(items)
+        return identity(self.settings.method, self.opt, {'rank': self.settings}, levels=levels, groups=groups)
+
+    def columns(self, folder: Path) -> tuple[Columns, dict[str, Any]]:
+        """See `Ranking`."""
+        engines = {name: level.engine(folder / name) for name, level in self.levels.items()}
+        scores = {name: engine.scores() for name, engine in engines.items()}
+        chosen = {name: engine.chosen for name, engine in engines.items()}
+        return score_columns(self.settings.method, scores, self.settings.dampings), {'chosen': chosen}
+
+
+class Level:
+    """One network, one training set and one target.
+
+    Args:
+        name: of the level; empty for an ordinary ranking.
+        opt: its completed options.
+        settings: the block `rank`.
+    """
+
+    def __init__(self, name: str, opt: Options, settings: RankSettings) -> None:
+        self.name, self.opt, self.settings = name, opt, settings
+        self.device = device_of(opt)
+        self.train, self.test = (build_dataset(opt['datasets'][key]) for key in ('train', 'test'))
+        self.items = inventory(self.train)
+        self.net = trained_network(opt)
+        sides = input_sides(self.net, opt['network_g'])
+        self.derivatives = Derivatives(self.net, sides, settings.precision == 'bfloat16')
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the scores beside the options."""
+        return {
+            'weights': {'network_g': weights_digest(self.net)},
+            'train': source_of(self.train, self.items),
+            'test': {'content': content_digest(self.test)},
+        }
+
+    def check(self, decode: bool) -> None:
+        """See `Ranking`."""
+        for key, dataset in (('train', self.train), ('test', self.test)):
+            if self.opt['rank'] == 0:
+                check_dataset(dataset, f'datasets.{key}')
+                if decode:
+                    check_pixels(dataset, f'datasets.{key}')
+            batch = next(self._batches(dataset).load([[0]]))[0].to(self.device)
+            self._check_shapes(batch, f'datasets.{key}')
+        missing = self.derivatives.leave_forward_mode_if_missing(batch, self.settings.solver != 'gauss_newton')
+        if missing is not None:
+            get_root_logger().warning(
+                f'{type(self.net).__name__} has no forward-mode derivative, gradients are taken instead, which takes '
+                f'longer ({missing})'
+            )
+
+    def _check_shapes(self, batch: Batch, where: str) -> None:
+        name, given = type(self.net).__name__, str(tuple(batch.lq.shape))
+        advice = 'Correct network_g, color of the dataset or rank.tile_size.'
+        shape = try_network(lambda: self.derivatives.output_shape(batch), name, given, where, advice)
+        refuse_other_shape(shape, batch.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
+
+    def engine(self, folder: Path) -> InfluenceEngine:
+        """What computes the scores, with its state in a folder."""
+        return InfluenceEngine(
+            self.derivatives,
+            self._batches(self.train),
+            self._batches(self.test),
+            per_image(build_loss(self.settings.grad_loss)),
+            self.settings,
+            self.opt['manual_seed'],
+            folder,
+            self.device,
+            f'{self.name} ' if self.name else '',
+        )
+
+    def _batches(self, dataset: SampleDataset) -> ImageBatches:
+        workers = self.opt['datasets']['train'].get('num_worker_per_gpu', 0)
+        return ImageBatches(dataset, self.settings.batch_size, self.settings.tile_size, workers)
+
+
+def per_image(loss: nn.Module) -> ImageLoss:
+    """A loss of BasicSR, which averages over a batch, for each image: (N, C, H, W) twice to (N,)."""
+
+    def losses(output: Tensor, gt: Tensor) -> Tensor:
+        return torch.stack([loss(output[i : i + 1], gt[i : i + 1]) for i in range(len(output))])
+
+    return losses
+
+
+def level_options(opt: Options, settings: RankSettings) -> Mapping[str, Options]:
+    """Name -> options of each level, one named '' without `levels`.
+
+    Raises:
+        OptionError: two levels of one name, keys for a dataset that has several readers, a level without weights.
+    """
+    levels = {}
+    for number, level in enumerate(settings.levels):
+        if level.name in levels:
+            raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {level.name!r} again.')
+        own = copy.deepcopy(opt)
+        for key, dataset in own['datasets'].items():
+            blocks = reader_blocks(dataset, key)
+            if level.dataset and len(blocks) > 1:
+                raise OptionError(
+                    f'rank.levels.{number}.dataset: expected one block that reads images in datasets.{key}, to which '
+                    f'its keys belong, got {len(blocks)}. Rank each group on its own, or leave the keys out.'
+                )
+            for reader, _ in blocks:
+                reader.update(level.dataset)
+        if level.pretrain_network_g is not None:
+            own['path']['pretrain_network_g'] = find_file(level.pretrain_network_g)
+        levels[level.name] = own
+    levels = levels or {'': opt}
+    for name, own in levels.items():
+        if settings.method != 'random' and own['path'].get('pretrain_network_g') is None:
+            where = f'rank.levels {name}: pretrain_network_g' if name else 'path.pretrain_network_g'
+            raise OptionError(f'{where}: expected the weights of a trained network, got none. Add them.')
+    return levels

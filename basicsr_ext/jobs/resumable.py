@@ -1,0 +1,174 @@
+"""A run of a job whose result is made once: stopped and continued at will, never mixed with another one."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
+from basicsr.utils.options import dict2str
+from filelock import FileLock, Timeout
+from torch import nn
+
+from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.errors import OptionError
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.options.load import Options
+from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.log import job_log
+from basicsr_ext.runtime.unfinished import begin
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.selection.manifest import Item, fingerprint, manifest_header
+
+
+@contextmanager
+def open_log(opt: Options, job: str) -> Iterator[Callable[[], None]]:
+    """`job_log` of completed options."""
+    with job_log(job, opt['name'], Path(opt['path']['log']), opt['rank'] == 0, dict2str(opt)) as open_file:
+        yield open_file
+
+
+class Run:
+    """One run of a job.
+
+    Args:
+        opt: completed options.
+        result: name of the file in `results/NAME/` that is written last.
+        open_log_file: opens the log file.
+        made_from: reads the identity in a result.
+
+    Attributes:
+        folder: `results/NAME`.
+        result: the file that is written last.
+        unfinished: folder of what is kept until then.
+        is_first: whether this process writes the result.
+    """
+
+    def __init__(
+        self,
+        opt: Options,
+        result: str,
+        open_log_file: Callable[[], None],
+        made_from: Callable[[Path], Mapping[str, Any]],
+    ) -> None:
+        self.folder = Path(opt['path']['results_root'])
+        self.result, self.unfinished = self.folder / result, self.folder / 'unfinished'
+        self.name, self.is_first = opt['name'], opt['rank'] == 0
+        self._open_log_file, self._made_from = open_log_file, made_from
+        self._lock = FileLock(self.folder / '.lock')
+
+    def sound(self, what: str) -> None:
+        """Say that `--check` found nothing wrong."""
+        get_root_logger().info(f'{self.name}: options, {what} are sound.')
+
+    def begin(self, identity: Mapping[str, Any]) -> bool:
+        """Look at what earlier runs left; every rank has to come here.
+
+        Args:
+            identity: all that decides the result, as JSON values.
+
+        Returns:
+            Whether there is work to do; not if the result is there.
+
+        Raises:
+            OptionError: what is there was made from something else, or another process works on it.
+        """
+        if self.is_first:
+            self._take()
+        has_work = begin(self.result, self.unfinished, identity, self._made_from)
+        if has_work:
+            self._open_log_file()
+        return has_work
+
+    def finish(self, said: str) -> None:
+        """Forget what was kept for continuing, now that the result is written, and say what it is."""
+        shutil.rmtree(self.unfinished)
+        get_root_logger().info(said)
+
+    def release(self) -> None:
+        """Let other processes work in the folder."""
+        if self._lock.is_locked:
+            os.unlink(self._lock.lock_file)
+            self._lock.release()
+
+    def _take(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise OptionError(
+                f'name: expected a result that no other process works on, got {self.folder}, on which one does. Wait '
+                'for it, or give another name.'
+            ) from error
+
+
+@contextmanager
+def resumable(
+    opt: Options, job: str, result: str, made_from: Callable[[Path], Mapping[str, Any]] = manifest_header
+) -> Iterator[Run]:
+    """The frame of a job: its log, its seed, its folder, which no other process may work in.
+
+    Args:
+        opt: completed options.
+        job: its name.
+        result: name of the file in `results/NAME/` that is written last.
+        made_from: reads the identity in such a file.
+    """
+    with open_log(opt, job) as open_log_file:
+        set_random_seed(opt['manual_seed'])
+        run = Run(opt, result, open_log_file, made_from)
+        try:
+            yield run
+        finally:
+            run.release()
+
+
+def identity(
+    method: str,
+    opt: Options,
+    blocks: Mapping[str, Any],
+    networks: Mapping[str, nn.Module] | None = None,
+    without: Sequence[str] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """All that decides a result, as JSON values; what decides only how it is worked on is left out.
+
+    Args:
+        method: what is done.
+        opt: completed options.
+        blocks: name of the block of the job -> its dataclass.
+        networks: end of the key `network_...` -> the network with its weights.
+        without: keys of the block that change no result, such as `workers`.
+        more: what else decides, such as `source_of` of a dataset.
+    """
+    networks = networks or {}
+    settings = {
+        name: {key: value for key, value in asdict(block).items() if key not in without}
+        for name, block in blocks.items()
+    }
+    datasets = {
+        name: {key: value for key, value in block.items() if key not in LOADER_KEYS}
+        for name, block in opt['datasets'].items()
+    }
+    return {
+        'method': method,
+        'seed': opt['manual_seed'],
+        'options': {**settings, 'datasets': datasets, **{key: opt[key] for key in opt if key.startswith('network_')}},
+        'weights': {f'network_{name}': weights_digest(net) for name, net in networks.items()},
+        **more,
+    }
+
+
+def source_of(dataset: SampleDataset, items: Sequence[Item] | None = None) -> dict[str, str]:
+    """What identifies a dataset: digests of the names and sizes of its images, and of its files.
+
+    Args:
+        dataset: one that `inventory` accepts.
+        items: its inventory, if it is known.
+    """
+    names = inventory(dataset) if items is None else items
+    return {'fingerprint': fingerprint(names), 'content': content_digest(dataset)}

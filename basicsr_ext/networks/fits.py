@@ -1,0 +1,48 @@
+"""Does a network take these images, and give others of the right shape? Tried on the first ones before work starts."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from basicsr_ext.errors import OptionError, first_line
+
+T = TypeVar('T')
+
+
+def try_network(run: Callable[[], T], name: str, given: str, where: str, advice: str) -> T:
+    """Run a network on its first input.
+
+    Args:
+        run: does so.
+        name: of the network.
+        given: the input in words, with its shape.
+        where: the option that is to be corrected, named in errors.
+        advice: how.
+
+    Returns:
+        What `run` gave.
+
+    Raises:
+        OptionError: the network does not take the input.
+    """
+    try:
+        return run()
+    except RuntimeError as error:
+        raise OptionError(
+            f'{where}: expected input that {name} takes, got {given} and {first_line(error)}. {advice}'
+        ) from error
+
+
+def refuse_other_shape(shape: Sequence[int], expected: Sequence[int], name: str, where: str, advice: str) -> None:
+    """Raise OptionError unless the output of a network has the shape of the ground truth.
+
+    Args:
+        shape: of the output.
+        expected: of the ground truth.
+        name: of the network.
+        where: the option that is to be corrected, named in errors.
+        advice: how.
+    """
+    if tuple(shape) != tuple(expected):
+        raise OptionError(
+            f'{where}: expected output of {name} of the shape of gt {tuple(expected)}, got {tuple(shape)}. {advice}'
+        )
