@@ -1,16 +1,50 @@
 """basicsr_ext: less data, less compute, in BasicSR's own option files.
 
-Importing the package repairs BasicSR 1.4.2 where it fails on current libraries and registers every name of ours in
-BasicSR's five registries.
+Importing the package lets BasicSR 1.4.2 be repaired where it fails on current libraries, and every name of ours be
+registered in BasicSR's five registries, when BasicSR is imported. The functions in `__all__` do from Python what the
+command line does from option files; they are loaded when they are first used.
 """
 
-from basicsr_ext import _compat
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from basicsr_ext.registration import activate_with_basicsr
 from basicsr_ext.version import __version__
 
-_compat.install()
+if TYPE_CHECKING:
+    from basicsr_ext.api import align, calibrate, distill, mine, rank
+    from basicsr_ext.inference.restorer import Restorer
+    from basicsr_ext.jobs.train import train_pipeline
+    from basicsr_ext.selection.manifest import read_manifest
 
-from basicsr_ext.registration import register_all  # noqa: E402  BasicSR imports only once it is repaired
+__all__ = [
+    'Restorer',
+    '__version__',
+    'align',
+    'calibrate',
+    'distill',
+    'mine',
+    'rank',
+    'read_manifest',
+    'train_pipeline',
+]
 
-register_all()
+# name -> module that holds it
+_PUBLIC = {
+    **dict.fromkeys(('align', 'calibrate', 'distill', 'mine', 'rank'), 'basicsr_ext.api'),
+    'Restorer': 'basicsr_ext.inference.restorer',
+    'train_pipeline': 'basicsr_ext.jobs.train',
+    'read_manifest': 'basicsr_ext.selection.manifest',
+}
 
-__all__ = ['__version__']
+activate_with_basicsr()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -65,13 +65,21 @@ def repair(where: str, code: str, target: str | None = None) -> Callable[[Functi
     return enter
 
 
-def install() -> None:
-    """Apply all repairs that are not applied yet."""
-    if os.environ.get('BASICSR_EXT_COMPAT') == '0':
-        return
+def _is_off() -> bool:
+    return os.environ.get('BASICSR_EXT_COMPAT') == '0'
+
+
+def prepare() -> None:
+    """Apply the repairs without which BasicSR does not import."""
     for entry in REPAIRS:
-        if entry.target is None:
+        if entry.target is None and not _is_off():
             entry.function()
+
+
+def install() -> None:
+    """Apply all other repairs that are not applied yet, to BasicSR as it was imported."""
+    if _is_off():
+        return
     # Counter: BasicSR's schedulers keep their milestones in one, and older torch does not load it with weights_only.
     torch.serialization.add_safe_globals([Counter])
     for entry in REPAIRS:

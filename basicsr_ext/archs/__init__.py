@@ -1,1 +1,3 @@
 """Network architectures."""
+
+import basicsr  # noqa: F401  imports it with our repairs and names before anything of this room

@@ -1,5 +1,7 @@
 """Restore images: regions, early exits, files."""
 
+import basicsr  # noqa: F401  imports it with our repairs and names before anything of this room
+
 from basicsr_ext.inference.exit_map import draw_exit_map
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
 from basicsr_ext.inference.restore import Restored, restore

@@ -1,1 +1,33 @@
-"""Option file in, artefacts out: a module or package for each job, found by its name."""
+"""The jobs of the command line: option file in, artefacts out.
+
+A job is a module or package here whose docstring begins "The job `NAME`: what it does". It has a function
+`NAME_pipeline(root_path, argv)`, a command line `EXAMPLE`, and, unless it reads nothing but an option file, a function
+`build_parser()`. What several jobs need stands in the other modules. Nothing is imported before it is chosen.
+"""
+
+import ast
+import importlib
+import pkgutil
+import re
+from importlib.machinery import FileFinder
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+
+def jobs() -> dict[str, str]:
+    """Name -> what it does, of every job, read off the files without importing them."""
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        folder = Path(cast(FileFinder, module.module_finder).path, module.name)
+        file = folder / '__init__.py' if module.ispkg else folder.with_suffix('.py')
+        text = ast.get_docstring(ast.parse(file.read_text(encoding='utf-8'))) or ''
+        match = re.match(rf'The job `{module.name}`: (.*)', text)
+        if match is not None:
+            found[module.name] = match.group(1)
+    return found
+
+
+def load(job: str) -> ModuleType:
+    """Import the module of a job."""
+    return importlib.import_module(f'{__name__}.{job}')

@@ -1,1 +1,3 @@
 """One option file, from text to dataclass."""
+
+import basicsr  # noqa: F401  imports it with our repairs and names before anything of this room
