@@ -2,7 +2,7 @@
 # Lint, check types and run the tests in the pinned environment; arguments go to pytest.
 #     bash scripts/test.sh                       the default suite
 #     bash scripts/test.sh -m slow               the long tests
-#     bash scripts/test.sh tests/test_archs.py -k Restormer
+#     bash scripts/test.sh tests/archs/test_archs.py -k Restormer
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

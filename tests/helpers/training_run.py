@@ -1,0 +1,110 @@
+"""Small training runs for the tests: images, an option file, and the job in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def write_images(folder: Path, number: int = 8, size: int = 40, color: bool = False) -> Path:
+    """PNG files with smooth random content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(number * size)
+    for index in range(number):
+        noise = rng.integers(0, 256, (size // 4, size // 4, 3 if color else 1), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{index:03d}.png'), cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+def options(root: Path, **changes: Any) -> dict[str, Any]:
+    """Options of a denoiser that trains in seconds; a change is named by its path, as train__total_iter=4."""
+    opt: dict[str, Any] = {
+        'name': 'run',
+        'model_type': 'RestorationModel',
+        'num_gpu': 0,
+        'manual_seed': 3,
+        'datasets': {
+            'train': {
+                'name': 'train',
+                'type': 'GaussianDenoisingDataset',
+                'dataroot_gt': str(root / 'train'),
+                'color': 'gray',
+                'sigma': [10, 40],
+                'gt_size': 16,
+                'batch_size_per_gpu': 2,
+                'num_worker_per_gpu': 0,
+            },
+            'val': {
+                'name': 'val',
+                'type': 'GaussianDenoisingDataset',
+                'dataroot_gt': str(root / 'val'),
+                'color': 'gray',
+                'sigma': 25,
+            },
+        },
+        'network_g': {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4},
+        'path': {'pretrain_network_g': None},
+        'train': {
+            'total_iter': 6,
+            'optim_g': {'type': 'Adam', 'lr': 1e-3},
+            'scheduler': {'type': 'MultiStepLR', 'milestones': [3], 'gamma': 0.5},
+            'pixel_opt': {'type': 'L1Loss'},
+        },
+        'val': {'val_freq': 3, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}},
+        'logger': {'print_freq': 1, 'save_checkpoint_freq': 3},
+    }
+    for path, value in changes.items():
+        *blocks, key = path.split('__')
+        block = opt
+        for name in blocks:
+            block = block[name]
+        block[key] = value
+    return opt
+
+
+def prepare(root: Path, **changes: Any) -> Path:
+    """Write images and an option file; returns the option file."""
+    write_images(root / 'train')
+    write_images(root / 'val', number=2, size=36)
+    file = root / 'run.yml'
+    file.write_text(yaml.safe_dump(options(root, **changes)))
+    return file
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a job: the repository on the path, one thread, so that parallel tests do not compete."""
+    return {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1', **more}
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    """Start `python arguments...` in a folder."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        start_new_session=True,  # a process group of its own, to which a test can send what a terminal sends
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(arguments: list[str], folder: Path, code: int = 0) -> str:
+    """Run `python arguments...` to its end and return what it printed."""
+    process = start(arguments, folder)
+    output, _ = process.communicate(timeout=300)
+    if process.returncode != code:
+        raise AssertionError(f'exit code {process.returncode} instead of {code}:\n{output}')
+    return output
+
+
+def train(file: Path, folder: Path, *more: str, code: int = 0) -> str:
+    """`python -m basicsr_ext train -opt file ...` in a folder."""
+    return run(['-m', 'basicsr_ext', 'train', '-opt', str(file), *more], folder, code)
