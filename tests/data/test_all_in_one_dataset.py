@@ -29,7 +29,7 @@ from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.training.loader import build_train_loader
-from tests.helpers.training_run import options, train
+from tests.helpers.training import options, train
 
 Options = dict[str, Any]
 

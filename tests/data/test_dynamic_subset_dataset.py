@@ -29,7 +29,8 @@ from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection
 from basicsr_ext.selection.subsets.quotas import quotas
 from basicsr_ext.training.loader import build_train_loader
-from tests.helpers.training_run import options, run, write_images
+from tests.helpers.processes import run
+from tests.helpers.training import options, write_images
 
 Options = dict[str, Any]
 NAMES = [f'{number:03d}' for number in range(12)]

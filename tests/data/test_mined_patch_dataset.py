@@ -26,7 +26,7 @@ from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.loader import build_train_loader
-from tests.helpers.training_run import run
+from tests.helpers.processes import run
 
 Options = dict[str, Any]
 Row = tuple[str, int, int]  # name, y, x

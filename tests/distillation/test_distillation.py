@@ -29,6 +29,7 @@ from basicsr_ext.networks.tiling import Sides
 from basicsr_ext.runtime.checkpoint import load_network_weights
 from basicsr_ext.runtime.saved_state import SavedState
 from basicsr_ext.selection.subsets.quotas import quotas
+from tests.helpers.vae import tiny_vae
 
 SIDE, SEED = 16, 5
 Pair = tuple[Tensor, Tensor]
@@ -54,22 +55,6 @@ def patches(count: int, seed: int, channels: int = 1) -> list[Pair]:
 
 def batch(pairs: list[Pair]) -> Pair:
     return torch.stack([lq for lq, _ in pairs]), torch.stack([gt for _, gt in pairs])
-
-
-def tiny_vae(channels: int = 4) -> Any:
-    from diffusers import AutoencoderKL
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return AutoencoderKL(
-            down_block_types=('DownEncoderBlock2D',) * 2,
-            up_block_types=('UpDecoderBlock2D',) * 2,
-            block_out_channels=(8, 16),
-            latent_channels=channels,
-            norm_num_groups=4,
-            scaling_factor=0.7,
-            shift_factor=0.1,
-        )
 
 
 def codec_of(mode: str) -> Codec:

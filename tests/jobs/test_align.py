@@ -3,7 +3,7 @@
 import json
 import shutil
 import signal
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.images import new_folder
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.selection.manifest import Item, write_manifest
-from tests.helpers.training_run import run, start, write_images
+from tests.helpers.processes import run, stop_when
+from tests.helpers.training import write_images
 
 Options = dict[str, Any]
 RESULT = Path('results/small')
@@ -249,17 +250,15 @@ def test_killed_and_resumed_gives_the_same_files(folder: Path) -> None:
         'Tuning.losses, SavedState.offer = slowly, at_once\n'
         "sys.exit(main(['align', *sys.argv[1:]]))\n"
     )
+    state = UNFINISHED / 'tuner.pth'
+
+    def is_past(step: int) -> bool:
+        return state.is_file() and torch.load(state, weights_only=True)['step'] >= step
+
     codes, steps = [], [0]
     for number in (signal.SIGKILL, signal.SIGTERM):
-        process = start(['slow.py', '-opt', 'align.yml'], folder)
-        deadline = time.monotonic() + 120
-        state = UNFINISHED / 'tuner.pth'
-        while not state.is_file() or torch.load(state, weights_only=True)['step'] < steps[-1] + 2:
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(number)
-        process.communicate(timeout=60)
-        codes.append(process.returncode)
+        goes_on = partial(is_past, steps[-1] + 2)
+        codes.append(stop_when(goes_on, number, ['slow.py', '-opt', 'align.yml'], folder))
         steps.append(torch.load(state, weights_only=True)['step'])
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM] and steps[-1] < 12
     assert not (RESULT / 'statistics.json').exists()

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
-from tests.distillation.test_distillation import tiny_vae
-from tests.helpers.training_run import run, start, write_images
+from tests.helpers.processes import run, stop_when
+from tests.helpers.training import write_images
+from tests.helpers.vae import tiny_vae
 
 Options = dict[str, Any]
 FOLDER = Path('results/small')
@@ -343,6 +344,10 @@ def saved_steps() -> int:
     return len(torch.load(path, weights_only=True)['losses']) if path.is_file() else 0
 
 
+def is_past(step: int) -> bool:
+    return saved_steps() >= step
+
+
 @pytest.mark.parametrize(('kind', 'workers'), [('known', 0), ('learned', 1)])
 def test_killed_and_resumed_gives_the_same_files(folder: Path, kind: str, workers: int) -> None:
     """By a script that is slow and saves every step, so that there is time to kill it."""
@@ -356,15 +361,8 @@ def test_killed_and_resumed_gives_the_same_files(folder: Path, kind: str, worker
     Path('slow.py').write_text(SLOW)
     codes = []
     for number in (signal.SIGKILL, signal.SIGTERM):
-        before = saved_steps()
-        process = start(['slow.py', '-opt', write(opt)], folder)
-        deadline = time.monotonic() + 120
-        while saved_steps() < before + 3:
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(number)
-        process.communicate(timeout=60)
-        codes.append(process.returncode)
+        goes_on = partial(is_past, saved_steps() + 3)
+        codes.append(stop_when(goes_on, number, ['slow.py', '-opt', write(opt)], folder))
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM]
     assert 6 <= saved_steps() < 20 and not (FOLDER / 'gt').exists()
     assert 'Continuing ' in run(['-m', 'basicsr_ext', 'distill', '-opt', 'distill.yml'], folder)

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from torch import nn
 from basicsr_ext.__main__ import main
 from basicsr_ext.runtime import unit_files
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
-from tests.helpers.training_run import run, start
-from tests.selection.patches.test_criteria import PLAIN
+from tests.helpers.patch_criteria import PLAIN
+from tests.helpers.processes import run, run_ranks, start, stop_when
 
 Options = dict[str, Any]
 SIZES = {'a': (20, 24), 'aa': (17, 12), 'b': (12, 12), 'c': (21, 13), 'd': (30, 31)}
@@ -279,8 +279,7 @@ def test_two_processes_write_the_same_file(many: Path, criteria: list[str]) -> N
     mine(with_network(IRCNN, criteria=criteria))
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    run([*launch, *COMMAND, '--launcher', 'pytorch'], many)
+    run_ranks([*COMMAND, '--launcher', 'pytorch'], many)
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
 
 
@@ -308,19 +307,14 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str])
     def finished() -> int:
         return len(list(UNFINISHED.glob('[0-9]*')))
 
+    def is_begun(wanted: int) -> bool:
+        return (UNFINISHED / 'identity.json').is_file() and finished() >= wanted
+
     codes = []
     for more, number, workers in ((0, signal.SIGKILL, 0), (1, signal.SIGTERM, 1), (1, signal.SIGKILL, 1)):
-        before = finished()
+        wanted = finished() + more
         opt['mine']['workers'] = workers
-        process = start([str(slow), '-opt', write(opt)], many)
-        deadline = time.monotonic() + 60
-        while not (UNFINISHED / 'identity.json').is_file() or finished() < before + more:
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        time.sleep(0.05)
-        process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
-        codes.append(process.returncode)
+        codes.append(stop_when(partial(is_begun, wanted), number, [str(slow), '-opt', write(opt)], many))
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGKILL]
     assert not RESULT.exists() and finished() >= 2
     assert f'Continuing {UNFINISHED.resolve()}' in run(COMMAND, many)

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Manifest, read_manifest
-from tests.helpers.training_run import run, start, write_images
+from tests.helpers.processes import run, run_ranks, start
+from tests.helpers.training import write_images
 
 IMAGES = 9
 
@@ -201,8 +202,7 @@ def test_killed_and_resumed_gives_the_same_file(folder: Path, solver: str) -> No
 def test_two_processes_give_what_one_gives(folder: Path) -> None:
     manifest = rank(folder)
     shutil.rmtree('results')
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '-m', 'basicsr_ext']
-    run([*launch, 'rank', '-opt', str(folder / 'rank.yml'), '--launcher', 'pytorch'], folder)
+    run_ranks(['-m', 'basicsr_ext', 'rank', '-opt', str(folder / 'rank.yml'), '--launcher', 'pytorch'], folder)
     np.testing.assert_allclose(ranking().column('influence'), manifest.column('influence'), rtol=1e-3, atol=1e-9)
     assert ranking().column('rank') == manifest.column('rank')
 

@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import signal
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from basicsr_ext.selection.complexity.scan import UNIT, ComplexityReader
 from basicsr_ext.selection.complexity.settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
 from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage, grad_mag
-from tests.helpers.training_run import run, start
+from tests.helpers.processes import run, run_ranks, stop_when
 
 Options = dict[str, Any]
 SIZES = {'a': (20, 24), 'b': (17, 40), 'c': (33, 21), 'd': (30, 31), 'e': (26, 18)}
@@ -498,8 +498,7 @@ def test_two_processes_write_the_same_file(many: Path, case: Options) -> None:
     rank(with_networks(options(**case), g=IRCNN, scorer=SCORER))
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    run([*launch, 'stand_in.py', '0', '-opt', 'rank.yml', '--launcher', 'pytorch'], many)
+    run_ranks(['stand_in.py', '0', '-opt', 'rank.yml', '--launcher', 'pytorch'], many)
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
 
 
@@ -513,18 +512,14 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, case: Options) -> No
     def finished() -> int:
         return len(list(UNFINISHED.glob('[0-9]*')))
 
+    def is_begun(wanted: int) -> bool:
+        return (UNFINISHED / 'identity.json').is_file() and finished() >= wanted
+
     codes = []
     for more, number, workers in ((0, signal.SIGKILL, 0), (1, signal.SIGTERM, 1)):
-        before = finished()
+        wanted = finished() + more
         opt['rank']['workers'] = workers
-        process = start(['stand_in.py', '0.02', '-opt', write(opt)], many)
-        deadline = time.monotonic() + 120
-        while not (UNFINISHED / 'identity.json').is_file() or finished() < before + more:
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(number)
-        process.communicate(timeout=120)
-        codes.append(process.returncode)
+        codes.append(stop_when(partial(is_begun, wanted), number, ['stand_in.py', '0.02', '-opt', write(opt)], many))
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM]
     assert not RESULT.exists() and finished() >= 1
     assert f'Continuing {UNFINISHED.resolve()}' in run(['stand_in.py', '0', '-opt', 'rank.yml'], many)

@@ -30,9 +30,8 @@ from basicsr_ext.reports.agreement import shares
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.correlation import pearson, rank_correlations
-from tests.helpers.training_run import run, train
-from tests.training.test_distributed import torchrun
-from tests.training.test_resume import assert_same, assert_same_runs
+from tests.helpers.processes import run, run_ranks
+from tests.helpers.training import assert_same, assert_same_runs, train
 
 timm: Any = pytest.importorskip('timm')
 
@@ -418,7 +417,7 @@ def test_two_ranks_validate_as_one(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         arguments = ['-m', 'basicsr_ext', 'test', '-opt', str(file)]
-        run(arguments, folder) if name == 'one' else torchrun([*arguments, '--launcher', 'pytorch'], folder)
+        run(arguments, folder) if name == 'one' else run_ranks([*arguments, '--launcher', 'pytorch'], folder)
         found.append(json.loads((folder / 'results/run/metrics.json').read_text()))
         assert (folder / 'results/run/visualization/val/val_run.csv').is_file()
     assert_same(*found)

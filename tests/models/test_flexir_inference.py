@@ -1,6 +1,5 @@
 """FlexIRModel restores as `val.inference` says, in training and in the job `test`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 from basicsr.archs import build_network
 from torch import Tensor
 
@@ -20,11 +18,9 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.inference import restore
 from basicsr_ext.inference.exit_costs import exit_costs
 from basicsr_ext.inference.regions import Partition, RegionGrid
-from basicsr_ext.jobs.test import test_pipeline as run_test
 from basicsr_ext.networks.macs import full_macs
 from basicsr_ext.networks.tiling import run_tiled
-from tests.helpers.training_run import options, write_images
-from tests.models.test_flexir_model import CHANGES, NETWORK, build, step
+from tests.helpers.flexir import NETWORK, build, run_job, step
 
 
 def image(size: int = 18) -> Tensor:
@@ -130,25 +126,6 @@ def test_wrong_options_are_refused(tmp_path: Path, changes: dict[str, Any], mess
 
 
 # ---- the job ----
-
-
-def run_job(root: Path, **changes: Any) -> dict[str, Any]:
-    """Two colour images of 40 pixels through the job `test`; returns its metrics."""
-    network = {**NETWORK, 'in_chans': 3}
-    write_images(root / 'val', number=2, color=True)
-    torch.manual_seed(0)
-    torch.save(build_network(network).state_dict(), root / 'net.pth')
-    opt = options(
-        root, **{**CHANGES, 'network_g': network, 'path__pretrain_network_g': str(root / 'net.pth')}, **changes
-    )
-    opt['datasets'] = {'test_1': {**opt['datasets'].pop('val'), 'color': 'rgb'}}
-    for key in ('train', 'logger'):
-        opt.pop(key)
-    file = root / 'run.yml'
-    file.write_text(yaml.safe_dump(opt))
-    assert run_test(root, ['-opt', str(file)]) == 0
-    metrics: dict[str, Any] = json.loads((root / 'results/run/metrics.json').read_text())
-    return metrics
 
 
 def test_the_job_reports_macs_and_exits_and_draws_them(tmp_path: Path) -> None:

@@ -19,34 +19,9 @@ from basicsr_ext.losses.flexir_loss import ProgressiveDistillationLoss
 from basicsr_ext.models.flexir_model import FlexIRModel
 from basicsr_ext.models.flexir_options import FlexIRTrainOptions
 from basicsr_ext.options.complete import complete
-from tests.helpers.training_run import options, prepare, train
-from tests.training.test_distributed import torchrun
-from tests.training.test_resume import assert_same, lines
-
-NETWORK: dict[str, Any] = {
-    'type': 'FlexIR', 'upscale': 1, 'in_chans': 1, 'img_size': 16, 'window_size': 4, 'img_range': 1.0, 'depths': [2, 2],
-    'embed_dim': 12, 'num_heads': [2, 2], 'mlp_ratio': 2, 'upsampler': '', 'drop_path_rate': 0.0,
-}  # fmt: skip
-CHANGES: dict[str, Any] = {'model_type': 'FlexIRModel', 'network_g': NETWORK, 'train__pixel_opt': None}
-
-
-def build(root: Path, is_train: bool = True, **changes: Any) -> FlexIRModel:
-    opt = options(root, **{**CHANGES, **changes})
-    complete(opt, root, is_train)
-    torch.manual_seed(0)
-    return FlexIRModel(opt)
-
-
-def batch(number: int = 2, seed: int = 1) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {name: torch.rand(number, 1, 8, 8, generator=generator) for name in ('lq', 'gt')}
-
-
-def step(model: FlexIRModel, data: dict[str, Tensor], iteration: int = 1) -> None:
-    model.update_learning_rate(iteration)
-    model.feed_data(data)
-    model.optimize_parameters(iteration)
-
+from tests.helpers.flexir import CHANGES, NETWORK, batch, build, step
+from tests.helpers.processes import run_ranks
+from tests.helpers.training import assert_same, lines, options, prepare, train
 
 # ---- the schedule ----
 
@@ -247,7 +222,7 @@ def test_two_ranks_train_with_inactive_branches(tmp_path: Path) -> None:
     changes = {**RUN, 'network_g': {**NETWORK, 'channel_scoring': True}}
     train(prepare(one, **changes, datasets__train__batch_size_per_gpu=4), one)
     file = prepare(two, **changes, datasets__train__batch_size_per_gpu=2)
-    torchrun(['-m', 'basicsr_ext', 'train', '-opt', str(file), '--launcher', 'pytorch'], two)
+    run_ranks(['-m', 'basicsr_ext', 'train', '-opt', str(file), '--launcher', 'pytorch'], two)
     weights = [
         torch.load(folder / 'experiments/run/models/net_g_latest.pth', weights_only=True)['params']
         for folder in (one, two)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.training_run import prepare, run, train
+from tests.helpers.processes import run, run_ranks, torchrun
+from tests.helpers.training import prepare, train
 
 # A user's own model sees the batches in feed_data; it writes down what it saw.
 SCRIPT = """
@@ -36,10 +37,6 @@ if __name__ == '__main__':
 """
 
 
-def torchrun(arguments: list[str], folder: Path) -> str:
-    return run(['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', *arguments], folder)
-
-
 def recorded(file: Path, folder: Path, processes: int) -> list[np.ndarray]:
     script = folder / 'record.py'
     script.write_text(SCRIPT)
@@ -47,7 +44,7 @@ def recorded(file: Path, folder: Path, processes: int) -> list[np.ndarray]:
     if processes == 1:
         run(arguments, folder)
     else:
-        torchrun([*arguments, '--launcher', 'pytorch'], folder)
+        run_ranks([*arguments, '--launcher', 'pytorch'], folder)
     return [np.load(folder / f'seen_{rank}.npy') for rank in range(processes)]
 
 
@@ -76,7 +73,7 @@ def test_two_ranks_see_what_one_process_sees_with_twice_the_batch(tmp_path: Path
 def test_torchrun_trains_resumes_and_tests(tmp_path: Path) -> None:
     file = prepare(tmp_path, train__ema_decay=0.9)
     job = ['-m', 'basicsr_ext', 'train', '-opt', str(file), '--launcher', 'pytorch']
-    torchrun(job, tmp_path)
+    run_ranks(job, tmp_path)
     longer = tmp_path / 'longer.yml'
     longer.write_text(file.read_text().replace('total_iter: 6', 'total_iter: 8'))
     job[4] = str(longer)
@@ -106,7 +103,7 @@ def test_upstreams_loop_trains_restoration_model_and_resumes_elsewhere(tmp_path:
     output = run([str(script), str(tmp_path), '-opt', str(longer), '--auto_resume'], elsewhere)
     assert 'Resuming training from epoch' in output
     assert (tmp_path / 'experiments/run/training_states/9.state').is_file()
-    output = torchrun([str(script), str(tmp_path), '-opt', str(file), '--launcher', 'pytorch'], tmp_path)
+    output = run_ranks([str(script), str(tmp_path), '-opt', str(file), '--launcher', 'pytorch'], tmp_path)
     assert 'End of training' in output
 
 

@@ -17,18 +17,20 @@ from basicsr.archs import build_network
 
 from basicsr_ext.errors import CheckpointError
 from basicsr_ext.training import state
-from tests.helpers.training_run import options, prepare, run, start, train
+from tests.helpers.processes import run, start
+from tests.helpers.training import assert_same_runs, lines, options, prepare, train
 
-# Dropout makes the weights hang on the generators, warm-up and milestones on the schedule, the rest on the state.
+LAST = 30
+# Dropout makes the weights depend on the generators, warm-up and milestones on the schedule, the rest on the state.
 FULL_STATE = {
     'network_g': {
         'type': 'SwinIR', 'upscale': 1, 'in_chans': 1, 'img_size': 16, 'window_size': 4, 'img_range': 1.0,
         'depths': [2], 'embed_dim': 8, 'num_heads': [2], 'mlp_ratio': 2, 'upsampler': '', 'drop_rate': 0.2,
         'drop_path_rate': 0.2,
     },
-    'train__total_iter': 60,
+    'train__total_iter': LAST,
     'train__warmup_iter': 7,
-    'train__scheduler': {'type': 'MultiStepLR', 'milestones': [5, 31], 'gamma': 0.5},
+    'train__scheduler': {'type': 'MultiStepLR', 'milestones': [5, 19], 'gamma': 0.5},
     'train__ema_decay': 0.9,
     'train__accum_iter': 2,
     'train__grad_clip': 1.0,
@@ -36,37 +38,6 @@ FULL_STATE = {
     'val__val_freq': 7,
     'logger__save_checkpoint_freq': 5,
 }  # fmt: skip
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    log = folder / 'experiments' / 'run' / 'training_log.jsonl'
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-
-
-def assert_same(a: Any, b: Any) -> None:
-    """Equality to the last bit, through dicts and lists."""
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_same(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for item, other in zip(a, b, strict=True):
-            assert_same(item, other)
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    else:
-        assert a == b
-
-
-def assert_same_runs(whole: Path, resumed: Path, last: int) -> None:
-    assert lines(whole) == lines(resumed)
-    for name in (f'models/net_g_{last}.pth', 'models/net_g_best.pth', f'training_states/{last}.state'):
-        files = [folder / 'experiments' / 'run' / name for folder in (whole, resumed)]
-        assert_same(*(torch.load(file, weights_only=True) for file in files))
-    metrics = [(folder / 'experiments/run/metrics.json').read_text() for folder in (whole, resumed)]
-    assert metrics[0] == metrics[1]
 
 
 def kill_at_random_moment(file: Path, folder: Path, rng: random.Random) -> int:
@@ -91,35 +62,40 @@ def lines_or_none(folder: Path) -> list[dict[str, Any]]:
         return []
 
 
-def test_five_kills_change_nothing(tmp_path: Path) -> None:
-    file = prepare(tmp_path, **FULL_STATE)
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    whole.mkdir(), killed.mkdir()
-    train(file, whole)
-    rng = random.Random(5)
-    reached = [kill_at_random_moment(file, killed, rng) for _ in range(5)]
-    train(file, killed, '--auto_resume')
-    assert min(reached) < 60  # at least one kill came before the end
-    assert_same_runs(whole, killed, 60)
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was not interrupted, in an interpreter of its own; `run.yml` stands beside it."""
+    folder = tmp_path_factory.mktemp('whole') / 'run'
+    folder.mkdir()
+    run(['-m', 'basicsr_ext', 'train', '-opt', str(prepare(folder.parent, **FULL_STATE))], folder, fresh=True)
+    return folder
+
+
+def test_five_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
+    file, rng = whole.parent / 'run.yml', random.Random(5)
+    reached = [kill_at_random_moment(file, tmp_path, rng) for _ in range(5)]
+    train(file, tmp_path, '--auto_resume')
+    assert min(reached) < LAST  # at least one kill came before the end
+    assert_same_runs(whole, tmp_path, LAST)
 
 
 @pytest.mark.parametrize('number', [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_a_signal_saves_and_exits(tmp_path: Path, number: signal.Signals) -> None:
-    file = prepare(tmp_path, **{**FULL_STATE, 'logger__save_checkpoint_freq': 1000})
-    whole, stopped = tmp_path / 'whole', tmp_path / 'stopped'
-    whole.mkdir(), stopped.mkdir()
-    process = start(['-m', 'basicsr_ext', 'train', '-opt', str(file)], stopped)
-    while process.poll() is None and len(lines_or_none(stopped)) < 3:
+def test_a_signal_saves_and_exits(whole: Path, tmp_path: Path, number: signal.Signals) -> None:
+    file = tmp_path / 'run.yml'
+    file.write_text(
+        (whole.parent / 'run.yml').read_text().replace('save_checkpoint_freq: 5', 'save_checkpoint_freq: 99')
+    )
+    process = start(['-m', 'basicsr_ext', 'train', '-opt', str(file)], tmp_path)
+    while process.poll() is None and len(lines_or_none(tmp_path)) < 3:
         time.sleep(0.01)
     os.killpg(process.pid, number)  # to the workers too, as Ctrl-C in a terminal does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number, output
     assert 'continue with --auto_resume' in output
-    states = list((stopped / 'experiments/run/training_states').glob('*.state'))
-    assert len(states) == 1 and int(states[0].stem) < 60
-    train(file, stopped, '--auto_resume')
-    train(file, whole)
-    assert_same_runs(whole, stopped, 60)
+    states = list((tmp_path / 'experiments/run/training_states').glob('*.state'))
+    assert len(states) == 1 and int(states[0].stem) < LAST
+    train(file, tmp_path, '--auto_resume')
+    assert_same_runs(whole, tmp_path, LAST)
 
 
 def test_resume_from_another_working_directory(tmp_path: Path) -> None:

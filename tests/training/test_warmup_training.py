@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from basicsr_ext.jobs.train import train_pipeline
 from basicsr_ext.options.load import load_options
 from basicsr_ext.training.loader import build_train_loader, build_warmup
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
-from tests.helpers.training_run import options, prepare, run, train
+from tests.helpers.processes import run, run_ranks
+from tests.helpers.training import options, prepare, train
 
 END = 4  # of the warm-up in most tests
 GRAY = {'type': 'GaussianDenoisingDataset', 'color': 'gray', 'sigma': [10, 40], 'gt_size': 16}
@@ -133,13 +133,9 @@ def record(root: Path, folder: Path, *more: str, processes: int = 1, kill_at: in
     (folder / 'record.py').write_text(SCRIPT)
     arguments = [str(folder / 'record.py'), str(folder), '-opt', str(root / 'run.yml'), *more]
     if processes > 1:
-        launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(processes)]
-        arguments = [*launcher, *arguments, '--launcher', 'pytorch']
-    os.environ['KILL_AT'] = str(kill_at)
-    try:
-        run(arguments, folder, code=-9 if kill_at else 0)
-    finally:
-        del os.environ['KILL_AT']
+        run_ranks([*arguments, '--launcher', 'pytorch'], folder)
+    else:
+        run(arguments, folder, code=-9 if kill_at else 0, KILL_AT=str(kill_at))
     last = max(int(path.stem.split('_')[1]) for path in folder.glob('seen_*.npy'))
     return [
         np.concatenate([np.load(folder / f'seen_{number}_{rank}.npy') for rank in range(processes)])

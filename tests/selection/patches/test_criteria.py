@@ -1,7 +1,5 @@
 """Criteria of patches against a plain loop over the patches, and their known values."""
 
-from collections.abc import Callable
-
 import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 
 # isort: split
@@ -10,32 +8,7 @@ import numpy as np
 import pytest
 
 from basicsr_ext.selection.patches.criteria import CRITERIA, PatchGrid, PatchImage, grad, std
-
-Patch = np.ndarray  # H x W x C, float64, [0, 1]
-
-
-def plain_grad(patch: Patch) -> float:
-    return float(((patch[:, 1:] - patch[:, :-1]) ** 2).sum() + ((patch[1:] - patch[:-1]) ** 2).sum()) / patch.size
-
-
-def plain_grad_mag(patch: Patch) -> float:
-    dx, dy = np.zeros_like(patch), np.zeros_like(patch)
-    dx[:, :-1], dy[:-1] = patch[:, 1:] - patch[:, :-1], patch[1:] - patch[:-1]
-    return float(np.hypot(dx, dy).mean())
-
-
-def plain_freq(patch: Patch, above: bool = True) -> float:
-    """The power where both frequencies are at least pi / 2, or the rest of it."""
-    size = len(patch)
-    power = np.abs(np.fft.fft2(patch, axes=(0, 1), norm='ortho')) ** 2
-    high = 4 * np.minimum(np.arange(size), size - np.arange(size)) >= size  # of the frequencies 2 pi k / size
-    mask = high[:, None] & high[None, :]
-    return float(power[mask if above else ~mask].sum()) / patch.size
-
-
-PLAIN: dict[str, Callable[[Patch], float]] = {
-    'grad': plain_grad, 'grad_mag': plain_grad_mag, 'std': lambda patch: float(patch.std()), 'freq': plain_freq
-}  # fmt: skip
+from tests.helpers.patch_criteria import PLAIN, Patch, plain_freq
 
 
 def noise(height: int, width: int, channels: int, kind: str = 'uint8') -> np.ndarray:

@@ -1,16 +1,15 @@
-"""Small training runs for the tests: images, an option file, and the job in a process of its own."""
+"""Small training runs: images, an option file, the job in a process of its own, and what it left."""
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.helpers.processes import run
 
 
 def write_images(folder: Path, number: int = 8, size: int = 40, color: bool = False) -> Path:
@@ -78,33 +77,37 @@ def prepare(root: Path, **changes: Any) -> Path:
     return file
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment of a job: the repository on the path, one thread, so that parallel tests do not compete."""
-    return {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1', **more}
-
-
-def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    """Start `python arguments...` in a folder."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        start_new_session=True,  # a process group of its own, to which a test can send what a terminal sends
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(arguments: list[str], folder: Path, code: int = 0) -> str:
-    """Run `python arguments...` to its end and return what it printed."""
-    process = start(arguments, folder)
-    output, _ = process.communicate(timeout=300)
-    if process.returncode != code:
-        raise AssertionError(f'exit code {process.returncode} instead of {code}:\n{output}')
-    return output
-
-
 def train(file: Path, folder: Path, *more: str, code: int = 0) -> str:
     """`python -m basicsr_ext train -opt file ...` in a folder."""
     return run(['-m', 'basicsr_ext', 'train', '-opt', str(file), *more], folder, code)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    log = folder / 'experiments' / 'run' / 'training_log.jsonl'
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equality to the last bit, through dicts and lists."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for item, other in zip(a, b, strict=True):
+            assert_same(item, other)
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    else:
+        assert a == b
+
+
+def assert_same_runs(whole: Path, resumed: Path, last: int) -> None:
+    assert lines(whole) == lines(resumed)
+    for name in (f'models/net_g_{last}.pth', 'models/net_g_best.pth', f'training_states/{last}.state'):
+        files = [folder / 'experiments' / 'run' / name for folder in (whole, resumed)]
+        assert_same(*(torch.load(file, weights_only=True) for file in files))
+    metrics = [(folder / 'experiments/run/metrics.json').read_text() for folder in (whole, resumed)]
+    assert metrics[0] == metrics[1]

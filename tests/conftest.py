@@ -1,0 +1,14 @@
+"""Fixtures of all tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.processes import end_all
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """End what a failed test has started."""
+    yield
+    end_all()
