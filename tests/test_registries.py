@@ -1,10 +1,9 @@
-"""The registries: stock names untouched, ours documented and buildable, and all that options and README name exists."""
+"""The registries: stock names untouched, ours documented and buildable, and all that option files name exists."""
 
 import inspect
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import textwrap
@@ -26,17 +25,15 @@ from basicsr.data import build_dataset
 from basicsr.losses import build_loss
 from basicsr.metrics import calculate_metric
 from basicsr.models import build_model
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+from option_files import FILES, OPTION_FILES, REGISTRIES, REPOSITORY, job_of, known_types, option_file, ours, types_in
 from torch.utils.data import default_collate
 
-from basicsr_ext.__main__ import JOBS
 from basicsr_ext.jobs import complexity
 from basicsr_ext.jobs.align import align_pipeline
 from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.jobs.checks import check_dataset, check_options
 from basicsr_ext.jobs.distill import distill_pipeline
-from basicsr_ext.jobs.export import build_parser as export_parser
-from basicsr_ext.jobs.inspect import build_parser as inspect_parser
 from basicsr_ext.jobs.mine import mine
 from basicsr_ext.jobs.mine.options import parse_mine_options
 from basicsr_ext.jobs.rank import Ranking
@@ -44,42 +41,19 @@ from basicsr_ext.jobs.rank.complexity import rank_complexity
 from basicsr_ext.jobs.rank.complexity_options import parse_complexity_options
 from basicsr_ext.jobs.rank.options import method_of, parse_rank_options
 from basicsr_ext.metrics import lpips_metric
-from basicsr_ext.options.command_line import build_parser, override
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
 from basicsr_ext.options.load import OptionLoader, load_options
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
-from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 from basicsr_ext.training.loader import samples_per_rank
 
-REPOSITORY = Path(__file__).parents[1]
-REGISTRIES = {
-    'arch': ARCH_REGISTRY,
-    'dataset': DATASET_REGISTRY,
-    'loss': LOSS_REGISTRY,
-    'metric': METRIC_REGISTRY,
-    'model': MODEL_REGISTRY,
-}
 CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the channels of their input
-OPTION_FILES = sorted((REPOSITORY / 'options').rglob('*.yml'))
-README = REPOSITORY / 'README.md'
-
-
-def ours(kind: str) -> dict[str, Any]:
-    return {name: item for name, item in REGISTRIES[kind] if item.__module__.partition('.')[0] == 'basicsr_ext'}
 
 
 def first_iteration(index: int) -> ScheduledIndex:
     """An index as the training loop gives it."""
     return ScheduledIndex(index, seed=0, iteration=1, position=index, warmup=False)
-
-
-def known_types() -> set[str]:
-    """What `type:` may say in an option file."""
-    registered = {name.removesuffix('_basicsr') for registry in REGISTRIES.values() for name in registry.keys()}  # noqa: SIM118
-    torch_names = {name for module in (torch.optim, torch.optim.lr_scheduler) for name in vars(module)}
-    return registered | torch_names | set(BASICSR_SCHEDULERS) | {'disk', 'lmdb'}
 
 
 # ---- stock names and clashes: two processes, each tells what it found ----
@@ -418,31 +392,13 @@ def test_the_example_of_a_model_trains_and_tests(name: str, pictures: Path) -> N
 # ---- option files ----
 
 
-def types_in(block: Any) -> Iterator[str]:
-    """Every value of a key `type`, however deep."""
-    if isinstance(block, dict):
-        for key, value in block.items():
-            if key in ('type', 'model_type') and isinstance(value, str):
-                yield value
-            yield from types_in(value)
-    elif isinstance(block, list):
-        for item in block:
-            yield from types_in(item)
-
-
 def test_there_are_option_files() -> None:
-    folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in OPTION_FILES}
+    folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in FILES}
     assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'demo'} <= folders
 
 
-def job_of(path: Path) -> str:
-    """The job that an option file is for."""
-    jobs = ('distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
-    return next(job for job in jobs if job == 'test' or job in load_options(path))
-
-
 def option_id(path: Path) -> str:
-    return str(path.relative_to(REPOSITORY))
+    return path.stem
 
 
 @pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
@@ -603,8 +559,7 @@ def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
     for block in blocks:
         found = RANKING.fullmatch(str(block.get('manifest')))
         if found:
-            (file,) = (REPOSITORY / 'options').rglob(f'{found[1]}.yml')
-            ranked = load_options(file)['datasets']['train']
+            ranked = load_options(option_file(found[1]))['datasets']['train']
             folders = [[reader['dataroot_gt'] for reader, _ in reader_blocks(item, '')] for item in (block, ranked)]
             assert folders[0] == folders[1]
             checked += 1
@@ -625,110 +580,3 @@ def fill_dataroots(block: dict[str, Any], scale: int = 1) -> None:
             small = cv2.resize(cv2.imread(str(path)), None, fx=1 / scale, fy=1 / scale)
             path.unlink()
             cv2.imwrite(str(path.with_stem(block.get('filename_tmpl', '{}').format(path.stem))), small)
-
-
-# ---- README ----
-
-
-def readme() -> str:
-    return README.read_text(encoding='utf-8')
-
-
-def fenced(*languages: str) -> list[str]:
-    """The blocks of the README in one of these languages; '' for blocks without one."""
-    blocks: list[tuple[str, list[str]]] = []
-    inside = False
-    for line in readme().splitlines():
-        if line.startswith('```'):
-            inside = not inside
-            if inside:
-                blocks.append((line[3:].strip(), []))
-        elif inside:
-            blocks[-1][1].append(line)
-    return ['\n'.join(lines) for language, lines in blocks if language in languages]
-
-
-def test_the_yaml_of_the_readme_names_what_exists() -> None:
-    found = {name for block in fenced('yaml', 'yml') for name in types_in(yaml.load(block, OptionLoader))}
-    assert found <= known_types()
-
-
-def test_the_readme_names_what_is_registered_and_all_of_ours() -> None:
-    mentioned = set(re.findall(r'`([A-Z]\w*(?:Dataset|Model|Loss)|calculate_\w+)`', readme()))
-    assert mentioned <= known_types()
-    words = set(re.findall(r'`(\w+)`', readme()))
-    assert {name for kind in REGISTRIES for name in ours(kind)} <= words
-
-
-def expand_loops(line: str) -> list[str]:
-    """The commands of a line, a `for name in a b; do ...; done` written out."""
-    loop = re.fullmatch(r'for (\w+) in ([^;]+); do (.*); done', line)
-    if not loop:
-        return [line]
-    name, values, body = loop.groups()
-    return [re.sub(rf'\$\{{?{name}\}}?', value, body) for value in shlex.split(values)]
-
-
-def commands() -> list[list[str]]:
-    """The words of every command of ours in the README's shell blocks and in its inline code."""
-    text = '\n'.join(fenced('bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
-    lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
-    lines += re.findall(rf'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:{"|".join(JOBS)}) [^`\n]*)`', readme())
-    words = [shlex.split(line, comments=True) for line in lines if re.search(r'basicsr[-_]ext\b|bash scripts/', line)]
-    return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]
-
-
-def job_commands() -> list[list[str]]:
-    """From the name of the program on: [basicsr_ext, train, -opt, ...]."""
-    found = []
-    for command in commands():
-        programs = [i for i, word in enumerate(command) if word in ('basicsr_ext', 'basicsr-ext')]
-        if programs and (command[programs[0] - 1] == '-m' or programs[0] == 0):
-            found.append(command[programs[0] :])
-    return found
-
-
-JOB_COMMANDS = job_commands() if README.exists() else []
-SCRIPT_COMMANDS = [c for c in commands() if c[:1] == ['bash']] if README.exists() else []
-
-
-def test_the_readme_shows_commands() -> None:
-    assert {command[1] for command in SCRIPT_COMMANDS} >= {'scripts/demo.sh', 'scripts/test.sh'}
-    jobs = {word for command in JOB_COMMANDS for word in command if word in JOBS}
-    assert jobs == set(JOBS)
-    assert sum(word.endswith('.yml') for command in JOB_COMMANDS for word in command) >= 2
-
-
-@pytest.mark.parametrize('command', SCRIPT_COMMANDS, ids=' '.join)
-def test_a_script_of_the_readme_exists(command: list[str]) -> None:
-    assert (REPOSITORY / command[1]).is_file()
-    assert subprocess.run(['bash', '-n', REPOSITORY / command[1]], check=False).returncode == 0
-
-
-@pytest.mark.parametrize('command', JOB_COMMANDS, ids=' '.join)
-def test_a_command_of_the_readme_is_understood(command: list[str]) -> None:
-    _, job, *arguments = command
-    assert job in JOBS
-    parsers = {'inspect': inspect_parser, 'export': export_parser}
-    args = parsers[job]().parse_args(arguments) if job in parsers else build_parser(job).parse_args(arguments)
-    if job in parsers:
-        return
-    if args.opt in ('FILE', '...'):
-        return
-    opt = load_options(REPOSITORY / args.opt)
-    for assignment in args.set:
-        override(opt, assignment)
-    assert job_of(REPOSITORY / args.opt) == job
-
-
-def test_every_path_in_the_readme_exists() -> None:
-    paths = set(re.findall(r'\b(?:options|scripts|tests|basicsr_ext)/[\w./-]*\w', readme()))
-    assert len(paths) >= 3
-    assert not [path for path in paths if not (REPOSITORY / path).exists() and f'{path}$' not in readme()]
-
-
-def test_every_option_file_for_users_is_in_the_readme() -> None:
-    """By its name, or by the ending of its name behind `...`."""
-    text = readme()
-    shortened = tuple(re.findall(r'`\.\.\.(\w+\.yml)`', text))
-    assert not [path.name for path in OPTION_FILES if path.name not in text and not path.name.endswith(shortened)]

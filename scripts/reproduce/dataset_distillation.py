@@ -25,12 +25,13 @@ from training_runs import Run, arguments, short_training, train_all
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
 
 # isort: split
+from basicsr_ext.distillation.composition import kept_number
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import read_manifest
 
 OPTION_FILE = 'options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
-DISTILL = 'options/distill/distill_IRCNN_gray_sigma25_BSD400_{percent}.yml'
+DISTILL = 'options/distill/distill_IRCNN_gray_sigma25_BSD400_5.yml'
 COMPLEXITY = 'results/rank_complexity_entropy_BSD400_gray/ranking.parquet'
 INFLUENCE = 'results/rank_influence_IRCNN_gray_sigma25_BSD400/ranking.parquet'
 METRICS = '{psnr: {type: calculate_psnr, crop_border: 0}}'
@@ -40,13 +41,13 @@ CHOICES = ('random', 'static', 'dynamic', 'influence', 'distilled')
 def main() -> int:
     """Distil, train, print and draw."""
     parser = arguments(__doc__, iterations=1000, seeds=3)
-    parser.add_argument('--percents', type=int, nargs='+', default=[2, 5, 10], help='shares; each needs a distill file')
+    parser.add_argument('--percents', type=int, nargs='+', default=[2, 5, 10], help='shares of the images')
     parser.add_argument('--patch', type=int, default=48, help='side of a training patch (48)')
     parser.add_argument('--complexity', default=COMPLEXITY, help='ranking by complexity')
     parser.add_argument('--influence', default=INFLUENCE, help='ranking by influence')
     args = parser.parse_args()
     images = len(read_manifest(args.complexity).items())
-    distilled = {percent: distil(percent, args.complexity) for percent in args.percents}
+    distilled = {percent: distil(percent, images, args.complexity) for percent in args.percents}
     block = load_options(OPTION_FILE)['datasets']['train']
 
     def run(choice: str, percent: int, seed: int) -> Run:
@@ -84,12 +85,21 @@ def training_set(
     return {**blocks[choice], 'name': choice, 'batch_size_per_gpu': 8, 'num_worker_per_gpu': 0}
 
 
-def distil(percent: int, manifest: str) -> Path:
-    """Distil to a share, unless that is done; the folder of the clean images."""
-    file = DISTILL.format(percent=percent)
-    command = [sys.executable, '-m', 'basicsr_ext', 'distill', '-opt', file, '--set', f'distill.manifest={manifest}']
+def distil(percent: int, images: int, manifest: str) -> Path:
+    """Distil the images to a share, unless that is done; the folder of the clean images."""
+    block = load_options(DISTILL)['distill']
+    size = math.ceil(percent * images / 100)
+    name = f'distill_IRCNN_gray_sigma25_BSD400_{percent}'
+    changes = {
+        'name': name,
+        'distill.ratio': percent / 100,
+        'distill.batch_size': min(block['batch_size'], size - kept_number(size, block['kept'])),
+        'distill.manifest': manifest,
+    }
+    assignments = [f'{key}={value}' for key, value in changes.items()]
+    command = [sys.executable, '-m', 'basicsr_ext', 'distill', '-opt', DISTILL, '--set', *assignments]
     subprocess.run(command, check=True, env={**os.environ, 'OMP_NUM_THREADS': str(os.cpu_count() or 1)})
-    return Path('results', load_options(file)['name'], 'gt')
+    return Path('results', name, 'gt')
 
 
 def report(scores: dict[tuple[str, int], list[float]], images: int, folder: Path) -> None:

@@ -6,7 +6,7 @@ Mines the patches, then trains the option file on each part of them and each see
 the same number of iterations, shortened to `--iterations` unless `--as_in_the_file`; the random part is drawn anew for
 each seed. Super-resolution on DIV2K, as in the paper:
 
-    python scripts/reproduce/patch_mining.py -opt options/train/EDSR/train_EDSR_Mx2_loss50_DIV2K.yml
+    python scripts/reproduce/patch_mining.py -opt options/train/EDSR/train_EDSR_Mx2_grad50_DIV2K.yml
         -mine options/mine/mine_EDSR_Mx2_DIV2K.yml --iterations 300000 --as_in_the_file
 
 Writes a table of means and spreads, the curves of PSNR over iterations and the best PSNR of each seed.

@@ -13,6 +13,7 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 import pytest
 import torch
 from basicsr.archs import build_network
+from option_files import option_file
 from torch import Tensor, nn
 
 from basicsr_ext.archs import spandrel_arch
@@ -24,8 +25,6 @@ from basicsr_ext.networks.trained import input_sides
 from basicsr_ext.options.load import load_options
 
 spandrel = pytest.importorskip('spandrel')
-
-OPTIONS = Path(__file__).parents[2] / 'options' / 'train'
 
 SWIN = {'embed_dim': 12, 'depths': [1], 'num_heads': [2], 'window_size': 8, 'img_size': 16}
 HAT = {**SWIN, 'compress_ratio': 3, 'squeeze_factor': 3, 'num_feat': 16, 'upscale': 1, 'upsampler': 'pixelshuffle'}
@@ -150,15 +149,15 @@ def test_a_network_that_spandrel_cannot_describe_is_built(
 @pytest.mark.parametrize(
     ('name', 'count'),
     [
-        ('SwinIR/train_SwinIR-S_color_sigma50_DIV2K', 2_248_083),
-        ('SwinIR/train_SwinIR-B_color_sigma50_DIV2K', 11_504_163),
-        ('GRL/train_GRL-S_color_sigma50_DIV2K', 3_120_227),
-        ('HAT/train_HAT-S_color_sigma50_DIV2K', 9_410_495),
+        ('train_SwinIR-S_color_sigma50_DIV2K', 2_248_083),
+        ('train_SwinIR-B_color_sigma50_DIV2K', 11_504_163),
+        ('train_GRL-S_color_sigma50_DIV2K', 3_120_227),
+        ('train_HAT-S_color_sigma50_DIV2K', 9_410_495),
     ],
 )
 def test_sizes_of_the_networks_of_traps(name: str, count: int) -> None:
     """TRAPS, 2024: SwinIR-S has 2.24 M parameters, SwinIR-B 11.5 M, GRL-S 3.12 M, HAT-S 9.41 M."""
-    net = build_network(load_options(OPTIONS / f'{name}.yml')['network_g'])
+    net = build_network(load_options(option_file(name))['network_g'])
     assert sum(parameter.numel() for parameter in net.parameters()) == count
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
+from option_files import option_file
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -22,7 +23,6 @@ from basicsr_ext.networks.deployed import deployed_network
 from basicsr_ext.networks.macs import full_macs, paper_count
 from basicsr_ext.options.load import load_options
 
-OPTIONS = Path(__file__).parents[2] / 'options' / 'complexity'
 SMALL: dict[str, Any] = {
     'type': 'FlexIR', 'upscale': 1, 'in_chans': 3, 'img_size': 16, 'window_size': 4, 'depths': [2, 1], 'embed_dim': 12,
     'num_heads': [2, 3], 'mlp_ratio': 2, 'upsampler': '', 'drop_path_rate': 0.0,
@@ -47,7 +47,7 @@ def write(folder: Path, **opt: Any) -> list[str]:
 @pytest.mark.parametrize('task', PAPER)
 def test_the_tables_of_the_paper(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complexity, 'full_macs', lambda *_: 0)  # traces a large network for a quarter of a minute
-    opt = load_options(OPTIONS / f'complexity_FlexIR_{task}.yml')
+    opt = load_options(option_file(f'complexity_FlexIR_{task}'))
     rows = rows_of(opt['network_g'], *opt['complexity']['input_size'])
     params, macs = PAPER[task]
     assert [row.pointer for row in rows] == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,93 @@
+"""The option files and the variants in their headers: what the tests of both, and of the documents, share."""
+
+import re
+import shlex
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import basicsr_ext  # noqa: F401  first: it repairs BasicSR
+
+# isort: split
+
+import torch
+import yaml
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+
+from basicsr_ext.options.command_line import override
+from basicsr_ext.options.load import load_options
+from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
+
+REPOSITORY = Path(__file__).parents[1]
+REGISTRIES = {
+    'arch': ARCH_REGISTRY,
+    'dataset': DATASET_REGISTRY,
+    'loss': LOSS_REGISTRY,
+    'metric': METRIC_REGISTRY,
+    'model': MODEL_REGISTRY,
+}
+FILES = sorted((REPOSITORY / 'options').rglob('*.yml'))
+_FOLDER = tempfile.TemporaryDirectory()
+
+
+def ours(kind: str) -> dict[str, Any]:
+    return {name: item for name, item in REGISTRIES[kind] if item.__module__.partition('.')[0] == 'basicsr_ext'}
+
+
+def known_types() -> set[str]:
+    """What `type:` may say in an option file."""
+    registered = {name.removesuffix('_basicsr') for registry in REGISTRIES.values() for name in registry.keys()}  # noqa: SIM118
+    torch_names = {name for module in (torch.optim, torch.optim.lr_scheduler) for name in vars(module)}
+    return registered | torch_names | set(BASICSR_SCHEDULERS) | {'disk', 'lmdb'}
+
+
+def types_in(block: Any) -> Iterator[str]:
+    """Every value of a key `type`, however deep."""
+    if isinstance(block, dict):
+        for key, value in block.items():
+            if key in ('type', 'model_type') and isinstance(value, str):
+                yield value
+            yield from types_in(value)
+    elif isinstance(block, list):
+        for item in block:
+            yield from types_in(item)
+
+
+@cache
+def job_of(path: Path) -> str:
+    """The job that an option file is for."""
+    jobs = ('distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
+    return next(job for job in jobs if job == 'test' or job in load_options(path))
+
+
+def header(path: Path) -> str:
+    """The comment at the top of an option file, without its marks; a line that ends in a backslash goes on."""
+    comment = re.match(r'(?:#.*\n)*', path.read_text(encoding='utf-8'))
+    assert comment
+    return re.sub(r'\\\n *', '', re.sub(r'^# ?', '', comment[0], flags=re.MULTILINE))
+
+
+def variants(path: Path) -> list[list[str]]:
+    """The assignments of every line `--set ...` in the header of an option file."""
+    return [shlex.split(line)[1:] for line in header(path).splitlines() if line.strip().startswith('--set ')]
+
+
+def write_variant(path: Path, assignments: list[str]) -> Path:
+    """A file NAME.yml of what an option file becomes by `--set name=NAME ...`."""
+    opt = load_options(path)
+    for assignment in assignments:
+        override(opt, assignment)
+    written = Path(_FOLDER.name, f'{opt["name"]}.yml')
+    written.write_text(yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
+    return written
+
+
+OPTION_FILES = FILES + [write_variant(path, assignments) for path in FILES for assignments in variants(path)]
+
+
+def option_file(name: str) -> Path:
+    """The option file, or the variant of one, of a name."""
+    (path,) = (path for path in OPTION_FILES if path.stem == name)
+    return path

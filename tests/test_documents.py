@@ -1,0 +1,167 @@
+"""The documents: their commands are understood, their paths exist, and no option file or registered name is missing."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import basicsr_ext  # noqa: F401  first: it repairs BasicSR
+
+# isort: split
+
+import pytest
+import yaml
+from option_files import FILES, REGISTRIES, REPOSITORY, header, job_of, known_types, ours, types_in, variants
+
+from basicsr_ext.__main__ import JOBS
+from basicsr_ext.jobs.export import build_parser as export_parser
+from basicsr_ext.jobs.inspect import build_parser as inspect_parser
+from basicsr_ext.options.command_line import build_parser, override
+from basicsr_ext.options.load import OptionLoader, load_options
+
+README = REPOSITORY / 'README.md'
+DOCUMENTS = [README]
+
+
+def document_id(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding='utf-8')
+
+
+def fenced(document: Path, *languages: str) -> list[str]:
+    """The blocks of a document in one of these languages; '' for blocks without one."""
+    blocks: list[tuple[str, list[str]]] = []
+    inside = False
+    for line in text_of(document).splitlines():
+        if line.startswith('```'):
+            inside = not inside
+            if inside:
+                blocks.append((line[3:].strip(), []))
+        elif inside:
+            blocks[-1][1].append(line)
+    return ['\n'.join(lines) for language, lines in blocks if language in languages]
+
+
+def expand_loops(line: str) -> list[str]:
+    """The commands of a line, a `for name in a b; do ...; done` written out."""
+    loop = re.fullmatch(r'for (\w+) in ([^;]+); do (.*); done', line)
+    if not loop:
+        return [line]
+    name, values, body = loop.groups()
+    return [re.sub(rf'\$\{{?{name}\}}?', value, body) for value in shlex.split(values)]
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The words of every command of ours in the shell blocks and in the inline code of a document."""
+    text = '\n'.join(fenced(document, 'bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
+    lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
+    inline = rf'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:{"|".join(JOBS)}) [^`\n]*)`'
+    lines += re.findall(inline, text_of(document))
+    lines += re.findall(r'`(python scripts/[^`\n]*)`', text_of(document))
+    ours = r'basicsr[-_]ext\b|(?:bash|python) scripts/'
+    words = [shlex.split(line, comments=True) for line in lines if re.search(ours, line)]
+    return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]
+
+
+def job_commands(document: Path) -> list[list[str]]:
+    """From the name of the program on: [basicsr_ext, train, -opt, ...]."""
+    found = []
+    for command in commands(document):
+        programs = [i for i, word in enumerate(command) if word in ('basicsr_ext', 'basicsr-ext')]
+        if programs and (command[programs[0] - 1] == '-m' or programs[0] == 0):
+            found.append(command[programs[0] :])
+    return found
+
+
+def check_job(command: list[str]) -> None:
+    """The words are understood, the option file exists and is for the job, and `--set` finds its keys."""
+    _, job, *arguments = command
+    parsers = {'inspect': inspect_parser, 'export': export_parser}
+    args = parsers[job]().parse_args(arguments) if job in parsers else build_parser(job).parse_args(arguments)
+    if job in parsers or args.opt in ('FILE', '...'):
+        return
+    opt = load_options(REPOSITORY / args.opt)
+    for assignment in args.set:
+        override(opt, assignment)
+    assert job_of(REPOSITORY / args.opt) == job
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
+def test_the_commands_are_understood(document: Path) -> None:
+    for command in job_commands(document):
+        try:
+            check_job(command)
+        except (SystemExit, Exception) as error:
+            raise AssertionError(f'{" ".join(command)}: {error}') from error
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
+def test_the_scripts_exist_and_know_their_arguments(document: Path) -> None:
+    for program, script, *arguments in commands(document):
+        if not script.startswith('scripts/'):
+            continue
+        path = REPOSITORY / script
+        assert path.is_file()
+        if program == 'bash':
+            assert subprocess.run(['bash', '-n', path], check=False).returncode == 0
+        else:
+            known = ''.join(text_of(file) for file in path.parent.glob('*.py'))  # they share the making of parsers
+            assert [word for word in arguments if word.startswith('-') and f"'{word}'" not in known] == [], script
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
+def test_every_path_exists(document: Path) -> None:
+    text = text_of(document)
+    paths = set(re.findall(r'\b(?:options|scripts|tests|basicsr_ext)/[\w./-]*\w', text))
+    assert not [path for path in paths if not (REPOSITORY / path).exists() and f'{path}$' not in text]
+    links = re.findall(r'\]\((?!https?://)([^)#]+)', text)
+    assert not [link for link in links if not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
+def test_the_yaml_names_what_is_known(document: Path) -> None:
+    found = {name for block in fenced(document, 'yaml', 'yml') for name in types_in(yaml.load(block, OptionLoader))}
+    assert found <= known_types()
+    mentioned = set(re.findall(r'`([A-Z]\w*(?:Dataset|Model|Loss)|calculate_\w+)`', text_of(document)))
+    assert mentioned <= known_types()
+
+
+def test_the_readme_shows_every_job_and_both_scripts() -> None:
+    assert {command[1] for command in job_commands(README)} == set(JOBS)
+    assert {command[1] for command in commands(README)} >= {'scripts/demo.sh', 'scripts/test.sh'}
+
+
+def test_every_name_of_ours_is_in_a_document() -> None:
+    words = set(re.findall(r'`(\w+)`', text_of(README)))
+    assert {name for kind in REGISTRIES for name in ours(kind)} <= words
+
+
+def test_every_option_file_is_in_a_document() -> None:
+    """By its name, or by the ending of its name behind `...`."""
+    text = text_of(README)
+    shortened = tuple(re.findall(r'`\.\.\.(\w+\.yml)`', text))
+    assert not [path.name for path in FILES if path.name not in text and not path.name.endswith(shortened)]
+
+
+# ---- the headers of option files ----
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_the_header_of_an_option_file_is_right(path: Path) -> None:
+    """What it says to run can be run, the files it names exist, and each variant has a name of its own."""
+    text = header(path)
+    for command in re.findall(r'python -m (basicsr_ext .*)', text):
+        check_job(shlex.split(command))
+    known = {name for file in FILES for name in (file.name, str(file.relative_to(REPOSITORY)))}
+    assert set(re.findall(r'[\w./-]+\.yml', text)) <= known
+    assert all(assignments[0].startswith('name=') for assignments in variants(path))
+    assert text.count('--set ') == len(variants(path))
+
+
+def test_names_are_unique() -> None:
+    names = [path.stem for path in FILES]
+    names += [words[0].removeprefix('name=') for path in FILES for words in variants(path)]
+    assert len(set(names)) == len(names)
