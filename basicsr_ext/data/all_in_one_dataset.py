@@ -2,21 +2,24 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 from basicsr.data import build_dataset
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.data.degradation_base import DegradationDataset, Filter
+from basicsr_ext.data.degradation_base import Filter
 from basicsr_ext.data.nesting import readers, warmup_rule
-from basicsr_ext.data.wrapper_base import ComposedDataset, scheduled
+from basicsr_ext.data.stock_files import files_of
+from basicsr_ext.data.wrapper_base import ComposedDataset, count_distinct, scheduled
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex
+from basicsr_ext.selection.manifest import Item
 
 KEYS = ('lq', 'gt', 'lq_path', 'gt_path')  # of every sample: the samples of a batch have to have the same
 
@@ -130,6 +133,17 @@ class AllInOneDataset(ComposedDataset):
         part, inside = self._at(index)
         return self._common(part[inside])
 
+    def inventory(self, inside: Sequence[Sequence[Item]]) -> list[Item]:
+        """See `ComposedDataset`: paths begin with the group."""
+        groups = zip(self.groups, inside, strict=True)
+        return [replace(item, path=f'{group}/{item.path}', group=group) for group, items in groups for item in items]
+
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+        """See `ComposedDataset`."""
+        bounds = zip(self.parts, [0, *self.ends], self.ends, strict=False)
+        own = ((part, begun[(begun >= first) & (begun < end)] - first) for part, first, end in bounds)
+        return sum(count_distinct(part, epoch, indices, epochs) for part, indices in own)
+
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
         """The sample of a given patch; see `DegradationDataset.patch`."""
         part, inside = self._at(index)
@@ -162,10 +176,9 @@ def _refuse_different(parts: Mapping[str, SampleDataset], where: str) -> None:
     found: dict[str, dict[Any, str]] = {'gt_size': {}, 'scale': {}, 'number of channels': {}}
     for group, part in parts.items():
         for reader in readers(part):
-            color = reader.options.color if isinstance(reader, DegradationDataset) else reader.opt.get('color')
             found['gt_size'].setdefault(reader.opt.get('gt_size'), group)
             found['scale'].setdefault(reader.opt.get('scale', 1), group)
-            found['number of channels'].setdefault(1 if color in ('gray', 'y') else 3, group)
+            found['number of channels'].setdefault(files_of(reader).channels, group)
     for what, groups in found.items():
         if len(groups) > 1:
             shown = ', '.join(f'{value} in {group}' for value, group in groups.items())

@@ -1,7 +1,7 @@
 """The base of datasets that read clean images and degrade them on the fly."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from basicsr_ext.data.augmentation import draw_flips
-from basicsr_ext.errors import DataError, OptionError, refuse_if_any
+from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.image_cache import ImageCache
-from basicsr_ext.images.image_files import Color, ImageFiles
+from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import Sample
@@ -92,12 +92,15 @@ class DegradationDataset(Dataset[Sample], ABC):
         where = f'dataset {opt.get("name", opt.get("type"))}'
         self.options = read_block(self.Options, opt, where, ignore=LOADER_KEYS)
         self.is_train = self.options.phase == 'train'
-        self.color: Color = self.options.color  # type: ignore[assignment]
         self.files = ImageFiles(
-            self.options.dataroot_gt, self.options.io_backend['type'], self.options.meta_info_file, where
+            self.options.dataroot_gt,
+            self.options.io_backend['type'],
+            self.options.meta_info_file,
+            where,
+            self.options.color,  # type: ignore[arg-type]  # one of `colors`
         )
         self.gt_filters: list[Filter] = []
-        self.cached = ImageCache(self.files, self.color) if self.options.cache else None
+        self.cached = ImageCache(self.files) if self.options.cache else None
 
     @abstractmethod
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,23 +118,6 @@ class DegradationDataset(Dataset[Sample], ABC):
         """Change clean images (float32, H x W x C in OpenCV's order, [0, 1]) before anything else happens to them."""
         self.gt_filters.append(gt_filter)
 
-    def check(self, where: str, used: Sequence[int] | None = None) -> None:
-        """Look at the headers of files.
-
-        Args:
-            where: path of the block in the option file, named in errors.
-            used: indices of the images to look at; None takes all.
-
-        Raises:
-            DataError: files that are no images, or too small for the patch; names them.
-        """
-        size = self.options.gt_size if self.is_train and self.options.gt_size else self.options.scale
-        sizes = [
-            (self.files.path(index), self.files.size(index)) for index in (range(len(self)) if used is None else used)
-        ]
-        small = [f'{path} ({height} x {width})' for path, (height, width) in sizes if min(height, width) < size]
-        refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Remove them or lower gt_size.', where)
-
     def __len__(self) -> int:
         return len(self.files)
 
@@ -148,7 +134,7 @@ class DegradationDataset(Dataset[Sample], ABC):
         return self._sample(index, corner)
 
     def _sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
-        image = self.cached[index] if self.cached is not None else self.files.decode(index, self.color)
+        image = self.cached[index] if self.cached is not None else self.files.decode(index)
         if self.gt_filters:
             image = _as_float(image)
             for gt_filter in self.gt_filters:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.ranked_images import RankedImages
@@ -13,7 +14,7 @@ from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import SampleDataset
-from basicsr_ext.schedule.sampling import ScheduledIndex
+from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.selection.subsets.choose import check_part
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection, check_bar
 
@@ -99,6 +100,7 @@ class DynamicSubsetDataset(WrapperDataset):
     """
 
     Options = DynamicSubsetOptions
+    selects_anew = True
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.where = f'dataset {opt.get("name")}'
@@ -155,3 +157,17 @@ class DynamicSubsetDataset(WrapperDataset):
     def reached(self, indices: Iterable[int]) -> list[tuple[SampleDataset, set[int]]]:
         """See `ComposedDataset`: all that any epoch can choose."""
         return [(self.dataset, set(self.ranked.indices(self.selection.rows_ever())))]
+
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+        """See `ComposedDataset`."""
+        now = np.asarray(self.items_of(epoch, epochs))[begun]
+        return len(np.union1d(self.items_until(epoch, epochs), now))
+
+    def plan(self, sampler: ScheduledSampler) -> Sequence[str]:
+        """See `ComposedDataset`."""
+        first = sampler.iteration_of(self.selection.top_epoch(sampler.epochs))
+        reached = f'reached in iteration {first}' if first <= sampler.stop else 'not reached in this run'
+        return [
+            f'Dynamic selection: {len(self)} of {len(self.dataset)} images an epoch, {sampler.epochs:.2f} epochs, from '
+            f'quantile {self.selection.start:g} to the top, {reached}.'
+        ]

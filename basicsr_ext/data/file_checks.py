@@ -1,20 +1,17 @@
 """What is wrong with the files of a dataset, known before work starts."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
-from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.nesting import used_items
+from basicsr_ext.data.stock_files import Files, files_of
 from basicsr_ext.errors import DataError, OptionError, refuse_if_any
-from basicsr_ext.images.decoding import IMAGE_SUFFIXES, header_size
+from basicsr_ext.images.image_files import Kind
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -60,38 +57,29 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
     if not len(dataset):
         raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
     for reader, used in used_items(dataset):
-        if isinstance(reader, DegradationDataset):
-            reader.check(where, used)
-        else:
-            _check_stock_sizes(reader, used, where)
+        _check_sizes(reader, used, where)
 
 
-def _check_stock_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
-    scale, is_train = reader.opt.get('scale', 1), reader.opt.get('phase') == 'train'
-    size = reader.opt.get('gt_size') if is_train else None
+def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
+    opt, files = reader.opt, files_of(reader)
+    scale, is_train = opt.get('scale', 1), opt.get('phase', 'train') == 'train'
+    least = (opt.get('gt_size') if is_train else None) or scale
     small, different = [], []
-    for pair in _path_entries(reader, used):
-        if not {'lq_path', 'gt_path'} <= set(pair):
-            continue
-        lq, gt = (header_size(pair[key], pair[key]) for key in ('lq_path', 'gt_path'))
-        enlarged = (lq[0] * scale, lq[1] * scale)
-        # Outside training BasicSR itself cuts the ground truth to the size that belongs to the input.
-        fits = gt == enlarged if is_train else gt[0] >= enlarged[0] and gt[1] >= enlarged[1]
-        if not fits:
-            different.append(f'{pair["gt_path"]} ({gt[0]} x {gt[1]}) for {pair["lq_path"]} ({lq[0]} x {lq[1]})')
-        if size and min(gt) < size:
-            small.append(f'{pair["gt_path"]} ({gt[0]} x {gt[1]})')
+    for index in used:
+        paths, sizes = files.listed(index), files.sizes(index)
+        shown = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
+        if sizes and min(sizes['gt']) < least:
+            small.append(shown['gt'])
+        if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
+            different.append(f'{shown["gt"]} for {shown["lq"]}')
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
-    refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Remove them or lower gt_size.', where)
+    refuse_if_any(small, f'images of at least {least} x {least} pixels', 'Remove them or lower gt_size.', where)
 
 
-def _path_entries(dataset: Any, used: Sequence[int]) -> Iterator[dict[str, str]]:
-    """The paths of a stock dataset's items, where they are files."""
-    paths = getattr(dataset, 'paths', ())
-    for entry in (paths[index] for index in used if index < len(paths)):
-        named = entry if isinstance(entry, dict) else {'path': entry}
-        if all(isinstance(path, str) and path.lower().endswith(IMAGE_SUFFIXES) for path in named.values()):
-            yield named
+def _fits(gt: tuple[int, int], lq: tuple[int, int], scale: int, is_train: bool) -> bool:
+    """Whether a pair belongs together; outside training BasicSR itself cuts the clean image to the size it needs."""
+    enlarged = (lq[0] * scale, lq[1] * scale)
+    return gt == enlarged if is_train else gt[0] >= enlarged[0] and gt[1] >= enlarged[1]
 
 
 def check_pixels(dataset: SampleDataset, where: str) -> None:
@@ -102,27 +90,21 @@ def check_pixels(dataset: SampleDataset, where: str) -> None:
     """
     images = list(chain.from_iterable(_images(reader, used) for reader, used in used_items(dataset)))
     shown = tqdm(images, f'Decoding {where}', leave=False, disable=None)
-    damaged = [path for path, decodes in shown if not decodes()]
+    damaged = [path for path, files, index, kind in shown if not _decodes(files, index, kind)]
     refuse_if_any(damaged, 'images that decode', 'Replace or remove them.', where)
 
 
-def _images(reader: SampleDataset, used: Sequence[int]) -> Iterator[tuple[str, Callable[[], bool]]]:
-    """The files of a dataset, each with what tells whether it decodes."""
-    if isinstance(reader, DegradationDataset):
-        for index in used:
-            yield reader.files.path(index), partial(_decodes, reader, index)
-    else:
-        for path in chain.from_iterable(entry.values() for entry in _path_entries(reader, used)):
-            yield path, partial(_file_decodes, path)
+def _images(reader: SampleDataset, used: Sequence[int]) -> Iterator[tuple[str, Files, int, Kind]]:
+    """The images of a dataset, where it tells them."""
+    files = files_of(reader)
+    for index in used:
+        for kind, path in files.listed(index).items():
+            yield path, files, index, kind
 
 
-def _file_decodes(path: str) -> bool:
-    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None
-
-
-def _decodes(reader: DegradationDataset, index: int) -> bool:
+def _decodes(files: Files, index: int, kind: Kind) -> bool:
     try:
-        reader.files.decode(index, reader.color)
+        files.original(index, kind)
     except DataError:
         return False
     return True

@@ -14,6 +14,7 @@ from basicsr_ext.data.augmentation import draw_flips
 from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.nesting import innermost, innermost_index, layers, readers, source
+from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.blocks import read_block
@@ -88,6 +89,7 @@ class MinedPatchDataset(WrapperDataset):
     """
 
     Options = MinedPatchOptions
+    gives_patches = True
 
     def __init__(self, opt: dict[str, Any]) -> None:
         where = f'dataset {opt.get("name")}'
@@ -110,7 +112,7 @@ class MinedPatchDataset(WrapperDataset):
             places = _places(self.dataset, manifest, f'{where}.manifest')
             self.images, self.corners = _kept(manifest, options, places)
             for reader in readers(self.dataset):
-                if not isinstance(reader, DegradationDataset):
+                if 'lq' in files_of(reader).kinds:
                     _check_scale(self.corners, size, reader, manifest)
         except (DataError, OptionError) as error:
             text = str(error)
@@ -129,7 +131,7 @@ class MinedPatchDataset(WrapperDataset):
         inner = self.inner_index(index)
         sample: Sample = self.dataset.patch(inner, self.corners[index])  # type: ignore[attr-defined]
         reader, _ = source(self.dataset, int(inner))
-        if self.is_train and not isinstance(reader, DegradationDataset):
+        if self.is_train and reader.opt.get('phase', 'train') != 'train':  # cut from a whole pair, see `_inner_block`
             flips = draw_flips(index, reader.opt.get('use_hflip', True), reader.opt.get('use_rot', True))
             sample.update({key: flips.of_tensor(sample[key]) for key in ('lq', 'gt')})
         return sample

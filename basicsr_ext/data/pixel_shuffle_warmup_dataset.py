@@ -7,7 +7,7 @@ from annotated_types import Ge
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.data.nesting import layers
+from basicsr_ext.data.nesting import warmup_rule
 from basicsr_ext.data.pixel_shuffle import draw_permutations, permute_pixels
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
@@ -113,7 +113,7 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         self.where = f'dataset {opt.get("name")}'
         options = read_block(PixelShuffleWarmupOptions, opt, self.where, ignore=LOADER_KEYS)
         super().__init__(opt)
-        if any(isinstance(layer, PixelShuffleWarmupDataset) for layer in layers(self.dataset)):
+        if warmup_rule(self.dataset) is not None:
             raise OptionError(
                 f'{self.where}.dataset: expected one warm-up, got another one inside. Remove one of them.'
             )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.mined_patch_dataset import MinedPatchDataset
 from basicsr_ext.data.nesting import layers
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
@@ -80,15 +79,15 @@ def groups_of(ranking: Manifest) -> list[str]:
 
 def _rows_of(dataset: SampleDataset, manifest: Manifest, kind: str, where: str, inside: str) -> list[int]:
     """The row of each image; explains itself when the items are not the images that were ranked."""
-    if any(isinstance(layer, MinedPatchDataset) for layer in layers(dataset)):
+    wrappers = [layer for layer in layers(dataset) if isinstance(layer, WrapperDataset)]
+    cutting = next((type(layer).__name__ for layer in wrappers if layer.gives_patches), None)
+    if cutting is not None:
         raise DataError(
-            f'{inside}: expected images, got the patches of a MinedPatchDataset. Put the {kind} inside the '
-            'MinedPatchDataset.'
+            f'{inside}: expected images, got the patches of a {cutting}. Put the {kind} inside the {cutting}.'
         )
     try:
         return manifest.rows_of(inventory(dataset), f'{where}.manifest')
     except DataError as error:
-        wrappers = (layer for layer in layers(dataset) if isinstance(layer, WrapperDataset))
         choosing = next((type(layer).__name__ for layer in wrappers if len(layer) < len(layer.dataset)), None)
         if choosing is None:
             raise

@@ -4,23 +4,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from basicsr.data import build_dataset
 from torch.utils.data import Dataset
 
 from basicsr_ext.data.degradation_base import DegradationDataset, Filter
 from basicsr_ext.errors import DataError
-from basicsr_ext.options.dataset_blocks import (
-    inner_blocks,
-)
+from basicsr_ext.options.dataset_blocks import inner_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
-from basicsr_ext.schedule.sampling import ScheduledIndex, seeded_globals
+from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler, seeded_globals
 from basicsr_ext.schedule.warmup import WarmupRule
+from basicsr_ext.selection.manifest import Item
 
 
 class ComposedDataset(Dataset[Sample], ABC):
-    """Base of datasets whose items are those of datasets inside."""
+    """Base of datasets whose items are those of datasets inside.
+
+    Attributes:
+        selects_anew: whether an item is another one of the datasets inside from epoch to epoch.
+    """
 
     opt: dict[str, Any]
+    selects_anew: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -38,6 +43,25 @@ class ComposedDataset(Dataset[Sample], ABC):
         """Every part with the indices of its items that some items are, at whatever time."""
         places = [self.place(index) for index in indices]
         return [(part, {own for which, own in places if which == number}) for number, part in enumerate(self.parts)]
+
+    def inventory(self, inside: Sequence[Sequence[Item]]) -> list[Item]:
+        """The images of the items, from those of each part; see `basicsr_ext.data.inventory`."""
+        places = (self.place(index) for index in range(len(self)))
+        return [inside[part][own] for part, own in places]
+
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+        """How many different images the epochs before one use, and of that one some items.
+
+        Args:
+            epoch: the one that has begun, from 0.
+            begun: the items that it has used.
+            epochs: of the whole run, not rounded.
+        """
+        return len(self) if epoch else len(begun)
+
+    def plan(self, sampler: ScheduledSampler) -> Sequence[str]:
+        """What the log says before training of items that change."""
+        return ()
 
 
 class StockDataset(ComposedDataset):
@@ -107,6 +131,7 @@ class WrapperDataset(ComposedDataset):
         self.dataset = scheduled(build_dataset(block))
 
     changes_pixels: ClassVar[bool] = False  # whether `change` or a filter makes other images of the whole ones
+    gives_patches: ClassVar[bool] = False  # whether items are parts of images, several of one image perhaps
     warmup: WarmupRule | None = None  # the iterations that `change` is for, if there are such
 
     @property
@@ -129,6 +154,12 @@ class WrapperDataset(ComposedDataset):
         sample = self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
         return self.change(sample, index)
 
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+        """See `ComposedDataset`; around a selection that changes there is none that chooses itself."""
+        if is_dynamic(self.dataset):
+            return count_distinct(self.dataset, epoch, begun, epochs)
+        return super().distinct_items(epoch, begun, epochs)
+
     def change(self, sample: Sample, index: int) -> Sample:
         """What this wrapper does to a sample of the inner dataset: nothing, unless it overrides this."""
         return sample
@@ -150,3 +181,15 @@ class WrapperDataset(ComposedDataset):
 def scheduled(dataset: SampleDataset) -> SampleDataset:
     """The dataset itself if it reads the scheduled index, else wrapped so that its randomness does."""
     return dataset if isinstance(dataset, DegradationDataset | ComposedDataset) else StockDataset(dataset)
+
+
+def is_dynamic(dataset: SampleDataset) -> bool:
+    """Whether a dataset, or one inside, selects anew in each epoch."""
+    return isinstance(dataset, ComposedDataset) and (dataset.selects_anew or any(map(is_dynamic, dataset.parts)))
+
+
+def count_distinct(dataset: SampleDataset, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    """`ComposedDataset.distinct_items` of any dataset."""
+    if isinstance(dataset, ComposedDataset):
+        return dataset.distinct_items(epoch, begun, epochs)
+    return len(dataset) if epoch else len(begun)

@@ -1,6 +1,7 @@
 """From a file, or a key of an LMDB, to pixels."""
 
 import io
+import os
 
 import cv2
 import numpy as np
@@ -15,6 +16,11 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.p
 def is_lmdb(root: str) -> bool:
     """By the name, which BasicSR demands of an LMDB."""
     return root.rstrip('/').endswith('.lmdb')
+
+
+def lmdb_content(root: str) -> str:
+    """The one file that holds the images of an LMDB."""
+    return os.path.join(root, 'data.mdb')
 
 
 def read_image(root: str, path: str) -> bytes:

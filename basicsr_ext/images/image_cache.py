@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.images.image_files import Color, ImageFiles
+from basicsr_ext.images.image_files import ImageFiles
 
 SHARED_MEMORY = '/dev/shm'
 
@@ -23,20 +23,18 @@ class ImageCache:
 
     Args:
         files: the images.
-        color: as in `ImageFiles.decode`.
 
     Raises:
         DataError: an image is damaged, or shared memory is too small (in containers it often is 64 MB).
     """
 
-    def __init__(self, files: ImageFiles, color: Color) -> None:
-        channels = 3 if color == 'rgb' else 1
+    def __init__(self, files: ImageFiles) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            self.shapes = [(*size, channels) for size in pool.map(files.size, range(len(files)))]
+            self.shapes = [(*size, files.channels) for size in pool.map(files.size, range(len(files)))]
             ends = np.cumsum([math.prod(shape) for shape in self.shapes])
             self.starts = [0, *ends[:-1].tolist()]
             self.block = _allocate(int(ends[-1]))
-            decoded = pool.map(lambda index: files.decode(index, color), range(len(files)))
+            decoded = pool.map(files.decode, range(len(files)))
             for index, image in enumerate(
                 tqdm(decoded, 'Decoding into shared memory', len(files), leave=False, disable=None)
             ):

@@ -10,9 +10,17 @@ import numpy as np
 from basicsr.utils import bgr2ycbcr
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.images.decoding import IMAGE_SUFFIXES, decode_grey, decode_image, header_size, read_image
+from basicsr_ext.images.decoding import (
+    IMAGE_SUFFIXES,
+    decode_grey,
+    decode_image,
+    header_size,
+    lmdb_content,
+    read_image,
+)
 
 Color = Literal['gray', 'y', 'rgb']
+Kind = Literal['gt', 'lq']  # of the images of an item: clean, and the input where it is a file too
 
 
 class ImageFiles:
@@ -24,13 +32,24 @@ class ImageFiles:
         meta_info_file: names relative to `root`, one a line, anything after a blank ignored, used in their order; None
             takes every image of the folder (not of folders below it, as BasicSR). Not for an LMDB.
         where: path of the block in the option file, named in errors.
+        color: `rgb` for colours; `gray` for OpenCV's conversion of colour files; `y` for the BT.601 Y of a colour file
+            as BasicSR computes it, and grey files as they are.
+
+    Attributes:
+        kinds: `gt` alone.
+        channels: of decoded images, 1 or 3.
+        exact: whether samples hold these pixels unless a wrapper changes them, and errors name the file.
 
     Raises:
         DataError: the folder is missing or empty, a listed file is missing or lies outside the folder.
     """
 
-    def __init__(self, root: str, backend: str, meta_info_file: str | None, where: str) -> None:
-        self.root, self.backend = os.path.expanduser(root), backend
+    kinds: tuple[Kind, ...] = ('gt',)
+    exact = True
+
+    def __init__(self, root: str, backend: str, meta_info_file: str | None, where: str, color: Color = 'rgb') -> None:
+        self.root, self.backend, self.color = os.path.expanduser(root), backend, color
+        self.channels = 3 if color == 'rgb' else 1
         if not os.path.isdir(self.root):
             raise DataError(f'{where}.dataroot_gt: expected a folder, got {root!r}. Correct the path.')
         if backend == 'lmdb':
@@ -79,6 +98,20 @@ class ImageFiles:
         """The file of an image, or its key in the LMDB."""
         return self.names[index] if self.backend == 'lmdb' else os.path.join(self.root, self.names[index])
 
+    def relative(self, index: int) -> str:
+        """The path below the folder, with `/`; the key in an LMDB."""
+        return self.names[index].replace(os.sep, '/')
+
+    def listed(self, index: int) -> dict[Kind, str]:
+        """The images of an item as `path` gives them, by kind."""
+        return {'gt': self.path(index)}
+
+    def sources(self) -> list[str]:
+        """The files that hold all images."""
+        if self.backend == 'lmdb':
+            return [lmdb_content(self.root)]
+        return [self.path(index) for index in range(len(self))]
+
     def read(self, index: int) -> bytes:
         """The encoded image.
 
@@ -87,25 +120,24 @@ class ImageFiles:
         """
         return read_image(self.root, self.path(index))
 
-    def decode(self, index: int, color: Color) -> np.ndarray:
-        """The pixels of an image.
-
-        Args:
-            index: which.
-            color: `rgb` gives H x W x 3 in OpenCV's order B, G, R; `gray` H x W x 1 (OpenCV's conversion of colour
-                files); `y` the BT.601 Y of a colour file as BasicSR computes it, and grey files as they are.
+    def decode(self, index: int) -> np.ndarray:
+        """The pixels of an image in `color`.
 
         Returns:
-            uint8 in [0, 255].
+            (H, W, C) in OpenCV's order B, G, R or grey, uint8 in [0, 255].
 
         Raises:
             DataError: the file is not an image or is damaged.
         """
-        flag = {'gray': cv2.IMREAD_GRAYSCALE, 'rgb': cv2.IMREAD_COLOR, 'y': cv2.IMREAD_ANYCOLOR}[color]
+        flag = {'gray': cv2.IMREAD_GRAYSCALE, 'rgb': cv2.IMREAD_COLOR, 'y': cv2.IMREAD_ANYCOLOR}[self.color]
         image = decode_image(self.read(index), flag, self.path(index))
-        if color == 'y' and image.ndim == 3:
+        if self.color == 'y' and image.ndim == 3:
             image = bgr2ycbcr(image, y_only=True)
         return image if image.ndim == 3 else image[..., None]
+
+    def original(self, index: int, kind: Kind = 'gt') -> np.ndarray:
+        """The pixels of an image as they are written anew, which are those of `decode`."""
+        return self.decode(index)
 
     def grey(self, index: int) -> np.ndarray:
         """An image in grey, (H, W) uint8; see `decode_grey`.
@@ -123,3 +155,7 @@ class ImageFiles:
         """
         source = self.path(index) if self.backend == 'disk' else io.BytesIO(self.read(index))
         return header_size(source, self.path(index))
+
+    def sizes(self, index: int) -> dict[Kind, tuple[int, int]]:
+        """The `size` of the images of an item, by kind."""
+        return {'gt': self.size(index)}

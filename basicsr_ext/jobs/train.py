@@ -12,8 +12,8 @@ from basicsr.utils import get_root_logger, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.misc import set_random_seed
 from basicsr.utils.options import copy_opt_file
 
-from basicsr_ext.data.distinct_items import dynamic_selections
 from basicsr_ext.data.file_checks import check_dataset
+from basicsr_ext.data.wrapper_base import is_dynamic
 from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.resumable import open_log
@@ -99,7 +99,7 @@ def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dic
     """A selection that rises with the epochs of the whole run is another one in a run of another length."""
     now = int(opt['train']['total_iter'])
     planned = (resume_state or {}).get('total_iter', now)
-    if planned != now and dynamic_selections(train_set):
+    if planned != now and is_dynamic(train_set):
         raise OptionError(
             f'train.total_iter: expected {planned}, for which the dynamic selection of this run was planned, got '
             f'{now}. Change it back, or begin a new run with path.pretrain_network_g.'

@@ -12,7 +12,8 @@ from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from basicsr_ext.data.distinct_items import distinct_items, dynamic_selections, plan
+from basicsr_ext.data.distinct_items import distinct_items, plan
+from basicsr_ext.data.wrapper_base import is_dynamic
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
@@ -36,7 +37,7 @@ class TrainingRun:
         self.warmup, self.train_set = warmup, train_set
         self.loader = build_train_loader(train_set, opt, start, warmup)
         self.sampler: Any = self.loader.sampler
-        self.is_dynamic = bool(dynamic_selections(train_set))
+        self.is_dynamic = is_dynamic(train_set)
         self.total_iter = int(opt['train']['total_iter'])
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()

@@ -28,6 +28,7 @@ from basicsr.utils.matlab_functions import imresize
 from PIL import Image
 from torch import Tensor
 
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.mean_blur_dataset import mean_filter
 from basicsr_ext.data.nesting import innermost
 from basicsr_ext.data.wrapper_base import StockDataset, scheduled
@@ -888,10 +889,10 @@ def test_damaged_files_are_named(folder: Path, content: bytes | str, cache: bool
 @pytest.mark.parametrize('content', [b'', b'no image', b'\x89PNG\r\n\x1a\nno image'])
 def test_check_names_damaged_files(folder: Path, content: bytes) -> None:
     dataset = gaussian(folder)
-    dataset.check('datasets.train')
+    check_dataset(dataset, 'datasets.train')
     (folder / 'c.png').write_bytes(content)
     with pytest.raises(DataError, match=rf'{folder}/c\.png: expected an image, got a damaged or foreign file'):
-        dataset.check('datasets.train')
+        check_dataset(dataset, 'datasets.train')
 
 
 def test_file_that_vanished_is_named(folder: Path) -> None:
@@ -904,15 +905,15 @@ def test_file_that_vanished_is_named(folder: Path) -> None:
 def test_check_names_images_too_small(folder: Path) -> None:
     write_images(folder / 'small', 1, (20, 21, 3))
     shutil.move(folder / 'small' / 'a.png', folder / 'narrow.png')
-    gaussian(folder, gt_size=20).check('datasets.train')
+    check_dataset(gaussian(folder, gt_size=20), 'datasets.train')
     dataset = bicubic(folder, gt_size=22)
     with pytest.raises(DataError, match=r'datasets\.train: expected images of at least 22 x 22 pixels') as error:
-        dataset.check('datasets.train')
+        check_dataset(dataset, 'datasets.train')
     assert all(f'{folder}/{name}.png (20 x 24)' in str(error.value) for name in 'abcd')
     assert f'{folder}/narrow.png (20 x 21)' in str(error.value) and 'lower gt_size' in str(error.value)
     with pytest.raises(DataError, match=rf'{folder}/a\.png: expected at least 22 x 22 pixels, got 20 x 24'):
         dataset[moment(0)]
-    bicubic(folder, gt_size=22, phase='val').check('datasets.val')  # validation takes whole images
+    check_dataset(bicubic(folder, gt_size=22, phase='val'), 'datasets.val')  # validation takes whole images
 
 
 def test_check_counts_the_small_ones(tmp_path: Path) -> None:
@@ -920,7 +921,7 @@ def test_check_counts_the_small_ones(tmp_path: Path) -> None:
     write_images(tmp_path / 'large', 1, (16, 16, 3))
     shutil.move(tmp_path / 'large' / 'a.png', tmp_path / 'large.png')
     with pytest.raises(DataError, match='and 3 more') as error:
-        gaussian(tmp_path, gt_size=8).check('datasets.train')
+        check_dataset(gaussian(tmp_path, gt_size=8), 'datasets.train')
     assert 'large.png' not in str(error.value)
 
 

@@ -1,21 +1,17 @@
 """The folder that the job `align` writes: tuned images, and the inputs that belong to them."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-import cv2
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
 from basicsr_ext.alignment.tuned_images import TunedImages
-from basicsr_ext.data.nesting import readers, source
-from basicsr_ext.data.patch_source import has_pairs
+from basicsr_ext.data.nesting import source
+from basicsr_ext.data.stock_files import files_of, reads_pairs
 from basicsr_ext.errors import refuse_if_any
-from basicsr_ext.images.decoding import decode_image, read_image
 from basicsr_ext.images.new_folder import flat_name, new_image_folder
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item
@@ -56,11 +52,12 @@ def write_aligned(
         DataError: a damaged image.
         Interrupted: a stop was asked for; none of the folders is there.
     """
-    kinds = ('gt', 'lq') if any(has_pairs(reader) for reader in readers(dataset)) else ('gt',)
+    kinds = ('gt', 'lq') if reads_pairs(dataset) else ('gt',)
     with new_image_folder(folder, unfinished, kinds) as images:
         for index, name in enumerate(tqdm(names, 'Writing', unit='image', leave=False, disable=None)):
             reader, place = source(dataset, index)
-            lq = {'lq': _input(reader, place)} if has_pairs(reader) else {}
+            files = files_of(reader)
+            lq = {'lq': files.original(place, 'lq')} if 'lq' in files.kinds else {}
             images.put(name, gt=_pixels(tuned[index])[..., ::-1], **lq)
 
 
@@ -68,10 +65,3 @@ def _pixels(image: Tensor) -> np.ndarray:
     """(C, H, W), 8 bits in [0, 1], as (H, W, C), uint8."""
     pixels: np.ndarray = (image * 255).round().byte().permute(1, 2, 0).numpy()
     return pixels
-
-
-def _input(reader: SampleDataset, place: int) -> np.ndarray:
-    """The LQ image of a pair of files, as it is."""
-    path = cast(Any, reader).paths[place]['lq_path']
-    content = read_image(os.path.expanduser(reader.opt['dataroot_lq']), path)
-    return decode_image(content, cv2.IMREAD_UNCHANGED, path)
