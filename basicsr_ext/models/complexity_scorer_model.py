@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.nesting import innermost
+from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.errors import OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import ValOptions
@@ -124,7 +124,7 @@ class ComplexityScorerModel(RestorationModel):
 
 def _paths(dataset: SampleDataset, results: Results) -> list[str]:
     """The images of results as a file of labels names them."""
-    reader = innermost(dataset)
-    names = reader.files.names if isinstance(reader, DegradationDataset) else []
+    files = files_of(innermost(dataset))
+    names = [files.relative(index) for index in range(len(files)) if files.listed(index)]
     paths = {key: name for name in names for key in (Path(name).stem, Path(name).name)}
     return [paths.get(image, image) for image in results]
