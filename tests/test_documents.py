@@ -11,13 +11,23 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 
 import pytest
 import yaml
-from option_files import FILES, REGISTRIES, REPOSITORY, header, job_of, known_types, ours, types_in, variants
 
-from basicsr_ext.__main__ import JOBS
+from basicsr_ext.jobs import jobs
 from basicsr_ext.jobs.export import build_parser as export_parser
 from basicsr_ext.jobs.inspect import build_parser as inspect_parser
 from basicsr_ext.options.command_line import build_parser, override
 from basicsr_ext.options.load import OptionLoader, load_options
+from tests.helpers.option_files import (
+    FILES,
+    REGISTRIES,
+    REPOSITORY,
+    header,
+    job_of,
+    known_types,
+    ours,
+    types_in,
+    variants,
+)
 
 README = REPOSITORY / 'README.md'
 DOCUMENTS = [README]
@@ -58,7 +68,7 @@ def commands(document: Path) -> list[list[str]]:
     """The words of every command of ours in the shell blocks and in the inline code of a document."""
     text = '\n'.join(fenced(document, 'bash', 'sh', 'shell', 'console', '')).replace('\\\n', ' ')
     lines = [command for line in text.splitlines() for command in expand_loops(line.strip().removeprefix('$ '))]
-    inline = rf'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:{"|".join(JOBS)}) [^`\n]*)`'
+    inline = rf'`([^`\n]*\b(?:basicsr_ext|basicsr-ext) (?:{"|".join(jobs())}) [^`\n]*)`'
     lines += re.findall(inline, text_of(document))
     lines += re.findall(r'`(python scripts/[^`\n]*)`', text_of(document))
     ours = r'basicsr[-_]ext\b|(?:bash|python) scripts/'
@@ -130,7 +140,7 @@ def test_the_yaml_names_what_is_known(document: Path) -> None:
 
 
 def test_the_readme_shows_every_job_and_both_scripts() -> None:
-    assert {command[1] for command in job_commands(README)} == set(JOBS)
+    assert {command[1] for command in job_commands(README)} == set(jobs())
     assert {command[1] for command in commands(README)} >= {'scripts/demo.sh', 'scripts/test.sh'}
 
 

@@ -26,7 +26,6 @@ from basicsr.losses import build_loss
 from basicsr.metrics import calculate_metric
 from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
-from option_files import FILES, OPTION_FILES, REGISTRIES, REPOSITORY, job_of, known_types, option_file, ours, types_in
 from torch.utils.data import default_collate
 
 from basicsr_ext.jobs import complexity
@@ -34,12 +33,8 @@ from basicsr_ext.jobs.align import align_pipeline
 from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.jobs.checks import check_dataset, check_options
 from basicsr_ext.jobs.distill import distill_pipeline
-from basicsr_ext.jobs.mine import mine
-from basicsr_ext.jobs.mine.options import parse_mine_options
-from basicsr_ext.jobs.rank import Ranking
-from basicsr_ext.jobs.rank.complexity import rank_complexity
-from basicsr_ext.jobs.rank.complexity_options import parse_complexity_options
-from basicsr_ext.jobs.rank.options import method_of, parse_rank_options
+from basicsr_ext.jobs.mine import mine_pipeline
+from basicsr_ext.jobs.rank import rank_pipeline
 from basicsr_ext.metrics import lpips_metric
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
@@ -47,6 +42,17 @@ from basicsr_ext.options.load import OptionLoader, load_options
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.loader import samples_per_rank
+from tests.helpers.option_files import (
+    FILES,
+    OPTION_FILES,
+    REGISTRIES,
+    REPOSITORY,
+    job_of,
+    known_types,
+    option_file,
+    ours,
+    types_in,
+)
 
 CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the channels of their input
 
@@ -417,13 +423,7 @@ def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
     for block in opt['datasets'].values():
         fill_dataroots(block)
     make_weights(opt)
-    if method_of(argv) == 'complexity':
-        completed_opt, complexity_settings, _ = parse_complexity_options(Path.cwd(), argv)
-        rank_complexity(completed_opt, complexity_settings, only_check=True)
-        return
-    levels, settings, _ = parse_rank_options(Path.cwd(), argv)
-    for name, level in levels.items():
-        Ranking(name, level, settings).check(decode=True)
+    assert rank_pipeline(Path.cwd(), [*argv, '--check']) == 0
 
 
 def make_weights(opt: dict[str, Any]) -> None:
@@ -444,8 +444,7 @@ def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
     assert loaded['name'] == path.stem
     make_weights(loaded)
     fill_dataroots(loaded['datasets']['train'], loaded.get('scale', 1))
-    opt, settings, _ = parse_mine_options(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0'])
-    mine(opt, settings, only_check=True)
+    assert mine_pipeline(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0', '--check']) == 0
 
 
 # Second derivatives of the networks of the papers, at their patches, take minutes here.

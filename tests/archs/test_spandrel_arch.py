@@ -13,7 +13,6 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 import pytest
 import torch
 from basicsr.archs import build_network
-from option_files import option_file
 from torch import Tensor, nn
 
 from basicsr_ext.archs import spandrel_arch
@@ -23,6 +22,7 @@ from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.networks.tiling import Sides, run_padded
 from basicsr_ext.networks.trained import input_sides
 from basicsr_ext.options.load import load_options
+from tests.helpers.option_files import option_file
 
 spandrel = pytest.importorskip('spandrel')
 

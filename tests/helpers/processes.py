@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from basicsr_ext.__main__ import JOBS
+from basicsr_ext.jobs import jobs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
 os.environ.update(PYTHONPATH=str(REPOSITORY), OMP_NUM_THREADS='1')  # one thread: parallel tests must not compete
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload([__name__, 'basicsr.train', *(name.split(':')[0] for name in JOBS.values())])
+FORKS.set_forkserver_preload([__name__, 'basicsr.train', *(f'basicsr_ext.jobs.{job}' for job in jobs())])
 
 started: 'list[Fork | subprocess.Popen[str]]' = []
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
-from option_files import option_file
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -22,6 +21,7 @@ from basicsr_ext.jobs.complexity import ComplexitySettings, complexity_pipeline,
 from basicsr_ext.networks.deployed import deployed_network
 from basicsr_ext.networks.macs import full_macs, paper_count
 from basicsr_ext.options.load import load_options
+from tests.helpers.option_files import option_file
 
 SMALL: dict[str, Any] = {
     'type': 'FlexIR', 'upscale': 1, 'in_chans': 3, 'img_size': 16, 'window_size': 4, 'depths': [2, 1], 'embed_dim': 12,

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.images.pixels import as_8bit, grey_of, thumbnail
-from basicsr_ext.jobs.rank.options import METHODS
+from basicsr_ext.jobs.rank.method import METHODS
 from basicsr_ext.runtime import unit_files
 from basicsr_ext.selection.complexity.criteria import CRITERIA, entropy, gradient, std
 from basicsr_ext.selection.complexity.networks import Scorer

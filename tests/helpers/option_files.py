@@ -20,7 +20,7 @@ from basicsr_ext.options.command_line import override
 from basicsr_ext.options.load import load_options
 from basicsr_ext.training.learning_rate import BASICSR_SCHEDULERS
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 REGISTRIES = {
     'arch': ARCH_REGISTRY,
     'dataset': DATASET_REGISTRY,
