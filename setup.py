@@ -32,8 +32,10 @@ setup(
         'Programming Language :: Python :: 3.12',
         'Topic :: Scientific/Engineering :: Image Processing',
     ],
-    packages=find_packages(include=['basicsr_ext', 'basicsr_ext.*']),
-    package_data={'basicsr_ext': ['py.typed', 'weights/*.pth']},
+    # The option files stand at the top of the repository, where BasicSR users look, and go into the package.
+    packages=[*find_packages(include=['basicsr_ext', 'basicsr_ext.*']), 'basicsr_ext.option_files'],
+    package_dir={'basicsr_ext.option_files': 'options'},
+    package_data={'basicsr_ext': ['py.typed', 'weights/*.pth'], 'basicsr_ext.option_files': ['**/*.yml']},
     zip_safe=False,
     python_requires='>=3.10,<3.13',  # basicsr 1.4.2 does not install on 3.13
     install_requires=[
@@ -50,6 +52,8 @@ setup(
         'pillow>=9.5',
         'pyarrow>=14',
         'pyyaml>=6',
+        'scipy>=1.10',
+        'shtab>=1.7',
         'torch>=2.4',
         'torchvision>=0.19',
         'tqdm>=4.65',
@@ -58,7 +62,16 @@ setup(
         'archs': ['spandrel>=0.4'],
         'onnx': ['onnx>=1.17', 'onnxruntime>=1.19', 'onnxscript>=0.5'],
         'distill': ['diffusers>=0.30', 'timm>=1.0'],
-        'test': ['mypy>=1.11', 'psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.6', 'scikit-image>=0.22'],
+        'test': [
+            'fastjsonschema>=2.20',
+            'mypy>=1.11',
+            'psutil>=5.9',
+            'pytest>=8',
+            'pytest-cov>=5',
+            'pytest-xdist>=3.6',
+            'ruff>=0.6',
+            'scikit-image>=0.22',
+        ],
     },
     entry_points={'console_scripts': ['basicsr-ext = basicsr_ext.__main__:main']},
 )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from basicsr_ext.errors import BasicsrExtError, nearest
-from basicsr_ext.jobs import jobs, load
+from basicsr_ext.jobs import jobs, load, parser_of
 from basicsr_ext.version import __version__
 
 
@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'basicsr-ext: expected a job, got {words[0]!r}. {nearest(words[0], jobs())}'.rstrip(), file=sys.stderr)
         return 2
     job = build_parser().parse_args(words[:1]).job
+    if {'-h', '--help'} & set(words[1:]):
+        parser_of(job, load(job)).print_help()
+        return 0
     try:
         code: int = getattr(load(job), f'{job}_pipeline')(os.getcwd(), words[1:])
         return code

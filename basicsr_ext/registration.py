@@ -21,6 +21,7 @@ ROOMS = {
     'metrics': '_metric',
     'models': '_model',
     'selection.patches': '_criterion',
+    'selection.complexity': '_criterion',
 }
 
 

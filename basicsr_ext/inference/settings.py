@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from torch import nn
 
-from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
 from basicsr_ext.inference.regions import Partition, RegionGrid
-from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.blocks import NameIn, read_block
 from basicsr_ext.options.calls import check_call
 from basicsr_ext.options.load import find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
@@ -34,16 +34,12 @@ class AdaptiveSettings:
     """
 
     threshold: float
-    score: str = 'sharpness'
+    score: Annotated[str, NameIn(EXIT_SCORES)] = 'sharpness'
     relative: Literal['previous', 'input'] | None = None
     operator: Literal['forward', 'roberts'] | None = None
     mean: Literal['trimmed', 'whole'] | None = None
 
     def __post_init__(self) -> None:
-        if self.score not in EXIT_SCORES:
-            raise OptionError(
-                f'score: expected a name in EXIT_SCORES, got {self.score!r}. {nearest(self.score, EXIT_SCORES)}'
-            )
         check_call(EXIT_SCORES[self.score], self._arguments(), 'score', given=2)
         if self.relative is not None and (self.threshold < 0 or self.score == 'change'):
             raise OptionError(

@@ -5,6 +5,7 @@ A job is a module or package here whose docstring begins "The job `NAME`: what i
 `build_parser()`. What several jobs need stands in the other modules. Nothing is imported before it is chosen.
 """
 
+import argparse
 import ast
 import importlib
 import pkgutil
@@ -31,3 +32,18 @@ def jobs() -> dict[str, str]:
 def load(job: str) -> ModuleType:
     """Import the module of a job."""
     return importlib.import_module(f'{__name__}.{job}')
+
+
+def parser_of(job: str, module: ModuleType) -> argparse.ArgumentParser:
+    """The command line of a job whose module is loaded, with what it does and an example.
+
+    A job without `build_parser` takes the command line of jobs that read an option file.
+    """
+    if hasattr(module, 'build_parser'):
+        parser: argparse.ArgumentParser = module.build_parser()
+    else:
+        parser = importlib.import_module('basicsr_ext.options.command_line').build_parser(job)
+    parser.description = parser.description or jobs()[job]
+    parser.epilog = f'example:\n  {module.EXAMPLE}'
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser

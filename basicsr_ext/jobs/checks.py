@@ -3,9 +3,9 @@
 import inspect
 import logging
 import os
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from basicsr.data import build_dataset
@@ -24,11 +24,11 @@ from torch.utils.data import default_collate
 
 from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels
 from basicsr_ext.data.wrapper_base import ComposedDataset
-from basicsr_ext.errors import DataError, OptionError, nearest
+from basicsr_ext.errors import DataError, OptionError, nearest, wrong
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.blocks import read_block, require
 from basicsr_ext.options.calls import check_call, registered
-from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks, paths_in
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import read_checkpoint
 from basicsr_ext.schedule.sample import SampleDataset
@@ -38,12 +38,45 @@ from basicsr_ext.training import learning_rate
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
 
-# Top-level keys of every option file; those that models of BasicSR add are theirs to check.
-COMMON_KEYS = (
-    'name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'path', 'train', 'val', 'logger',
-    'dist_params', 'deterministic', 'complexity', 'calibrate', 'dist', 'rank', 'world_size', 'root_path',
-    'auto_resume', 'is_train',
-)  # fmt: skip
+
+@dataclass(frozen=True)
+class TrainingFile:
+    """Keys at the top of an option file of `train` or `test`, as BasicSR has them; its models may add more.
+
+    Attributes:
+        name: of the folder `experiments/NAME` or `results/NAME`.
+        model_type: the model, such as RestorationModel.
+        datasets: blocks `train`, `val`, `val_2`, ... or `test`, `test_1`, ...
+        path: weights of networks, `pretrain_network_g` and the like, and `resume_state`.
+        num_gpu: 1 computes on a GPU, 0 on the CPU, `auto` on a GPU if there is one.
+        train: how the model is trained.
+        val: how it is validated.
+        logger: `print_freq`, `save_checkpoint_freq`, `use_tb_logger`, `wandb`.
+        scale: factor by which the ground truth is larger than the input; passed to the datasets.
+        manual_seed: of everything random; None draws one.
+        deterministic: cuDNN's repeatable algorithms; false lets it try for the fastest.
+        dist_params: arguments of the process group under a launcher, such as `{backend: nccl}`.
+        complexity, calibrate: blocks of these jobs, which take the file too.
+    """
+
+    name: str
+    model_type: str
+    datasets: dict[str, Any]
+    path: dict[str, Any] | None
+    num_gpu: int | Literal['auto']
+    train: dict[str, Any] | None = None
+    val: dict[str, Any] | None = None
+    logger: dict[str, Any] | None = None
+    scale: int = 1
+    manual_seed: int | None = None
+    deterministic: bool = True
+    dist_params: dict[str, Any] | None = None
+    complexity: dict[str, Any] | None = None
+    calibrate: dict[str, Any] | None = None
+
+
+FILE_KEYS = tuple(each.name for each in fields(TrainingFile))
+COMPLETED_KEYS = ('dist', 'rank', 'world_size', 'root_path', 'auto_resume', 'is_train')
 PATH_KEYS = ('resume_state', 'ignore_resume_networks')
 NETWORK_PATH_KEYS = ('pretrain_network', 'param_key', 'strict_load')  # each with the letter of a network
 COMPLETED_PATH_KEYS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
@@ -117,8 +150,8 @@ def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> N
             raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, known)}'.rstrip())
     flags = [field.name for field in fields(model.ModelOptions)]
     for key in opt:
-        if key not in COMMON_KEYS and key not in flags and not key.startswith('network_'):
-            raise OptionError(f'{key}: expected a known key, got {key!r}. {nearest(key, (*COMMON_KEYS[:14], *flags))}')
+        if key not in (*FILE_KEYS, *COMPLETED_KEYS, *flags) and not key.startswith('network_'):
+            wrong(key, 'a known key', key, nearest(key, (*FILE_KEYS, *flags)))
     read_block(model.ModelOptions, {key: opt[key] for key in flags if key in opt}, 'options')
     if opt.get('val'):
         read_block(model.ValOptions, opt['val'], 'val')
@@ -146,14 +179,12 @@ def _check_dataset_block(block: Options, where: str) -> None:
         low = 0 if key == 'num_worker_per_gpu' else 1
         if key in block and not (isinstance(block[key], int) and block[key] >= low):
             raise OptionError(f'{where}.{key}: expected an integer of at least {low}, got {block[key]!r}. Correct it.')
-    for key, value in block.items():
-        if key.startswith('dataroot') and value is not None:
-            for folder in value if isinstance(value, list) else [value]:
-                if not os.path.isdir(os.path.expanduser(str(folder))):
-                    raise DataError(f'{where}.{key}: expected a folder, got {folder!r}. Correct the path.')
-        names_file = key == 'meta_info_file' or (key == 'manifest' and options is not None)
-        if names_file and value is not None and not os.path.isfile(value):
-            raise DataError(f'{where}.{key}: expected a file, got {value!r}. Correct the path.')
+    for key, kind, path in paths_in(block):
+        if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
+            raise DataError(f'{where}.{key}: expected a folder, got {path!r}. Correct the path.')
+        is_ours = key == 'meta_info_file' or options is not None
+        if kind == 'file' and is_ours and not os.path.isfile(os.path.expanduser(path)):
+            raise DataError(f'{where}.{key}: expected a file, got {path!r}. Correct the path.')
     if block['type'] == 'PairedImageDataset':
         check_pairs(block, where)
 

@@ -1,4 +1,4 @@
-"""The job `complexity`: a network in, its parameters and multiply-accumulates out, for each pointer."""
+"""The job `complexity`: count the parameters and multiply-accumulates of a network, for each pointer."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from basicsr.utils.options import dict2str
 from torch import nn
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.jobs.checks import COMMON_KEYS
+from basicsr_ext.jobs.checks import FILE_KEYS
+from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
 from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper_count
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
@@ -39,6 +40,17 @@ class ComplexitySettings:
             raise OptionError(f'input_size: expected a height and a width, got {self.input_size}. Correct them.')
 
 
+# One for `train` or `test` does as well.
+FILE = JobFile(
+    job='complexity',
+    settings=ComplexitySettings,
+    datasets={},
+    needs_datasets=False,
+    networks={'g': 'the network to count'},
+    used=lambda settings: {'g': False},
+)
+
+
 def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
     """Count what the option file names; one for `train` or `test` does as well.
 
@@ -55,7 +67,7 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
     opt, args = read_options('complexity', argv)
     require(opt, ('name', 'network_g'))
     if 'model_type' not in opt:  # otherwise it is the file of another job, which checks it
-        refuse_unknown(opt, (*COMMON_KEYS, 'network_g'))
+        refuse_unknown(opt, (*FILE_KEYS, 'network_g'))
     settings = read_block(ComplexitySettings, opt.get('complexity', {}), 'complexity')
     net = deployed_network(opt)
     folder = Path(root_path, 'results', str(opt['name']))

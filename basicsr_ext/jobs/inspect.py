@@ -1,4 +1,4 @@
-"""The job `inspect`: a manifest in, pictures and numbers of what it says out."""
+"""The job `inspect`: draw and measure what a manifest says."""
 
 import argparse
 import os

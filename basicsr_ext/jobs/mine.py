@@ -1,4 +1,4 @@
-"""The job `mine`: a dataset in, its patches and what they are worth out."""
+"""The job `mine`: measure what the patches of a dataset are worth."""
 
 import os
 from collections.abc import Sequence

@@ -62,6 +62,7 @@ class JobFile(Generic[S]):
         job: its name, which is also the key of the block with its settings.
         settings: the dataclass of this block.
         datasets: keys below `datasets` -> what the dataset is for; empty for any keys.
+        needs_datasets: whether it has datasets at all.
         networks: ends of the keys `network_...` -> what the network is for.
         used: which of the networks these settings use, and whether each needs trained weights. The others may stand in
             the file, and are left out, so that one file serves all settings.
@@ -75,6 +76,7 @@ class JobFile(Generic[S]):
     job: str
     settings: type[S]
     datasets: Mapping[str, str]
+    needs_datasets: bool = True
     networks: Mapping[str, str] = field(default_factory=dict)
     used: Callable[[S], Mapping[str, bool]] = no_networks
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The job `test`: weights and test sets in, metrics and images out."""
+"""The job `test`: restore and measure test sets with trained weights."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The job `train`: an option file in, an experiment folder out."""
+"""The job `train`: train as an option file says, from the start or from a saved state."""
 
 import os
 from collections.abc import Sequence

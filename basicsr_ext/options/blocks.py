@@ -108,6 +108,11 @@ def plain(hint: Any) -> Any:
     return plain(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
 
 
+def marks_of(hint: Any) -> tuple[Any, ...]:
+    """The bounds and marks of an annotation."""
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
 def describe(hint: Any) -> str:
     """An annotation in words for an error, bounds aside."""
     hint = plain(hint)
@@ -133,6 +138,29 @@ def describe_bound(bound: BaseMetadata) -> str:
         return f'{low} and {high}'
     words = {Ge: 'at least {}', Gt: 'more than {}', Le: 'up to {}', Lt: 'below {}'}
     return words[type(bound)].format(next(iter(dataclasses.astuple(bound))))  # type: ignore[call-overload]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NameIn:
+    """Marks the annotation of a text that has to be a name in a table, to which names may be added at run time.
+
+    Attributes:
+        table: name -> what it stands for.
+        beside: further names.
+    """
+
+    table: Mapping[str, Any]
+    beside: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """All names that there are now."""
+        return [*self.table, *self.beside]
+
+    def check(self, value: str, where: str) -> None:
+        """Raise OptionError unless the name is known."""
+        if value not in self.names:
+            wrong(where, ' or '.join(map(repr, self.names)), value, nearest(value, self.names))
 
 
 def _holds(value: Any, bound: BaseMetadata) -> bool:

@@ -11,6 +11,7 @@ import torch
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.command_line import read_options
+from basicsr_ext.options.dataset_blocks import expand_home
 from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime import distributed
 
@@ -78,7 +79,7 @@ def complete(
         dataset['phase'] = phase.split('_')[0]
         if 'scale' in opt:
             dataset['scale'] = opt['scale']
-        _expand_home(dataset)
+        expand_home(dataset)
     _complete_paths(opt, Path(root_path))
     if is_train:
         opt['logger'].setdefault('use_tb_logger', False)
@@ -100,17 +101,6 @@ def _check_types(opt: Options) -> None:
         raise OptionError(f'name: expected text, got {opt["name"]!r}. Quote it.')
     if opt['num_gpu'] != 'auto' and not isinstance(opt['num_gpu'], int):
         raise OptionError(f'num_gpu: expected an integer or auto, got {opt["num_gpu"]!r}. Correct the value.')
-
-
-def _expand_home(dataset: Options) -> None:
-    """Replace ~ in the paths of a dataset block and of the blocks inside it."""
-    for key in ('dataroot_gt', 'dataroot_lq', 'manifest'):
-        if isinstance(dataset.get(key), str):
-            dataset[key] = os.path.expanduser(dataset[key])
-    groups = dataset.get('datasets')
-    for inner in [dataset.get('dataset'), *(groups.values() if isinstance(groups, dict) else ())]:
-        if isinstance(inner, dict):
-            _expand_home(inner)
 
 
 def _complete_paths(opt: Options, root: Path) -> None:

@@ -1,23 +1,62 @@
 """Dataset blocks inside dataset blocks, as text: what they inherit, which of them name files."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from os.path import expanduser
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from basicsr_ext.errors import OptionError
 
-# Keys of a dataset block that the loader reads, not the dataset.
-LOADER_KEYS = (
-    'num_worker_per_gpu',
-    'batch_size_per_gpu',
-    'dataset_enlarge_ratio',
-    'prefetch_mode',
-    'num_prefetch_queue',
-    'pin_memory',
-    'persistent_workers',
-)
-
-
 INHERITED_KEYS = ('name', 'phase', 'scale')
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """Keys of the outermost block of a dataset that the loader reads, not the dataset.
+
+    Attributes:
+        batch_size_per_gpu: samples of a step on each process; needed for training.
+        num_worker_per_gpu: processes that prepare samples; 0 prepares them in the process that computes.
+        dataset_enlarge_ratio: how often each item stands in an epoch.
+        pin_memory: copy batches to page-locked memory; true by default on a GPU.
+        prefetch_mode, num_prefetch_queue, persistent_workers: of BasicSR's loop; ours always works ahead, with workers
+            that live as long as the run.
+    """
+
+    batch_size_per_gpu: Annotated[int, Ge(1)] | None = None
+    num_worker_per_gpu: Annotated[int, Ge(0)] = 0
+    dataset_enlarge_ratio: Annotated[int, Ge(1)] = 1
+    pin_memory: bool | None = None
+    prefetch_mode: str | None = None
+    num_prefetch_queue: int | None = None
+    persistent_workers: bool | None = None
+
+
+LOADER_KEYS = tuple(each.name for each in fields(LoaderOptions))
+
+
+# Keys of a dataset block that name a file; those that begin with `dataroot` name a folder.
+FILE_KEYS = ('meta_info_file', 'meta_info_range', 'manifest', 'labels')
+
+
+def paths_in(block: Mapping[str, Any]) -> Iterator[tuple[str, Literal['folder', 'file'], str]]:
+    """The paths that a dataset block itself names: key, what it names, path."""
+    for key, value in block.items():
+        for path in value if isinstance(value, list) else [value]:
+            if str(key).startswith('dataroot') and path is not None:
+                yield key, 'folder', str(path)
+            elif key in FILE_KEYS and path is not None:
+                yield key, 'file', str(path)
+
+
+def expand_home(block: dict[str, Any]) -> None:
+    """Replace ~ in the paths of a dataset block and of the blocks inside it, in place."""
+    for own, _ in walk_blocks(block, ''):
+        for key in {key for key, _, _ in paths_in(own)}:
+            paths = own[key]
+            own[key] = [expanduser(path) for path in paths] if isinstance(paths, list) else expanduser(str(paths))
 
 
 def inner_blocks(opt: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The job `align`: a small dataset in, its images brought to the distribution of a large one out."""
+"""The job `align`: bring the images of a small dataset to the distribution of a large one."""
 
 import json
 import os

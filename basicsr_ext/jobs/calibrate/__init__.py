@@ -1,4 +1,4 @@
-"""The job `calibrate`: unlabelled images and a budget in, the pointer or threshold that meets it out."""
+"""The job `calibrate`: find the pointer or the threshold of early exits that meets a budget, on unlabelled images."""
 
 import os
 from collections.abc import Iterator, Sequence

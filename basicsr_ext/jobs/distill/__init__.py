@@ -1,4 +1,4 @@
-"""The job `distill`: a training set in, a small one of kept and synthetic pairs out."""
+"""The job `distill`: make a small dataset of kept and synthetic pairs from a training set."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The job `export`: a part of a manifest or a trained network in, what other programs read out."""
+"""The job `export`: write a part of a manifest, or a trained network, for other programs."""
 
 import argparse
 import csv

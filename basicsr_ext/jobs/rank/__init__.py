@@ -1,4 +1,4 @@
-"""The job `rank`: training images in, their order by influence on a target, or by complexity, out."""
+"""The job `rank`: order the images of a dataset by their influence on a target, or by complexity."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from basicsr_ext.jobs.option_file import STOPPED, complete_job
-from basicsr_ext.jobs.rank.method import method_of
+from basicsr_ext.jobs.rank.method import METHODS, method_of
 from basicsr_ext.jobs.resumable import resumable
 from basicsr_ext.options import command_line
 from basicsr_ext.options.load import Options
@@ -20,6 +20,8 @@ EXAMPLE = 'basicsr-ext rank -opt options/rank/rank_influence_IRCNN_gray_sigma25_
 for _module in pkgutil.iter_modules(__path__):
     if _module.name.endswith('_method'):
         importlib.import_module(f'{__name__}.{_module.name}')
+
+FILES = {name: method.file for name, method in METHODS.items()}
 
 
 def rank_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,21 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+ComplexityCriterion = Callable[[np.ndarray], float]  # of a grey image, (H, W), uint8
+CRITERIA: dict[str, ComplexityCriterion] = {}
 
+
+def complexity_criterion(name: str) -> Callable[[ComplexityCriterion], ComplexityCriterion]:
+    """Register a function under a name that `rank.criterion` can then have."""
+
+    def enter(function: ComplexityCriterion) -> ComplexityCriterion:
+        CRITERIA[name] = function
+        return function
+
+    return enter
+
+
+@complexity_criterion('entropy')
 def entropy(grey: np.ndarray) -> float:
     """Shannon entropy of the histogram of 256 levels in bits: 0 for a constant, 8 for equally frequent levels.
 
@@ -23,6 +37,7 @@ def entropy(grey: np.ndarray) -> float:
     return float(shares @ np.log2(1 / shares))
 
 
+@complexity_criterion('std')
 def std(grey: np.ndarray) -> float:
     """Standard deviation in 8-bit levels, divided by the number of pixels.
 
@@ -32,6 +47,7 @@ def std(grey: np.ndarray) -> float:
     return float(cv2.meanStdDev(grey)[1][0, 0])
 
 
+@complexity_criterion('gradient')
 def gradient(grey: np.ndarray) -> float:
     """Mean magnitude of the gradient in 8-bit levels a pixel: of forward differences, zero at the last column and row.
 
@@ -44,6 +60,3 @@ def gradient(grey: np.ndarray) -> float:
     dx = np.diff(levels, axis=1, append=levels[:, -1:])
     dy = np.diff(levels, axis=0, append=levels[-1:])
     return float(cv2.magnitude(dx, dy).mean(dtype=np.float64))
-
-
-CRITERIA: dict[str, Callable[[np.ndarray], float]] = {'entropy': entropy, 'std': std, 'gradient': gradient}

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from basicsr_ext.options.blocks import NameIn
+from basicsr_ext.selection.complexity.criteria import CRITERIA
+
 
 @dataclass(frozen=True)
 class ComplexitySettings:
@@ -24,7 +27,7 @@ class ComplexitySettings:
     """
 
     method: Literal['complexity']
-    criterion: Literal['entropy', 'std', 'gradient', 'scorer'] = 'entropy'
+    criterion: Annotated[str, NameIn(CRITERIA, beside=('scorer',))] = 'entropy'
     source: Literal['gt', 'lq', 'restored'] = 'gt'
     groups: str | None = None
     workers: Annotated[int, Ge(0)] = 0

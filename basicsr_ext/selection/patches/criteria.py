@@ -154,6 +154,21 @@ def _over_rows(strip: np.ndarray, squared: bool) -> np.ndarray:
     return cv2.reduce(strip, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F if is_8bit else cv2.CV_64F)
 
 
+PatchCriterion = Callable[[PatchImage], np.ndarray]  # a value for each patch, (patches,) float64
+CRITERIA: dict[str, PatchCriterion] = {}
+
+
+def patch_criterion(name: str) -> Callable[[PatchCriterion], PatchCriterion]:
+    """Register a function under a name that `mine.criteria` can then have."""
+
+    def enter(function: PatchCriterion) -> PatchCriterion:
+        CRITERIA[name] = function
+        return function
+
+    return enter
+
+
+@patch_criterion('grad')
 def grad(patches: PatchImage) -> np.ndarray:
     """Mean squared forward difference, horizontal plus vertical, zero at the last column and row (Eq. 5)."""
     size = patches.grid.size
@@ -164,6 +179,7 @@ def grad(patches: PatchImage) -> np.ndarray:
     return np.maximum(horizontal + vertical, 0) / (patches.values * MAX**2)  # 0 may be rounded below
 
 
+@patch_criterion('grad_mag')
 def grad_mag(patches: PatchImage) -> np.ndarray:
     """Mean magnitude of the gradient: the root of what `grad` adds up, in every pixel and channel."""
     last = patches.grid.size - 1
@@ -175,6 +191,7 @@ def grad_mag(patches: PatchImage) -> np.ndarray:
     return np.maximum(inside + last_column + last_row, 0) / (patches.values * MAX)
 
 
+@patch_criterion('std')
 def std(patches: PatchImage) -> np.ndarray:
     """Standard deviation of all values of the patch, whatever their channel (divided by their number)."""
     size, number = patches.grid.size, patches.values
@@ -183,6 +200,7 @@ def std(patches: PatchImage) -> np.ndarray:
     return np.sqrt(np.maximum(number * squares - sums**2, 0)) / (number * MAX)
 
 
+@patch_criterion('freq')
 def freq(patches: PatchImage) -> np.ndarray:
     """Power of the orthonormal 2-D DFT where both frequencies are at least pi / 2, per value (Eq. 6)."""
     size = patches.grid.size
@@ -197,6 +215,3 @@ def freq(patches: PatchImage) -> np.ndarray:
             twice[-1] = 1.0
         power[row] = ((high.real**2 + high.imag**2) * twice).sum((1, 2, 3))
     return power.ravel() / patches.values
-
-
-CRITERIA: dict[str, Callable[[PatchImage], np.ndarray]] = {'grad': grad, 'grad_mag': grad_mag, 'std': std, 'freq': freq}

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.blocks import NameIn
+from basicsr_ext.selection.patches.criteria import CRITERIA
 
-Criterion = Literal['grad', 'grad_mag', 'std', 'freq', 'loss', 'random']
+Criterion = Annotated[str, NameIn(CRITERIA, beside=('loss', 'random'))]
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class MineSettings:
     Attributes:
         patch_size: side of the square patches in the clean images, in pixels.
         stride: distance of neighbouring patches.
-        criteria: a column each: `grad`, `grad_mag`, `std`, `freq`; `loss` by the network of the option file; `random`.
+        criteria: one column each: `grad`, the mean squared difference of neighbours; `grad_mag`, the mean magnitude of
+            the gradient; `std`; `freq`, the power above half the highest frequency; `loss`, the squared error of the
+            network of the option file; `random`.
         edge: add the patches that touch the right and the lower side where the grid leaves a rest.
         workers: processes that read and measure; 0 does it in the process of the job.
         bad_images: `skip` or `refuse` images that are damaged or smaller than a patch.
