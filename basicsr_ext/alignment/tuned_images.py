@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from basicsr_ext.alignment.channel_statistics import Images
+from basicsr_ext.images.pixels import rounded_to_8bit
 
 
 class TunedImages:
@@ -26,4 +27,4 @@ class TunedImages:
     def __getitem__(self, index: int) -> Tensor:
         device = next(self.tuner.parameters()).device
         tuned: Tensor = self.tuner(self.images[index][None].to(device))[0].cpu()
-        return (tuned.clamp(0, 1) * 255).round() / 255
+        return rounded_to_8bit(tuned)

@@ -8,6 +8,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.errors import OptionError
+from basicsr_ext.images.pixels import to_8bit, to_unit
 
 
 @dataclass(frozen=True)
@@ -49,4 +50,4 @@ class BicubicSRDataset(DegradationDataset):
 
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         reduced = imresize(gt, 1 / self.options.scale).reshape(*(s // self.options.scale for s in gt.shape[:2]), -1)
-        return (np.rint(reduced.clip(0, 1) * 255) / 255).astype(np.float32)
+        return to_unit(to_8bit(reduced))

@@ -1,10 +1,9 @@
 """What the job `align` reads: clean images, and samples where a network restores them."""
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from basicsr_ext.data.whole_images import WholeImages
+from basicsr_ext.images.pixels import rgb_tensor
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -18,5 +17,4 @@ class CleanImages:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Tensor:
-        pixels = self.whole.clean(index)[..., ::-1].astype(np.float32) / np.float32(255)
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return rgb_tensor(self.whole.clean(index))

@@ -18,7 +18,7 @@ from basicsr_ext.data.label_file import read_labels
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.decoding import is_lmdb
 from basicsr_ext.images.image_files import ImageFiles
-from basicsr_ext.images.pixels import resize_square
+from basicsr_ext.images.pixels import as_array, as_tensor, resize_square
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.selection.complexity.criteria import entropy
@@ -126,8 +126,7 @@ class ComplexityLabelDataset(DegradationDataset):
         )
 
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        image = torch.from_numpy(gt).permute(2, 0, 1)[None]
-        return resize_square(image, self.options.input_size)[0].permute(1, 2, 0).numpy()
+        return as_array(resize_square(as_tensor(gt)[None], self.options.input_size)[0])
 
     def _sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
         sample = super()._sample(index, corner)

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from annotated_types import Ge
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from basicsr_ext.data.augmentation import draw_flips
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.image_cache import ImageCache
 from basicsr_ext.images.image_files import ImageFiles
+from basicsr_ext.images.pixels import as_tensor, swap_order, to_unit
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import Sample
@@ -148,9 +147,9 @@ class DegradationDataset(Dataset[Sample], ABC):
         if self.is_train:
             image = draw_flips(index, self.options.use_hflip, self.options.use_rot).of_array(image)
         rng = sample_rng(index, 'degrade') if self.is_train else name_rng(self.files.name(index), 'degrade')
-        gt = np.ascontiguousarray(_as_float(image[..., ::-1] if image.shape[2] == 3 else image))
+        gt = np.ascontiguousarray(_as_float(swap_order(image)))
         lq = self.degrade(gt, rng)
-        return {'lq': _as_tensor(lq), 'gt': _as_tensor(gt), 'lq_path': path, 'gt_path': path}
+        return {'lq': as_tensor(lq), 'gt': as_tensor(gt), 'lq_path': path, 'gt_path': path}
 
     def _crop(self, image: np.ndarray, size: int, index: int, path: str, corner: tuple[int, int] | None) -> np.ndarray:
         height, width = image.shape[:2]
@@ -170,8 +169,4 @@ class DegradationDataset(Dataset[Sample], ABC):
 
 
 def _as_float(image: np.ndarray) -> np.ndarray:
-    return image if image.dtype == np.float32 else image.astype(np.float32) / np.float32(255)
-
-
-def _as_tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous()
+    return image if image.dtype == np.float32 else to_unit(image)

@@ -9,6 +9,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.data.levels import Level
+from basicsr_ext.images.pixels import swap_order, to_8bit, to_unit
 
 
 class Quality(Level):
@@ -59,11 +60,8 @@ class JPEGCompressionDataset(DegradationDataset):
 
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         quality = self.options.quality.draw_int(rng)
-        pixels = np.rint(gt * 255).clip(0, 255).astype(np.uint8)
+        pixels = swap_order(to_8bit(gt))
         is_color = pixels.shape[2] == 3
-        _, encoded = cv2.imencode(
-            '.jpg', pixels[..., ::-1] if is_color else pixels, [cv2.IMWRITE_JPEG_QUALITY, quality]
-        )
+        _, encoded = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
         decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR if is_color else cv2.IMREAD_GRAYSCALE))
-        decoded = decoded[..., ::-1] if is_color else decoded[..., None]
-        return decoded.astype(np.float32) / np.float32(255)
+        return to_unit(swap_order(decoded)).reshape(gt.shape)

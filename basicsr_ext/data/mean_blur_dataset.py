@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-import torch
 from annotated_types import Ge
 from basicsr.utils.registry import DATASET_REGISTRY
+from torch import Tensor
 
 from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.nesting import readers, warmup_rule
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import OptionError
+from basicsr_ext.images.pixels import as_array, as_tensor
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
@@ -113,6 +114,5 @@ def mean_filter(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.blur(image, (size, size)).reshape(image.shape)
 
 
-def _blur_tensor(image: torch.Tensor, size: int) -> torch.Tensor:
-    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    return torch.from_numpy(mean_filter(pixels, size)).permute(2, 0, 1).contiguous()
+def _blur_tensor(image: Tensor, size: int) -> Tensor:
+    return as_tensor(mean_filter(np.ascontiguousarray(as_array(image)), size))

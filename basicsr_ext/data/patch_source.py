@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from basicsr.utils import get_root_logger
-from torch import Tensor
 
 from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import files_of, reads_pairs
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError
+from basicsr_ext.images.pixels import bgr_8bit
 from basicsr_ext.schedule.sample import SampleDataset
 
 Images = dict[str, np.ndarray]  # GT and maybe LQ: (H, W, C), uint8, in OpenCV's order B, G, R or grey
@@ -70,7 +70,7 @@ class PatchSource:
         files = files_of(reader)
         if self.whole.is_changed(index) or ('LQ' in self.kinds and 'lq' not in files.kinds):
             lq, gt, _ = self.whole.pair(index)
-            return {kind: _as_8bit(image) for kind, image in zip(self.kinds, (gt, lq), strict=False)}
+            return {kind: bgr_8bit(image) for kind, image in zip(self.kinds, (gt, lq), strict=False)}
         # Those of the files also under `color: y` of BasicSR's datasets: those who train on the patches set it again.
         images = {kind.upper(): files.original(place, kind) for kind in files.kinds}
         sizes = [image.shape[:2] for image in images.values()]
@@ -84,9 +84,3 @@ class PatchSource:
     def _path(self, index: int) -> str:
         reader, place = source(self.dataset, index)
         return files_of(reader).path(place)
-
-
-def _as_8bit(image: Tensor) -> np.ndarray:
-    """(C, H, W), RGB or grey, [0, 1], as (H, W, C) in OpenCV's order."""
-    pixels = np.rint(image.numpy() * np.float32(255)).clip(0, 255).astype(np.uint8)
-    return pixels.transpose(1, 2, 0)[..., ::-1]

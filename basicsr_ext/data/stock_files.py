@@ -22,6 +22,7 @@ from basicsr_ext.images.decoding import (
     read_image,
 )
 from basicsr_ext.images.image_files import ImageFiles, Kind
+from basicsr_ext.images.pixels import to_unit
 from basicsr_ext.schedule.sample import SampleDataset
 
 ROOTS = {'gt': 'dataroot_gt', 'lq': 'dataroot_lq'}
@@ -153,7 +154,7 @@ class StockFiles:
         image = self._decode(index, 'gt', cv2.IMREAD_COLOR)
         if self.dataset.opt.get('color') != 'y':
             return image
-        luma = bgr2ycbcr(image.astype(np.float32) / np.float32(255), y_only=True)
+        luma = bgr2ycbcr(to_unit(image), y_only=True)
         return luma[..., None] * np.float32(255)
 
     def original(self, index: int, kind: Kind = 'gt') -> np.ndarray:

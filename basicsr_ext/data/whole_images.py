@@ -8,7 +8,7 @@ from torch import Tensor
 from basicsr_ext.data.nesting import pixels_are_changed, source
 from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.errors import DataError
-from basicsr_ext.images.pixels import as_8bit, grey_of
+from basicsr_ext.images.pixels import bgr_levels, bgr_to_grey, levels_to_8bit
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -44,7 +44,7 @@ class WholeImages:
             DataError: the file is no image or is damaged.
         """
         if self.is_changed(index):
-            return grey_of(as_8bit(self.clean(index)))
+            return bgr_to_grey(levels_to_8bit(self.clean(index)))
         reader, place = source(self.dataset, index)
         return files_of(reader).grey(place)
 
@@ -70,7 +70,7 @@ class WholeImages:
         if image is not None and not self.is_changed(index):
             height, width = sample['gt'].shape[1:]
             return sample['lq'], sample['gt'], image[:height, :width]
-        scaled = sample['gt'].permute(1, 2, 0).numpy()[..., ::-1] * np.float32(255)
+        scaled = bgr_levels(sample['gt'])
         rounded = np.rint(scaled)
         is_8bit = np.abs(rounded - scaled).max() < 1e-3 and rounded.min() >= 0 and rounded.max() <= 255
         return sample['lq'], sample['gt'], np.ascontiguousarray(rounded.astype(np.uint8) if is_8bit else scaled)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from basicsr_ext.errors import ImageError
 from basicsr_ext.images.lmdb_env import open_lmdb
+from basicsr_ext.images.pixels import bgr_to_grey
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 
@@ -72,7 +73,7 @@ def decode_grey(content: bytes, path: str) -> np.ndarray:
     """
     is_jpeg = content.startswith(b'\xff\xd8')
     image = decode_image(content, cv2.IMREAD_GRAYSCALE if is_jpeg else cv2.IMREAD_ANYCOLOR, path)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+    return bgr_to_grey(image)
 
 
 def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
+from basicsr_ext.images.pixels import as_tensor, swap_order
 from basicsr_ext.metrics.metric_util import prepare_pair
 
 # net -> torchvision's enumeration of the weights of its backbone, shortest side that the backbone accepts in pixels
@@ -85,8 +86,7 @@ def calculate_lpips(
 
 def _to_input(image: np.ndarray, device: str) -> Tensor:
     """(H, W, C) BGR or grey in [0, 255] to (1, 3, H, W) RGB in [-1, 1]."""
-    rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(rgb).to(device).expand(3, -1, -1)[None] / 127.5 - 1
+    return as_tensor(swap_order(image.astype(np.float32))).to(device).expand(3, -1, -1)[None] / 127.5 - 1
 
 
 @cache

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from basicsr_ext.archs.flexir_arch import BranchOutput, FlexIR
 from basicsr_ext.errors import OptionError
+from basicsr_ext.images.pixels import swap_order
 from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
 from basicsr_ext.inference.exit_map import draw_exit_map, exit_shares
 from basicsr_ext.inference.regions import RegionGrid
@@ -202,8 +203,7 @@ class FlexIRModel(RestorationModel):
         values['exit_mean'] = sum(branch * share for branch, share in enumerate(shares, 1))
         values.update({f'exit_{branch}': share for branch, share in enumerate(shares, 1)})
         if saved_as is not None:
-            rgb = image[..., ::-1] if image.ndim == 3 else image
-            draw_exit_map(rgb, scaled, exits, branches, saved_as.with_name(f'{saved_as.stem}_exits.png'))
+            draw_exit_map(swap_order(image), scaled, exits, branches, saved_as.with_name(f'{saved_as.stem}_exits.png'))
         return values
 
     # ---- saving ----

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from basicsr_ext.images.pixels import as_array, for_display
 from basicsr_ext.runtime.figures import save_figure
 
 AMPLIFIED = 4  # changes in the gallery
@@ -34,8 +35,7 @@ def draw_forming(
     axes = figure.subplots(len(rows), count, squeeze=False)
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images, strict=True):
-            pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
-            axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap='gray', vmin=0, vmax=1)
+            axis.imshow(for_display(as_array(image.clamp(0, 1))), cmap='gray', vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label)
     save_figure(figure, path)

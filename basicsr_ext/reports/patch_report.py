@@ -12,6 +12,7 @@ from tqdm import tqdm
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError, OptionError, first_few
+from basicsr_ext.images.pixels import for_display, swap_order, to_unit
 from basicsr_ext.reports import patch_pictures as pictures
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.schedule.sample import SampleDataset
@@ -163,9 +164,8 @@ class PatchReader:
 
     def pixels(self, place: int) -> np.ndarray:
         """The image at a place of `items()`: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
-        image = self.whole.clean(self.index_of[place])[..., ::-1]  # out of OpenCV's order
-        shown = (image / np.float32(255)).clip(0, 1)
-        return shown if shown.shape[2] == 3 else shown[..., 0]
+        image = self.whole.clean(self.index_of[place])
+        return for_display(to_unit(swap_order(image)).clip(0, 1))
 
     def patches(self, rows: np.ndarray) -> np.ndarray:
         """The patches of these rows, (rows, p, p, 3) RGB or (rows, p, p) grey, [0, 1]; every image is read once.

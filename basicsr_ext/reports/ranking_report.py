@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.images.pixels import as_array, for_display, rgb_to_grey
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
 from basicsr_ext.reports.ranking_pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
@@ -105,8 +106,7 @@ def _read(dataset: SampleDataset, index: int) -> np.ndarray:
             f'{sample.get("gt_path", "a sample")}: expected gt of 1 or 3 channels (C, H, W), got {shape}. Choose a '
             'dataset that gives such images.'
         )
-    pixels: np.ndarray = image.permute(1, 2, 0).numpy()
-    return pixels if pixels.shape[2] == 3 else pixels[..., 0]
+    return for_display(as_array(image))
 
 
 # ---- what is looked at ----
@@ -123,7 +123,7 @@ def _look_at(
     shown = []
     for place, (index, rank, score) in enumerate(images):
         pixels = _read(dataset, index)
-        grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        grey = rgb_to_grey(pixels)
         picture = spectrum_picture(grey)
         measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))
         for criterion, value in zip(CRITERIA, measured, strict=True):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
+from basicsr_ext.images.pixels import as_array, for_display
 from basicsr_ext.runtime.figures import save_figure
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.warmup import Interval
@@ -96,11 +96,7 @@ def draw_shuffled_patch(source: Sample, shuffled: Sample, path: str | os.PathLik
     for row, key in enumerate(('lq', 'gt')):
         for column, (sample, title) in enumerate(((source, 'source'), (shuffled, 'pixels shuffled'))):
             axis = axes[row, column]
-            axis.imshow(_pixels(sample[key]), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+            pixels = for_display(as_array(sample[key].clamp(0, 1)))
+            axis.imshow(pixels, cmap='gray', vmin=0, vmax=1, interpolation='nearest')
             axis.set(xticks=[], yticks=[], title=f'{key}, {title}')
     save_figure(figure, path)
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
-    return pixels if pixels.shape[2] == 3 else pixels[..., 0]

@@ -26,7 +26,7 @@ from skimage.measure import shannon_entropy
 from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.images.pixels import as_8bit, grey_of, thumbnail
+from basicsr_ext.images.pixels import bgr_to_grey, levels_to_8bit, thumbnail
 from basicsr_ext.jobs.rank.method import METHODS
 from basicsr_ext.runtime import unit_files
 from basicsr_ext.selection.complexity.criteria import CRITERIA, entropy, gradient, std
@@ -191,11 +191,11 @@ def test_the_gradient_is_that_of_patches() -> None:
 
 def test_8_bit_levels_are_rounded_and_clipped() -> None:
     values = np.array([-3.2, 0.49, 0.51, 254.6, 255.4, 300], np.float32)
-    assert as_8bit(values).tolist() == [0, 0, 1, 255, 255, 255] and as_8bit(values).dtype == np.uint8
+    assert levels_to_8bit(values).tolist() == [0, 0, 1, 255, 255, 255] and levels_to_8bit(values).dtype == np.uint8
     image = np.random.default_rng(3).integers(0, 256, (5, 6, 3), np.uint8)
     b, g, r = np.moveaxis(image.astype(float), 2, 0)
-    assert np.abs(grey_of(image) - (0.299 * r + 0.587 * g + 0.114 * b)).max() <= 0.51
-    assert (grey_of(image[..., :1]) == image[..., 0]).all()
+    assert np.abs(bgr_to_grey(image) - (0.299 * r + 0.587 * g + 0.114 * b)).max() <= 0.51
+    assert (bgr_to_grey(image[..., :1]) == image[..., 0]).all()
 
 
 # ---- the job ----

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.images.pixels import as_8bit, grey_of, image_of, thumbnail
+from basicsr_ext.images.pixels import bgr_8bit, bgr_to_grey, levels_to_8bit, thumbnail
 from basicsr_ext.runtime.unit_files import UnitFiles
 from basicsr_ext.selection.complexity.criteria import CRITERIA
 from basicsr_ext.selection.complexity.networks import SIDE, Restoration, Scorer
@@ -66,17 +66,17 @@ class ComplexityReader(Dataset[Unit]):
         settings = self.settings
         if settings.source == 'gt':
             if settings.criterion == 'scorer':
-                return thumbnail(as_8bit(self.images.clean(index)), self.side)
+                return thumbnail(levels_to_8bit(self.images.clean(index)), self.side)
             return CRITERIA[settings.criterion](self.images.grey(index))
         lq = self.images.pair(index)[0]
         return lq if settings.source == 'restored' else self.measure(lq)
 
     def measure(self, tensor: Tensor) -> Measured:
         """The criterion of a degraded or restored image, (C, H, W) in [0, 1]; what the scorer sees, if it does."""
-        image = as_8bit(image_of(tensor))
+        image = bgr_8bit(tensor)
         if self.settings.criterion == 'scorer':
             return thumbnail(image, self.side)
-        return CRITERIA[self.settings.criterion](grey_of(image))
+        return CRITERIA[self.settings.criterion](bgr_to_grey(image))
 
 
 class ComplexityScan:
