@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 
 from basicsr_ext.alignment.tuned_images import TunedImages
@@ -13,6 +11,7 @@ from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import files_of, reads_pairs
 from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.images.new_folder import flat_name, new_image_folder
+from basicsr_ext.images.pixels import bgr_8bit
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item
 
@@ -58,10 +57,4 @@ def write_aligned(
             reader, place = source(dataset, index)
             files = files_of(reader)
             lq = {'lq': files.original(place, 'lq')} if 'lq' in files.kinds else {}
-            images.put(name, gt=_pixels(tuned[index])[..., ::-1], **lq)
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    """(C, H, W), 8 bits in [0, 1], as (H, W, C), uint8."""
-    pixels: np.ndarray = (image * 255).round().byte().permute(1, 2, 0).numpy()
-    return pixels
+            images.put(name, gt=bgr_8bit(tuned[index]), **lq)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 
 from basicsr_ext.distillation.degradation import Degrade
 from basicsr_ext.distillation.engine import Distillation
 from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.images.new_folder import flat_name, new_image_folder
+from basicsr_ext.images.pixels import as_array, swap_order, to_8bit, to_unit
 from basicsr_ext.jobs.distill.parts import DistillData
 from basicsr_ext.schedule.sampling import name_rng
 from basicsr_ext.selection.manifest import Item, write_manifest
@@ -87,7 +87,7 @@ class MadeImages(Sequence[MadeImage]):
         return MadeImage(self.names[place], images['gt'], images['lq'], number >= 0, source, group)
 
     def _real(self, index: int) -> dict[str, np.ndarray]:
-        images = {kind.lower(): _swapped(image) for kind, image in self.data.whole.read(index).items()}
+        images = {kind.lower(): swap_order(image) for kind, image in self.data.whole.read(index).items()}
         if self.data.degrades is not None:
             height, width = (side - side % self.data.whole.scale for side in images['gt'].shape[:2])
             images['gt'] = images['gt'][:height, :width]
@@ -96,7 +96,7 @@ class MadeImages(Sequence[MadeImage]):
     def _synthetic(self, number: int) -> dict[str, np.ndarray]:
         if self.distillation is None:
             raise IndexError(number)
-        return {kind: _as_8bit(image[0]) for kind, image in self.distillation.images([number]).items()}
+        return {kind: to_8bit(as_array(image[0])) for kind, image in self.distillation.images([number]).items()}
 
 
 def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path, header: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path,
     items, columns = [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
     with new_image_folder(folder, unfinished, ('gt', 'lq')) as written:
         for image in tqdm(images, 'write', unit='image', leave=False, disable=None):
-            written.put(image.name, gt=_swapped(image.gt), lq=_swapped(image.lq))
+            written.put(image.name, gt=swap_order(image.gt), lq=swap_order(image.lq))
             height, width, _ = image.gt.shape
             items.append(Item(f'{image.name}.png', height, width, image.group))
             columns['synthetic'].append(int(image.synthetic))
@@ -123,18 +123,4 @@ def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path,
 
 
 def _degraded(gt: np.ndarray, degrade: Degrade, name: str) -> np.ndarray:
-    return _rounded(degrade(gt.astype(np.float32) / np.float32(255), name_rng(name, 'degrade')))
-
-
-def _as_8bit(image: Tensor) -> np.ndarray:
-    """(C, H, W), [0, 1], as (H, W, C)."""
-    return _rounded(image.permute(1, 2, 0).numpy())
-
-
-def _rounded(image: np.ndarray) -> np.ndarray:
-    return np.rint(image * np.float32(255)).clip(0, 255).astype(np.uint8)
-
-
-def _swapped(image: np.ndarray) -> np.ndarray:
-    """RGB for OpenCV's order, or back."""
-    return np.ascontiguousarray(image[..., ::-1])
+    return to_8bit(degrade(to_unit(gt), name_rng(name, 'degrade')))
