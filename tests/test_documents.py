@@ -12,9 +12,7 @@ import basicsr_ext  # noqa: F401  first: it repairs BasicSR
 import pytest
 import yaml
 
-from basicsr_ext.jobs import jobs
-from basicsr_ext.jobs.export import build_parser as export_parser
-from basicsr_ext.jobs.inspect import build_parser as inspect_parser
+from basicsr_ext.jobs import jobs, load
 from basicsr_ext.options.command_line import build_parser, override
 from basicsr_ext.options.load import OptionLoader, load_options
 from tests.helpers.option_files import (
@@ -30,7 +28,11 @@ from tests.helpers.option_files import (
 )
 
 README = REPOSITORY / 'README.md'
-DOCUMENTS = [README]
+OPTIONS = REPOSITORY / 'options' / 'README.md'
+REPRODUCE = REPOSITORY / 'scripts' / 'reproduce' / 'README.md'
+BENCHMARKS = REPOSITORY / 'scripts' / 'benchmarks' / 'README.md'
+DOCUMENTS = [README, OPTIONS, REPRODUCE, BENCHMARKS]
+UNWRITTEN = {'basicsr_ext/README.md', 'tests/README.md'}
 
 
 def document_id(path: Path) -> str:
@@ -89,14 +91,17 @@ def job_commands(document: Path) -> list[list[str]]:
 def check_job(command: list[str]) -> None:
     """The words are understood, the option file exists and is for the job, and `--set` finds its keys."""
     _, job, *arguments = command
-    parsers = {'inspect': inspect_parser, 'export': export_parser}
-    args = parsers[job]().parse_args(arguments) if job in parsers else build_parser(job).parse_args(arguments)
-    if job in parsers or args.opt in ('FILE', '...'):
+    module = load(job)
+    if hasattr(module, 'build_parser'):
+        module.build_parser().parse_args(arguments)
+        return
+    args = build_parser(job).parse_args(arguments)
+    if args.opt == 'FILE':
         return
     opt = load_options(REPOSITORY / args.opt)
     for assignment in args.set:
         override(opt, assignment)
-    assert job_of(REPOSITORY / args.opt) == job
+    assert job in ('complexity', job_of(REPOSITORY / args.opt))  # complexity takes any file with a network
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
@@ -125,10 +130,23 @@ def test_the_scripts_exist_and_know_their_arguments(document: Path) -> None:
 @pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
 def test_every_path_exists(document: Path) -> None:
     text = text_of(document)
-    paths = set(re.findall(r'\b(?:options|scripts|tests|basicsr_ext)/[\w./-]*\w', text))
-    assert not [path for path in paths if not (REPOSITORY / path).exists() and f'{path}$' not in text]
-    links = re.findall(r'\]\((?!https?://)([^)#]+)', text)
-    assert not [link for link in links if not (document.parent / link).exists()]
+    paths = set(re.findall(r'\b(?:options|scripts|tests|basicsr_ext)/[\w./-]*\w', text)) - UNWRITTEN
+    assert not [path for path in paths if not (REPOSITORY / path).exists()]
+
+
+def anchors(document: Path) -> set[str]:
+    """The names that GitHub gives to the headings of a document."""
+    titles = re.findall(r'^#+ (.*)', text_of(document), flags=re.MULTILINE)
+    return {re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-') for title in titles}
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r'\]\((?!https?://)([^)]+)\)', text_of(document)):
+        file, _, anchor = link.partition('#')
+        target = document.parent / file if file else document
+        assert target.exists() or file in UNWRITTEN, link
+        assert not anchor or anchor in anchors(target), link
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=document_id)
@@ -139,21 +157,32 @@ def test_the_yaml_names_what_is_known(document: Path) -> None:
     assert mentioned <= known_types()
 
 
-def test_the_readme_shows_every_job_and_both_scripts() -> None:
+def test_the_readme_is_short_and_shows_every_job_and_both_scripts() -> None:
+    assert len(text_of(README).splitlines()) < 250
     assert {command[1] for command in job_commands(README)} == set(jobs())
     assert {command[1] for command in commands(README)} >= {'scripts/demo.sh', 'scripts/test.sh'}
 
 
-def test_every_name_of_ours_is_in_a_document() -> None:
-    words = set(re.findall(r'`(\w+)`', text_of(README)))
+def test_every_name_of_ours_is_in_the_document_of_options() -> None:
+    words = set(re.findall(r'`(\w+)`', text_of(OPTIONS)))
     assert {name for kind in REGISTRIES for name in ours(kind)} <= words
 
 
-def test_every_option_file_is_in_a_document() -> None:
-    """By its name, or by the ending of its name behind `...`."""
-    text = text_of(README)
-    shortened = tuple(re.findall(r'`\.\.\.(\w+\.yml)`', text))
-    assert not [path.name for path in FILES if path.name not in text and not path.name.endswith(shortened)]
+def test_every_script_is_in_its_document() -> None:
+    """But for the modules that scripts share."""
+    for document in (REPRODUCE, BENCHMARKS):
+        scripts = {path.name for path in document.parent.glob('*.py') if "'__main__'" in text_of(path)}
+        run = {Path(script).name for program, script, *_ in commands(document) if program == 'python'}
+        assert scripts <= run
+
+
+def test_every_option_file_and_variant_is_in_the_document_of_options() -> None:
+    rows = re.findall(r'^\| \[(\w[\w-]*)\]\(([^)]*)\) \| .* \|(.*)\|$', text_of(OPTIONS), flags=re.MULTILINE)
+    assert sorted(OPTIONS.parent / link for _, link, _ in rows) == FILES
+    for name, link, cell in rows:
+        path = OPTIONS.parent / link
+        assert path.stem == name
+        assert [shlex.split(line)[1:] for line in re.findall('`([^`]*)`', cell)] == variants(path)
 
 
 # ---- the headers of option files ----
