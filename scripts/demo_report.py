@@ -62,7 +62,7 @@ def restore(opt_file: Path, weights: dict[str, Path]) -> Iterator[Restored]:
 
 
 def draw(results: list[Restored], path: Path) -> None:
-    """Save noisy, restored and clean side by side, one row a photograph."""
+    """Save noisy, restored and clean side by side, one row per photograph."""
     heights = [result.clean.shape[0] / result.clean.shape[1] for result in results]
     columns = len(results[0].restored) + 2
     width = 4.0  # inches a photograph, at 100 pixels an inch

@@ -13,7 +13,7 @@ bin="$PWD/.venv/bin"
 "$bin/ruff" format --check .
 "$bin/mypy" basicsr_ext
 
-# One test process a core, up to four, each with one thread: more threads than cores wait for each other.
+# One test process per core, up to four, each with one thread: more threads than cores wait for each other.
 cores="$("$bin/python" -c 'import os; print(os.cpu_count() or 1)')"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 exec "$bin/python" -m pytest -n "$((cores < 4 ? cores : 4))" "$@"

@@ -23,7 +23,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Of each channel over all places of all images.
+    """Mean and variance of each channel over all places of all images.
 
     Attributes:
         mean, var: (C,), float64; the variance divides by the number of places.
@@ -62,11 +62,11 @@ class StreamedStatistics:
         return ChannelStatistics(self.mean, self.squares / self.count)
 
     def state_dict(self) -> dict[str, Any]:
-        """To continue from."""
+        """The state that `load_state_dict` continues from."""
         return {'count': self.count, 'mean': self.mean, 'squares': self.squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue."""
+        """Continue from a state."""
         self.count, self.mean, self.squares = state['count'], state['mean'], state['squares']
 
 

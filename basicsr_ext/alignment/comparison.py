@@ -42,7 +42,7 @@ def _number(value: torch.Tensor) -> float | None:
 
 @dataclass(frozen=True)
 class Change:
-    """What tuning did to pixels, in 8-bit levels: the mean and the largest absolute difference."""
+    """The mean and the largest absolute difference that tuning made to pixels, in 8-bit levels."""
 
     mean: float
     largest: float

@@ -17,7 +17,7 @@ DIFFERENCES = 'donot_use_mm_for_euclid_dist'  # of torch.cdist
 
 @dataclass(frozen=True)
 class Diversity:
-    """Of one dataset.
+    """The pairwise distances of the images of one dataset.
 
     Attributes:
         pixels: pairwise Euclidean distances of the images brought to one size (PED), (n (n - 1) / 2,), ascending.

@@ -1,4 +1,4 @@
-"""What a network makes of tuned images."""
+"""The restoration loss of a network on tuned images."""
 
 from collections.abc import Sequence
 

@@ -39,7 +39,7 @@ RestorationLoss = Callable[[Tensor, Sequence[Crop]], Tensor]
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """How the tuner learns.
+    """The settings of the tuner's training.
 
     Attributes:
         iterations: steps of Adam.
@@ -106,7 +106,7 @@ class Tuning:
         small = [size for size in self.sizes if settings.patch_size and min(size) < settings.patch_size]
         if small:
             raise DataError(
-                f'patch_size: expected images of at least {settings.patch_size} pixels a side, got {small[0]}. '
+                f'patch_size: expected images of at least {settings.patch_size} pixels per side, got {small[0]}. '
                 'Lower it.'
             )
         self.before = measure(images, encoder, 'Subset', device=self.device)

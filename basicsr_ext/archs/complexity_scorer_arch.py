@@ -112,7 +112,7 @@ def _import_timm() -> Any:
 
 
 def _config(timm: Any, backbone: str) -> Any:
-    """What timm knows about a backbone: mean, std, whether its input has a fixed size."""
+    """The facts that timm has about a backbone: mean, std, whether its input has a fixed size."""
     config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     if config is None:
         raise OptionError(

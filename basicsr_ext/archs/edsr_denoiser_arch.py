@@ -40,11 +40,11 @@ class EDSRDenoiser(EDSR):
         num_block: residual blocks.
         res_scale: factor of what a block adds.
         img_range: the network computes on images in [0, img_range].
-        rgb_mean: mean of the images in [0, 1], one value a channel in the order RGB; None takes that of DIV2K, for grey
-            images the mean of its channels.
+        rgb_mean: mean of the images in [0, 1], one value per channel in the order RGB; None takes that of DIV2K, for
+            grey images the mean of its channels.
 
     Raises:
-        OptionError: the channels of input and output differ, or there is not one mean a channel.
+        OptionError: the channels of input and output differ, or there is not one mean per channel.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class EDSRDenoiser(EDSR):
             rgb_mean = DIV2K_MEAN if num_in_ch == 3 else [sum(DIV2K_MEAN) / 3] * num_in_ch
         if len(rgb_mean) != num_in_ch:
             raise OptionError(
-                f'EDSRDenoiser.rgb_mean: expected {num_in_ch} values, one a channel, got {list(rgb_mean)}. '
+                f'EDSRDenoiser.rgb_mean: expected {num_in_ch} values, one per channel, got {list(rgb_mean)}. '
                 'Correct them.'
             )
         super().__init__(num_in_ch, num_out_ch, num_feat, num_block, 1, res_scale, img_range)

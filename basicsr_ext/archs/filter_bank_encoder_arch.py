@@ -90,7 +90,7 @@ class FilterBankEncoder(nn.Module):
 
 
 def _morlet_filters(orientations: int) -> Tensor:
-    """Real parts, then imaginary parts, (2 * orientations, SIDE, SIDE); a plane wave of amplitude 1 gives 1."""
+    """The filters, real before imaginary parts, (2 * orientations, SIDE, SIDE); a plane wave of amplitude 1 gives 1."""
     places = torch.arange(SIDE, dtype=torch.float64) - SIDE // 2
     y, x = torch.meshgrid(places, places, indexing='ij')
     window = torch.exp(-(x**2 + y**2) / (2 * SPREAD**2))

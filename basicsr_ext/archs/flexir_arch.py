@@ -21,7 +21,7 @@ COMPUTED_BUFFERS = ('relative_position_index', 'attn_mask')  # in SwinIR's files
 
 
 class BranchOutput(NamedTuple):
-    """What the losses of one branch need.
+    """The outputs of one branch that its losses need.
 
     Attributes:
         feature: of its RSTB, N x C x H x W, sides padded to the window.
@@ -59,7 +59,7 @@ class FlexIRState:
     size: tuple[int, int]
 
     def __getitem__(self, keep: Tensor | slice) -> 'FlexIRState':
-        """Some images of the batch."""
+        """The state of some images of the batch."""
         return replace(self, image=self.image[keep], shallow=self.shallow[keep], features=self.features[keep])
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class FlexIR(nn.Module):
     Args:
         img_size, patch_size, in_chans, embed_dim, depths, num_heads, window_size, mlp_ratio, qkv_bias, qk_scale,
             drop_rate, attn_drop_rate, drop_path_rate, norm_layer, ape, patch_norm, use_checkpoint, upscale, img_range,
-            upsampler, resi_connection: as in SwinIR; `depths` and `num_heads` have one entry an RSTB.
+            upsampler, resi_connection: as in SwinIR; `depths` and `num_heads` have one entry per RSTB.
         share_tail: one tail for all branches.
         channel_scoring: give scores of channels in training (Eq. 3).
         plain: compute with BasicSR's own layers, bit for bit as SwinIR; slower.
@@ -182,12 +182,12 @@ class FlexIR(nn.Module):
 
     @property
     def num_branches(self) -> int:
-        """n, the number of RSTBs and of branches."""
+        """The number n of RSTBs and of branches."""
         return len(self.layers)
 
     @property
     def pointer(self) -> int:
-        """P, the branch whose image `forward` returns, from 1 to `num_branches`."""
+        """The branch P whose image `forward` returns, from 1 to `num_branches`."""
         return self._pointer
 
     @pointer.setter
@@ -328,7 +328,7 @@ def _is_kept(name: str, pointer: int) -> bool:
 
 
 def _adapt(net: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before loading: the same for a network that is a part of another one."""
+    """Adapt a state dict before it is loaded, also where the network is a part of another one."""
     own = {name.removeprefix(prefix): state_dict.pop(name) for name in list(state_dict) if name.startswith(prefix)}
     adapted = net.adapt_state_dict(own)  # type: ignore[operator]
     state_dict.update({f'{prefix}{name}': value for name, value in adapted.items()})

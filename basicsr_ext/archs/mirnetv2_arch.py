@@ -71,12 +71,12 @@ def _resized(*layers: nn.Module) -> nn.Sequential:
 
 
 def _down(num_in: int, num_out: int) -> nn.Sequential:
-    """Half the height and width."""
+    """Halve the height and width."""
     return _resized(nn.AvgPool2d(2), nn.Conv2d(num_in, num_out, 1, bias=False))
 
 
 def _up(num_in: int, num_out: int) -> nn.Sequential:
-    """Twice the height and width."""
+    """Double the height and width."""
     return _resized(nn.Conv2d(num_in, num_out, 1, bias=False), nn.Upsample(scale_factor=2, mode='bilinear'))
 
 

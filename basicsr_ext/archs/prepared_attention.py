@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from basicsr_ext.archs.window_order import window_masks
 
-HEAD_MULTIPLE = 8  # of channels a head; fused kernels need it and matrix products are faster
+HEAD_MULTIPLE = 8  # of channels per head; fused kernels need it and matrix products are faster
 
 
 class PreparedAttention(NamedTuple):

@@ -96,12 +96,12 @@ class TransformerBlock(nn.Module):
 
 
 def _down(dim: int) -> nn.Sequential:
-    """Half the height and width, twice the channels."""
+    """Halve the height and width, double the channels."""
     return _named(body=nn.Sequential(nn.Conv2d(dim, dim // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2)))
 
 
 def _up(dim: int) -> nn.Sequential:
-    """Twice the height and width, half the channels."""
+    """Double the height and width, halve the channels."""
     return _named(body=nn.Sequential(nn.Conv2d(dim, dim * 2, 3, padding=1, bias=False), nn.PixelShuffle(2)))
 
 
@@ -234,7 +234,7 @@ def _check(
         )
     for name, levels in (('num_blocks', num_blocks), ('heads', heads)):
         if len(levels) != 4:
-            raise OptionError(f'Restormer.{name}: expected 4 values, one a level, got {list(levels)}. Give four.')
+            raise OptionError(f'Restormer.{name}: expected 4 values, one per level, got {list(levels)}. Give four.')
     for level, count in enumerate(heads):
         if dim % 2 or dim * 2**level % count:
             raise OptionError(

@@ -21,7 +21,7 @@ Groups = tuple[tuple[int, int], ...]
 
 
 def residual_swin_block(layer: RSTB, features: Tensor) -> Tensor:
-    """What `layer` computes: Swin blocks, a convolution, and its input added (Liang et al., "SwinIR", 2021, Eq. 5).
+    """Compute what `layer` does: Swin blocks, a convolution, and its input added (Liang et al., "SwinIR", 2021, Eq. 5).
 
     Args:
         layer: BasicSR's module.

@@ -31,7 +31,7 @@ class SwinIRTail(nn.Module):
                 self.add_module(name, deepcopy(getattr(net, name)))
 
     def forward(self, features: Tensor, shallow: Tensor, image: Tensor) -> Tensor:
-        """Reconstruct.
+        """Reconstruct the image from features.
 
         Args:
             features: of an RSTB, N x H x W x C.

@@ -51,7 +51,7 @@ def window_order(batch: int, height: int, width: int, window: int, shift: int, d
 def reordering(
     batch: int, height: int, width: int, window: int, shifts: tuple[int, int], device: torch.device
 ) -> Tensor:
-    """Where each pixel in the window order of the second shift stands in that of the first."""
+    """The place of each pixel of the second shift's window order in that of the first."""
     first, second = (window_order(batch, height, width, window, shift, device) for shift in shifts)
     with torch.inference_mode(False):
         return first.back[second.order]
@@ -59,7 +59,7 @@ def reordering(
 
 @lru_cache(maxsize=KEPT)
 def window_masks(window: int, shift: int, device: torch.device) -> Tensor:
-    """What is added to the attention in each kind of windows, 4 x n x n for windows of n pixels."""
+    """The masks added to the attention in each kind of windows, 4 x n x n for windows of n pixels."""
     with torch.inference_mode(False):
         beyond = torch.arange(window, device=device) >= window - shift
         kind = torch.arange(4, device=device).view(4, 1, 1)

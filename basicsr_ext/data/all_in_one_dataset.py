@@ -26,7 +26,7 @@ KEYS = ('lq', 'gt', 'lq_path', 'gt_path')  # of every sample: the samples of a b
 
 @dataclass(frozen=True)
 class AllInOneOptions:
-    """Which datasets are put together.
+    """The datasets that are put together.
 
     Attributes:
         datasets: group -> block of its dataset, ours, one of BasicSR's or a wrapper; with equal `gt_size`, scale and
@@ -172,7 +172,7 @@ class AllInOneDataset(ComposedDataset):
 
 
 def _refuse_different(parts: Mapping[str, SampleDataset], where: str) -> None:
-    """What has to be equal so that the samples of a batch can be stacked."""
+    """Refuse parts that differ in what has to be equal for the samples of a batch to be stacked."""
     found: dict[str, dict[Any, str]] = {'gt_size': {}, 'scale': {}, 'number of channels': {}}
     for group, part in parts.items():
         for reader in readers(part):

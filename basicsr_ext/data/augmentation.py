@@ -10,7 +10,7 @@ from basicsr_ext.schedule.sampling import sample_rng
 
 @dataclass(frozen=True)
 class Flips:
-    """What is done to a patch, in this order.
+    """The flips of a patch, in this order.
 
     Attributes:
         left_right, upside_down: mirror it.
@@ -22,7 +22,7 @@ class Flips:
     transpose: bool
 
     def of_array(self, image: np.ndarray) -> np.ndarray:
-        """Of H x W x C, as a view."""
+        """Flip an image, H x W x C; the result is a view."""
         if self.left_right:
             image = image[:, ::-1]
         if self.upside_down:
@@ -30,7 +30,7 @@ class Flips:
         return image.transpose(1, 0, 2) if self.transpose else image
 
     def of_tensor(self, image: Tensor) -> Tensor:
-        """Of C x H x W."""
+        """Flip an image, C x H x W."""
         sides = [side for side, flip in ((2, self.left_right), (1, self.upside_down)) if flip]
         image = image.flip(sides)
         return (image.transpose(1, 2) if self.transpose else image).contiguous()

@@ -13,7 +13,7 @@ from basicsr_ext.images.pixels import to_8bit, to_unit
 
 @dataclass(frozen=True)
 class BicubicSROptions(DegradationOptions):
-    """Nothing of its own: the scale stands at the top of the option file."""
+    """The options of every degradation, and nothing of its own: the scale stands at the top of the option file."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -73,7 +73,7 @@ class ComplexityLabelOptions(DegradationOptions):
 
 @DATASET_REGISTRY.register()
 class ComplexityLabelDataset(DegradationDataset):
-    """Reduced images and their complexity, to train a ComplexityScorer.
+    """The images of a folder, reduced, with their complexity as labels, to train a ComplexityScorer.
 
     The label of TripleD: the Shannon entropy of the clean 8-bit grey image at full size in bits, brought to [0, 1] by
     the least and the largest entropy of the training set; entropies outside of them, of other images, are clipped. The

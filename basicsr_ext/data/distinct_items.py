@@ -9,7 +9,7 @@ from basicsr_ext.schedule.sampling import ScheduledSampler
 
 
 def distinct_items(dataset: SampleDataset, sampler: ScheduledSampler, iteration: int) -> int:
-    """How many different items the first iterations use, over all ranks.
+    """Count the different items that the first iterations use, over all ranks.
 
     It follows from the schedule alone, so that a resumed run counts what an uninterrupted one does.
     """

@@ -21,12 +21,12 @@ from basicsr_ext.selection.subsets.dynamic import DynamicSelection, check_bar
 
 @dataclass(frozen=True)
 class DynamicSubsetOptions:
-    """What is chosen from a ranking in each epoch.
+    """The choice from a ranking in each epoch.
 
     Attributes:
         manifest: the file that `basicsr-ext rank` wrote.
         dataset: the block of the dataset that was ranked.
-        size: number of images an epoch.
+        size: number of images in each epoch.
         ratio: the same as a part of all images, rounded up.
         start: quantile of the first epoch; 1 is the most complex image.
         until: part of the run after which the quantile is 1.
@@ -144,7 +144,7 @@ class DynamicSubsetDataset(WrapperDataset):
         return self.ranked.indices(self.selection.rows_until(epoch, epochs))
 
     def indices(self) -> Sequence[int]:
-        """Refused: which item is which hangs on the epoch.
+        """Refuse: which item is which depends on the epoch.
 
         Raises:
             DataError: always.
@@ -168,6 +168,6 @@ class DynamicSubsetDataset(WrapperDataset):
         first = sampler.iteration_of(self.selection.top_epoch(sampler.epochs))
         reached = f'reached in iteration {first}' if first <= sampler.stop else 'not reached in this run'
         return [
-            f'Dynamic selection: {len(self)} of {len(self.dataset)} images an epoch, {sampler.epochs:.2f} epochs, from '
-            f'quantile {self.selection.start:g} to the top, {reached}.'
+            f'Dynamic selection: {len(self)} of {len(self.dataset)} images per epoch, {sampler.epochs:.2f} epochs, '
+            f'from quantile {self.selection.start:g} to the top, {reached}.'
         ]

@@ -17,7 +17,7 @@ from basicsr_ext.selection.subsets.choose import Subset, check_part, choose
 
 @dataclass(frozen=True)
 class InfluenceSubsetOptions:
-    """What is chosen from a ranking.
+    """The choice from a ranking.
 
     Attributes:
         manifest: the file that `basicsr-ext rank` wrote.
@@ -109,5 +109,5 @@ class InfluenceSubsetDataset(WrapperDataset):
         return len(self.chosen)
 
     def indices(self) -> Sequence[int]:
-        """Which items of the dataset inside are kept, in ascending order."""
+        """The items of the dataset inside that are kept, in ascending order."""
         return self.chosen

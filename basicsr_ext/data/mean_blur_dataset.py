@@ -23,7 +23,7 @@ from basicsr_ext.schedule.sample import Sample
 
 @dataclass(frozen=True)
 class MeanBlurOptions:
-    """What is blurred, and how much.
+    """The dataset that is blurred, and the size of the filter.
 
     Attributes:
         kernel_size: r, the side of the mean filter in pixels; an even r reaches one pixel further up and left.

@@ -29,7 +29,7 @@ FEW = 30_000  # below that many patches the paper's networks overfit
 
 @dataclass(frozen=True)
 class MinedPatchOptions:
-    """Which patches of a scan are kept.
+    """The choice of patches from a scan.
 
     Attributes:
         manifest: the file that `basicsr-ext mine` wrote.

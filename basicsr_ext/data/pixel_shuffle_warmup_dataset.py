@@ -21,7 +21,7 @@ from basicsr_ext.schedule.warmup import FRACTION, AutoStop, Stop, WarmupRule
 
 @dataclass(frozen=True)
 class Repeat:
-    """Further warm-ups.
+    """The warm-ups after the first one.
 
     Attributes:
         at: what starts one: a drop of the learning rate.
@@ -34,7 +34,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class PixelShuffleWarmupOptions:
-    """How long pixels are shuffled, and how.
+    """The length of the warm-up, and how it shuffles pixels.
 
     Attributes:
         dataset: the block of the dataset that is warmed up on.
@@ -142,7 +142,7 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         return {**sample, 'lq': permute_pixels(lq, order), 'gt': permute_pixels(gt, order, scale)}
 
     def _scale(self, sample: Sample) -> int:
-        """How many times as large `gt` is."""
+        """The scale: how many times as large as `lq` `gt` is."""
         lq, gt = sample.get('lq'), sample.get('gt')
         name = sample.get('gt_path', sample.get('lq_path', 'a sample'))
         if lq is None or gt is None or lq.ndim != 3 or gt.ndim != 3:

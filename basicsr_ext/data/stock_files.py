@@ -58,7 +58,7 @@ class StockFiles:
         return len(self.dataset)
 
     def _named(self, index: int) -> dict[str, Any]:
-        """What the dataset lists of an item, as it names it."""
+        """The entry of an item as the dataset lists and names it."""
         entry = self.entries[index]
         return entry if isinstance(entry, dict) else {f'{self.main}_path': entry}
 
@@ -98,7 +98,7 @@ class StockFiles:
         """The path below the folder, with `/`; the key in an LMDB.
 
         Raises:
-            DataError: the dataset does not tell exactly one path an item.
+            DataError: the dataset does not tell exactly one path per item.
         """
         path = self.path(index)
         if len(self.entries) != len(self.dataset) or self.main not in self.roots:
@@ -122,7 +122,7 @@ class StockFiles:
 
     @cached_property
     def _sizes_in_lmdb(self) -> dict[str, tuple[int, int]]:
-        """From lines such as `0001.png (480,480,3) 1`."""
+        """Key -> height and width, from lines of meta_info.txt such as `0001.png (480,480,3) 1`."""
         sizes = {}
         for line in Path(self.roots[self.main], 'meta_info.txt').read_text(encoding='utf-8').splitlines():
             name, _, rest = line.partition(' (')

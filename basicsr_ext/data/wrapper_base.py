@@ -37,7 +37,7 @@ class ComposedDataset(Dataset[Sample], ABC):
 
     @abstractmethod
     def place(self, index: int) -> tuple[int, int]:
-        """Which part an item is of, and its index there."""
+        """The part that an item is of, and its index there."""
 
     def reached(self, indices: Iterable[int]) -> list[tuple[SampleDataset, set[int]]]:
         """Every part with the indices of its items that some items are, at whatever time."""
@@ -50,7 +50,7 @@ class ComposedDataset(Dataset[Sample], ABC):
         return [inside[part][own] for part, own in places]
 
     def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
-        """How many different images the epochs before one use, and of that one some items.
+        """The number of different images that the epochs before one, and some items of that one, use.
 
         Args:
             epoch: the one that has begun, from 0.
@@ -60,12 +60,12 @@ class ComposedDataset(Dataset[Sample], ABC):
         return len(self) if epoch else len(begun)
 
     def plan(self, sampler: ScheduledSampler) -> Sequence[str]:
-        """What the log says before training of items that change."""
+        """The lines of the log, before training, about items that change."""
         return ()
 
 
 class StockDataset(ComposedDataset):
-    """Gives a dataset that is not ours its place in the schedule: its random numbers hang on the scheduled index."""
+    """Gives a dataset that is not ours its place in the schedule: its random numbers depend on the scheduled index."""
 
     def __init__(self, dataset: SampleDataset) -> None:
         self.dataset = dataset
@@ -161,11 +161,11 @@ class WrapperDataset(ComposedDataset):
         return super().distinct_items(epoch, begun, epochs)
 
     def change(self, sample: Sample, index: int) -> Sample:
-        """What this wrapper does to a sample of the inner dataset: nothing, unless it overrides this."""
+        """Change a sample of the inner dataset; a wrapper that changes something overrides this."""
         return sample
 
     def indices(self) -> Sequence[int]:
-        """Which items of the inner dataset the items of this one are; one that selects overrides this."""
+        """The items of the inner dataset that the items of this one are; a wrapper that selects overrides this."""
         return range(len(self.dataset))
 
     def inner_index(self, index: int) -> int:

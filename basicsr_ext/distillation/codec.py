@@ -98,7 +98,7 @@ class VaeCodec:
         return torch.randn(shape, generator=generator)
 
     def limit(self, values: Tensor) -> Tensor:
-        """Every code is allowed."""
+        """Leave the codes as they are: every code is allowed."""
         return values
 
 

@@ -1,4 +1,4 @@
-"""Of what a distilled dataset consists: how many images, which real ones are kept, from which the others start."""
+"""The parts of a distilled dataset: how many images, which real ones are kept, from which the others start."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ from basicsr_ext.selection.subsets.quotas import part_size
 
 
 def distilled_number(count: int, size: int | None, ratio: float | None, groups: int = 1) -> int:
-    """M = `size`, or ceil(ratio N) of N images (TripleD, Sec. 3.2), at least one of each of some groups.
+    """The number M = `size`, or ceil(ratio N) of N images (TripleD, Sec. 3.2), at least one of each of some groups.
 
     Raises:
         OptionError: more than there are images, or fewer than groups; the message starts with `size`.
@@ -23,7 +23,7 @@ def distilled_number(count: int, size: int | None, ratio: float | None, groups: 
 
 
 def kept_number(number: int, kept: float) -> int:
-    """How many of M images are real: the whole number nearest to kept M, halves upwards."""
+    """The number of real ones among M images: the whole number nearest to kept M, halves upwards."""
     return math.floor(number * kept + 0.5)
 
 

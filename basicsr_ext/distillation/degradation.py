@@ -19,9 +19,9 @@ def degraded(gt: Tensor, degrades: Sequence[Degrade], rngs: Sequence[np.random.G
 
     Args:
         gt: N x C x H x W, RGB or grey, [0, 1].
-        degrades: one an image; takes H x W x C, float32, and the source of everything random; gives h x w x C, of one
+        degrades: one per image; takes H x W x C, float32, and the source of everything random; gives h x w x C, of one
             size for all.
-        rngs: one an image.
+        rngs: one per image.
 
     Returns:
         N x C x h x w.

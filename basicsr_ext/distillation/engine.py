@@ -26,7 +26,7 @@ TRAINING, NOISE = 1, 2  # streams of random numbers beside those of the matching
 
 @dataclass(frozen=True)
 class Matching:
-    """What is compared, and how.
+    """The losses that are compared, and the network's side of them.
 
     Attributes:
         match: of the gradients on synthetic and on real images, a scalar.
@@ -48,7 +48,7 @@ class Distillation:
 
     A step takes a few synthetic images and a batch of real patches, and moves the variables z of the former against the
     gradient of grad_match(g_S, g_T) + anchor mean((z - z_0)^2), where g are the gradients of the restoration loss with
-    respect to the parameters of the network and z_0 is where z started. All that is random hangs on seed, step and
+    respect to the parameters of the network and z_0 is where z started. All that is random depends on seed, step and
     image, so that a run that was stopped goes on as if it had not been.
 
     Variables of all images and their moments stay in main memory; only a batch is on the device.
@@ -154,7 +154,7 @@ class Distillation:
         return self.codec.decode(values.to(self.matching.device))
 
     def _pair(self, leaves: dict[str, Tensor], items: Sequence[int], key: tuple[int, ...]) -> Pair:
-        """Input and clean images of the variables of some items; what is random hangs on key and item."""
+        """Input and clean images of the variables of some items; what is random depends on key and item."""
         gt, degrades = self._decode(leaves['gt']), self.matching.degrades
         if degrades is None:
             return self._decode(leaves['lq']), gt
@@ -200,7 +200,7 @@ class Distillation:
 
 
 def items_of_step(step: int, count: int, batch_size: int, seed: int) -> list[int]:
-    """The synthetic images of a matching step: every pass takes each once, in an order that hangs on seed and pass.
+    """The synthetic images of a matching step: every pass takes each once, in an order that depends on seed and pass.
 
     Args:
         step: counted from 1.

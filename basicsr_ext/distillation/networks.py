@@ -12,7 +12,7 @@ from basicsr_ext.networks.tiling import Sides, run_padded
 
 
 class Networks:
-    """One network a round of matching steps, trained on synthetic images in between if that is asked for.
+    """One network per round of matching steps, trained on synthetic images in between if that is asked for.
 
     It is in evaluation mode all the time, so that nothing in it is random.
 
@@ -38,11 +38,11 @@ class Networks:
         return self.net
 
     def trainings_after(self, step: int) -> int:
-        """How many steps of training follow a matching step."""
+        """The number of training steps that follow a matching step."""
         return 0 if step % self.settings.train_every else self.settings.train_steps
 
     def train(self, batches: Iterator[tuple[Tensor, Tensor]], loss: Loss, sides: Sides) -> None:
-        """Ordinary training, a step a batch of input and clean images."""
+        """Train as usual, one step per batch of input and clean images."""
         for lq, gt in batches:
             self.optimizer.zero_grad(set_to_none=True)
             loss(run_padded(self.net, lq, sides), gt).backward()
@@ -50,7 +50,7 @@ class Networks:
         self.optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
-        """What continues a network that was trained; one that was not is made again."""
+        """The state of a network that was trained; one that was not is made again and has none."""
         if not self.settings.train_steps:
             return {}
         return {'net': self.net.state_dict(), 'optimizer': self.optimizer.state_dict()}

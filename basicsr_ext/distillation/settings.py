@@ -13,7 +13,7 @@ from basicsr_ext.options.calls import LossBlock
 class NetworkSettings:
     """How the network whose gradients are matched evolves.
 
-    It starts from the weights of the option file, or from random ones that hang on seed and round. As in gradient
+    It starts from the weights of the option file, or from random ones that depend on seed and round. As in gradient
     matching (Zhao et al., 2021, Algorithm 1) it can be trained a little on the synthetic images in between, so that
     these suit networks at several stages, and be replaced by a fresh one.
 

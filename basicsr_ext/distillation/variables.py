@@ -29,7 +29,7 @@ class Variables:
 
     @classmethod
     def starting_at(cls, values: Tensor) -> 'Variables':
-        """Before the first step."""
+        """The variables before the first step."""
         counts = torch.zeros(len(values), dtype=torch.long)
         return cls(values.clone(), values, torch.zeros_like(values), torch.zeros_like(values), counts)
 
@@ -51,5 +51,5 @@ class Variables:
         self.values[rows] -= (lr * corrected[0] / (corrected[1].sqrt() + EPS)).to(self.values.dtype)
 
     def state(self) -> dict[str, Tensor]:
-        """What continues it."""
+        """The tensors that continue it."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,4 +1,4 @@
-"""From a file, or a key of an LMDB, to pixels."""
+"""The decoding of image files and of keys of LMDBs to pixels."""
 
 import io
 import os
@@ -15,7 +15,7 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.p
 
 
 def is_lmdb(root: str) -> bool:
-    """By the name, which BasicSR demands of an LMDB."""
+    """Whether a root is an LMDB, by the ending that BasicSR demands of one."""
     return root.rstrip('/').endswith('.lmdb')
 
 

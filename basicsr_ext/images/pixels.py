@@ -105,7 +105,7 @@ def resize_square(images: Tensor, side: int) -> Tensor:
 
 
 def thumbnail(image: np.ndarray, side: int) -> Tensor:
-    """What a scorer sees of an image: side x side pixels, bilinear with antialiasing.
+    """The thumbnail that a scorer sees of an image: side x side pixels, bilinear with antialiasing.
 
     Args:
         image: (H, W, C) levels, B, G, R or grey, uint8.

@@ -27,7 +27,7 @@ class ImageWriter(Protocol):
         """Write an image: its name without ending; (H, W, C), uint8, grey or in OpenCV's order B, G, R."""
 
     def close(self) -> None:
-        """After the last one."""
+        """Finish, after the last image."""
 
 
 class FolderWriter:
@@ -42,7 +42,7 @@ class FolderWriter:
         (self.path / f'{name}.png').write_bytes(_png(image))
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: every image is written already."""
 
 
 class LmdbWriter:
@@ -71,7 +71,7 @@ def _png(image: np.ndarray) -> bytes:
 
 
 def output_paths(output: Path, kinds: Sequence[str]) -> dict[str, Path]:
-    """Where images of each kind go.
+    """The folder or LMDB of the images of each kind.
 
     Args:
         output: a folder, or an LMDB by its ending.

@@ -1,4 +1,4 @@
-"""From a budget to the pointer or threshold that meets it."""
+"""The pointer or threshold that meets a budget."""
 
 from collections.abc import Callable
 
@@ -56,7 +56,7 @@ def choose(
 
 
 def _threshold(observations: Observations, expense: Expense, budget: float) -> float:
-    """By interpolation between the thresholds at which a region goes on to the next exit.
+    """Find the threshold for a budget, by interpolation between those at which a region goes on to the next exit.
 
     A region passes exit j if its scores up to j are not above the threshold. So the cost is a sum of steps, each at the
     largest of these scores; between the middles of the steps it is taken as linear.

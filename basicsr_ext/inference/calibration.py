@@ -1,4 +1,4 @@
-"""What pointers and thresholds do, on images without ground truth."""
+"""The effects of pointers and thresholds, on images without ground truth."""
 
 import math
 from collections.abc import Sequence
@@ -44,13 +44,13 @@ def exits_at(observations: Observations, settings: InferenceSettings) -> np.ndar
 
 
 def spent(observations: Observations, expense: Expense, settings: InferenceSettings) -> float:
-    """What all regions cost."""
+    """The cost of all regions, relative to `expense.total`."""
     each = expense.regular if settings.adaptive is None else expense.adaptive
     return float((observations.pixels * each[exits_at(observations, settings) - 1]).sum() / expense.total)
 
 
 def uncertainty(observations: Observations, expense: Expense, settings: InferenceSettings) -> float:
-    """The standard error of what settings cost a pixel, relative to it, as far as it varies between the images.
+    """The standard error of what settings cost per pixel, relative to it, as far as it varies between the images.
 
     It is that of a ratio of sums over the images (Cochran, "Sampling Techniques", 1977, Sec. 6.4); nan for one image.
     """
@@ -68,7 +68,7 @@ def missed(observations: Observations, settings: InferenceSettings) -> float:
 
 
 def evaluate(observations: Observations, settings: InferenceSettings) -> Operation:
-    """What settings do that differ from the observed ones in pointer and threshold alone; no network runs."""
+    """Evaluate settings that differ from the observed ones in pointer and threshold alone; no network runs."""
     exits = exits_at(observations, settings)
     difference = missed(observations, settings) / observations.values
     shares = np.bincount(exits - 1, observations.pixels, observations.differences.shape[1]) / observations.pixels.sum()

@@ -1,4 +1,4 @@
-"""What it costs to leave a network by each of its exits."""
+"""The cost of leaving a network by each of its exits."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -30,7 +30,7 @@ class ExitCosts:
     window: int
 
     def pixels(self, height: int, width: int) -> int:
-        """How many pixels are computed for an image or region of this size."""
+        """The number of pixels that are computed for an image or region of this size."""
         return -(-height // self.window) * -(-width // self.window) * self.window**2
 
     def fraction(self, grid: RegionGrid, exits: Tensor, adaptive: bool) -> float:

@@ -14,10 +14,10 @@ PEAK = 255
 
 
 class ExitScore(Protocol):
-    """What gives each region of a batch a score; its further arguments, if any, have defaults."""
+    """A function that gives each region of a batch a score; its further arguments, if any, have defaults."""
 
     def __call__(self, restored: Tensor, previous: Tensor) -> Tensor:
-        """Score.
+        """Score the regions of a batch.
 
         Args:
             restored: by this exit, N x C x h x w, RGB or grey, [0, 1]; values beyond are those of the network.
@@ -91,7 +91,7 @@ EXIT_SCORES: dict[str, ExitScore] = {'sharpness': sharpness, 'mean_gradient': me
 
 
 def _grey(images: Tensor) -> Tensor:
-    """N x h x w in [0, 255], float32."""
+    """The grey images of a batch, N x h x w in [0, 255], float32."""
     clipped = images.float().clamp(0, 1) * PEAK
     if images.shape[1] == 1:
         return clipped[:, 0]

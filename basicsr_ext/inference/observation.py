@@ -21,10 +21,10 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Expense:
-    """What leaving by each exit costs, in one unit.
+    """The cost of leaving by each exit, in one unit.
 
     Attributes:
-        regular: of each exit by itself, a computed pixel of a region, (exits,).
+        regular: of each exit by itself, per computed pixel of a region, (exits,).
         adaptive: the same with the tails and the scores of the exits passed, (exits,).
         total: what the sum over all regions is divided by.
     """
@@ -192,7 +192,7 @@ def _pass(
 
 
 def _weights(grid: RegionGrid, places: list[tuple[int, int, int]]) -> Tensor:
-    """What each pixel of a region counts in the image, places x 1 x h x w."""
+    """The weight of each pixel of a region in the image, places x 1 x h x w."""
     down, across = grid.rows.weights(), grid.columns.weights()
     return torch.stack([torch.outer(down[row], across[column]) for _, row, column in places])[:, None].float()
 

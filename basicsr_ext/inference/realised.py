@@ -1,4 +1,4 @@
-"""What settings really take."""
+"""The cost that settings really have."""
 
 from collections.abc import Callable, Iterable
 from time import perf_counter

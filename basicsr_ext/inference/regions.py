@@ -54,7 +54,7 @@ class Partition:
         return Partition(self.length * scale, self.size * scale, tuple(start * scale for start in self.starts))
 
     def weights(self) -> Tensor:
-        """What each pixel of a span counts: spans x size, float64; the weights of a pixel of the side add up to 1.
+        """The weight of each pixel of a span: spans x size, float64; the weights of a pixel of the side add up to 1.
 
         Where two spans overlap the first one fades out linearly and the second one fades in. A span counts as much as
         it has faded in and its successor has not, so that the sum is 1 for more than two as well.
@@ -67,7 +67,7 @@ class Partition:
         return faded_in - successor
 
     def borders(self) -> list[float]:
-        """Where one span begins to count more than the one before: 0, the middles of the overlaps, `length`."""
+        """The places where a span begins to count more than the one before: 0, middles of overlaps, `length`."""
         middles = (
             (start + before + self.size) / 2 for before, start in zip(self.starts, self.starts[1:], strict=False)
         )

@@ -68,7 +68,7 @@ def restore(net: nn.Module, image: Tensor, settings: InferenceSettings) -> Resto
 
 
 def _runner(net: nn.Module, settings: InferenceSettings) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """What gives the restored images and the exits, (N,), of a batch."""
+    """The function that gives the restored images and the exits, (N,), of a batch."""
     if not isinstance(net, ExitNetwork):
         if settings.pointer is not None or settings.adaptive is not None:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""From an image file to a restored one in three lines."""
+"""The restoration of image files in three lines of Python."""
 
 import os
 from typing import Any
@@ -146,12 +146,12 @@ class Restorer:
         return np.ascontiguousarray(pixels), restored
 
     def _as_input(self, image: np.ndarray, levels: int) -> Tensor:
-        """What the network takes, [0, 1]: 1 x 3 x H x W, 1 x 1 x H x W, or 3 x 1 x H x W, a channel each."""
+        """The input of the network, [0, 1]: 1 x 3 x H x W, 1 x 1 x H x W, or 3 x 1 x H x W, one channel each."""
         colours = torch.from_numpy(np.atleast_3d(image)[..., :3].astype(np.float32)).div_(levels).permute(2, 0, 1)
         return colours[:, None] if self.channels == 1 else colours.expand(3, -1, -1)[None]
 
     def _as_image(self, restored: Tensor, grey: bool) -> Tensor:
-        """H x W or H x W x 3 of what the network gave."""
+        """The image that the network gave, H x W or H x W x 3."""
         if restored.shape[1] != self.channels:
             raise OptionError(
                 f'Restorer.channels: expected a network that gives {self.channels} channels, as it takes, got '

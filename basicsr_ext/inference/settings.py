@@ -1,4 +1,4 @@
-"""What inference is asked for."""
+"""The settings of inference."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ CPU_BATCH_PIXELS, BATCH_PIXELS = 2**14, 2**18
 
 @dataclass(frozen=True)
 class AdaptiveSettings:
-    """When a region leaves the network: at the first exit whose score is above a threshold.
+    """The rule by which a region leaves the network: at the first exit whose score is above a threshold.
 
     Attributes:
         threshold: h; -inf lets every region leave at the first exit, inf none before the last one.
@@ -58,7 +58,7 @@ class AdaptiveSettings:
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How an image is restored.
+    """The settings of restoring an image.
 
     Attributes:
         regions: the image is cut into so many regions along each side; 1 for the whole image; 2, the paper's four

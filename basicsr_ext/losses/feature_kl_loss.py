@@ -56,7 +56,7 @@ class FeatureKLLoss(nn.Module):
         self.loss_weight, self.eps = loss_weight, eps
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
-        """Compare.
+        """Compare two batches of features.
 
         Args:
             features, target: N x C x H x W or N x C each; N, H and W may differ.

@@ -66,7 +66,7 @@ class ProgressiveDistillationLoss(nn.Module):
         self.alpha, self.epsilon, self.loss_weight = alpha, epsilon, loss_weight
 
     def forward(self, branches: Sequence[Branch] | Tensor, gt: Tensor, teacher_feature: Tensor | None = None) -> Tensor:
-        """Compare.
+        """Compare the active branches with ground truth and teacher.
 
         Args:
             branches: feature N x C x h x w, image N x C' x H x W and score N x C x 1 x 1 or None of the active branches

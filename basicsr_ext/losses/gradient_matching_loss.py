@@ -16,13 +16,13 @@ def gradient_matching_loss(gradients: Gradients, targets: Gradients, per_layer: 
 
     Reading chosen: as printed, all parameters are one vector. Per layer, 1 - cos of each tensor is summed; so do Zhao
     et al. ("Dataset condensation with gradient matching", 2021) and GLaD (Cazenavette et al., 2023), whose code takes
-    one cosine an output channel of each layer.
+    one cosine per output channel of each layer.
 
     A gradient of zero has no direction: it counts as orthogonal to everything (1), and nothing flows back to it.
 
     Args:
-        gradients, targets: one tensor a parameter each, of equal shapes; or a single tensor.
-        per_layer: one cosine a tensor, summed, instead of one of all.
+        gradients, targets: one tensor per parameter, of equal shapes; or a single tensor.
+        per_layer: one cosine per tensor, summed, instead of one of all.
 
     Returns:
         A scalar.
@@ -43,7 +43,7 @@ def gradient_matching_loss(gradients: Gradients, targets: Gradients, per_layer: 
 
 
 def _one_minus_cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-    """Of the vectors that tensors make together, which are not copied into one."""
+    """1 - cosine of the vectors that tensors make together, which are not copied into one."""
     dot = torch.stack([(a * b).sum() for a, b in zip(first, second, strict=True)]).sum()
     lengths = [torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in v])) for v in (first, second)]
     product = lengths[0] * lengths[1]
@@ -66,7 +66,7 @@ class GradientMatchingLoss(nn.Module):
             per_layer: false
 
     Args:
-        per_layer: one cosine a tensor, summed, instead of one of all parameters.
+        per_layer: one cosine per tensor, summed, instead of one of all parameters.
         loss_weight: factor of the whole.
     """
 
@@ -75,10 +75,10 @@ class GradientMatchingLoss(nn.Module):
         self.per_layer, self.loss_weight = per_layer, loss_weight
 
     def forward(self, gradients: Gradients, targets: Gradients) -> Tensor:
-        """Compare.
+        """Compare gradients.
 
         Args:
-            gradients, targets: one tensor a parameter each, of equal shapes; or a single tensor.
+            gradients, targets: one tensor per parameter, of equal shapes; or a single tensor.
 
         Returns:
             A scalar.

@@ -62,7 +62,7 @@ def calculate_psnrb(
 
 
 def blocking_effect_factor(img: np.ndarray, offset: int = 0) -> float:
-    """How much more neighbours differ across block borders than inside blocks (Yim and Bovik 2011).
+    """Measure how much more neighbours differ across block borders than inside blocks (Yim and Bovik 2011).
 
     BEF = eta (D_B - D_BC) if D_B > D_BC, else 0, with eta = log2(8) / log2(min(H, W)). D_B is the mean squared
     difference of all horizontal and vertical neighbours on two sides of a border, taken together, D_BC that of all

@@ -189,7 +189,7 @@ class FlexIRModel(RestorationModel):
             self.exit_costs = exit_costs(net, self.lq.shape[1], self.exits[0].region_size)
 
     def extra_results(self, image: np.ndarray, saved_as: Path | None) -> dict[str, float]:
-        """What `val.inference` cost, and where regions left; see `validate`."""
+        """The cost of `val.inference`, and the exits by which regions left; see `validate`."""
         settings = self.val_options.settings
         if settings is None or self.exits is None or self.exit_costs is None:
             return {}

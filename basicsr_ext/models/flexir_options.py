@@ -52,7 +52,7 @@ class FlexIRTrainOptions(TrainOptions):
         return False
 
     def pointer(self, iteration: int, branches: int) -> int:
-        """How many branches are active in an iteration, counted from 1 (S of FlexIR, Algorithm 1).
+        """The number of branches that are active in an iteration, counted from 1 (S of FlexIR, Algorithm 1).
 
         Reading chosen: the paper does not give the schedule; the default is that of `milestones` above.
         """

@@ -31,7 +31,7 @@ class CuttableNetwork(Protocol):
 
     @property
     def num_branches(self) -> int:
-        """How many branches there are."""
+        """The number of branches."""
 
     def cut(self, pointer: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The network that ends at a branch: its weights, and the keys of its option block that differ."""

@@ -1,4 +1,4 @@
-"""How many parameters and multiply-accumulates (MACs) a network has."""
+"""The numbers of parameters and multiply-accumulates (MACs) of a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ COUNTED = (_ConvNd, nn.Linear, _NormBase, nn.LayerNorm, nn.Softmax)
 
 @dataclass(frozen=True)
 class Complexity:
-    """Of one image of a network, or of one pointer of FlexIR.
+    """Parameters and multiply-accumulates of a network for one image, or of one pointer of FlexIR.
 
     Attributes:
         pointer: branch whose image is computed; None for a network without branches.
@@ -97,7 +97,7 @@ def full_macs(net: nn.Module, image: Tensor) -> int:
 
 
 def _attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """Of softmax(q k^T) v, for q of ... x n x d, k of ... x m x d and v of ... x m x e."""
+    """Multiply-accumulates of softmax(q k^T) v, for q of ... x n x d, k of ... x m x d and v of ... x m x e."""
     query, key, value = (node.type().sizes() for node in inputs[:3])
     return int(prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
 

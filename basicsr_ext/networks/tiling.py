@@ -13,7 +13,7 @@ Network = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Sides:
-    """What a network asks of the height and width of its input, in pixels.
+    """The demands of a network on the height and width of its input, in pixels.
 
     Args:
         multiple: what has to divide both.

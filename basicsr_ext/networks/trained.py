@@ -40,7 +40,7 @@ def device_of(opt: Options) -> torch.device:
 
 
 def input_sides(net: nn.Module, block: dict[str, Any]) -> Sides:
-    """What a network asks of the sides of its input.
+    """The demands of a network on the sides of its input.
 
     Its attributes `size_multiple`, `size_minimum` and `size_square` say so; without the first of them, `window_size` of
     its option block is the multiple.

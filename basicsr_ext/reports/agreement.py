@@ -14,7 +14,7 @@ WORST = 5  # predictions that a picture names
 
 
 def shares(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """What each item adds to the coefficients, which are the means over the items.
+    """The share of each item in the coefficients, which are the means over the items.
 
     Pearson's coefficient is the mean of the products of both columns' standard scores, Spearman's that of the products
     of their ranks' standard scores, so that an item that is judged wrong has a small or negative share. Where a column

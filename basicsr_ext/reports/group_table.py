@@ -10,7 +10,7 @@ from basicsr_ext.runtime.files import atomic_open
 
 CRITERIA = ('IQA', 'HFAPI', 'LFAPI')  # of Table 6 of the influence paper
 
-Values = dict[str, list[float]]  # criterion -> a value an image
+Values = dict[str, list[float]]  # criterion -> one value per image
 Statistics = dict[str, dict[str, Any]]  # group -> `ranks`, and criterion -> `mean` and `std`
 
 
@@ -20,7 +20,7 @@ def mean_and_std(values: Values) -> dict[str, dict[str, float]]:
 
 
 def write_csv(path: str | os.PathLike[str], statistics: Statistics) -> None:
-    """Write a line a group, atomically."""
+    """Write one line per group, atomically."""
     with atomic_open(path, 'w') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(

@@ -149,7 +149,7 @@ def draw_contact_sheet(groups: Sequence[PatchGroup], criterion: str, path: str |
 
 
 def _interval(scores: np.ndarray) -> str:
-    """From the first to the last one, in two lines."""
+    """The range from the first to the last score, in two lines."""
     first, last = f'{scores[0]:.3g}', f'{scores[-1]:.3g}'
     return first if first == last else f'{first}\nto {last}'
 

@@ -24,7 +24,7 @@ from basicsr_ext.selection.patches.matching import rows_in_other
 
 @dataclass(frozen=True)
 class PatchView:
-    """What is looked at.
+    """The choices of a look at patches.
 
     Attributes:
         size: patches of each group of the contact sheet.
@@ -104,7 +104,7 @@ def choose_groups(scores: np.ndarray, size: int) -> dict[str, np.ndarray]:
     Groups are made smaller rather than let overlap. Of equal scores the first one counts as the larger.
 
     Raises:
-        OptionError: less than 1 patch a group.
+        OptionError: less than 1 patch per group.
         DataError: less than 3 patches in all.
     """
     largest = len(scores) // 3

@@ -69,7 +69,7 @@ def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
     """The rows of each group, by rank; groups are made smaller rather than let overlap.
 
     Raises:
-        OptionError: less than 1 image a group, or values that are no ranks.
+        OptionError: less than 1 image per group, or values that are no ranks.
         DataError: less than 3 images in all.
     """
     largest = len(ranks) // 3

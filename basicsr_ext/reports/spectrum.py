@@ -37,7 +37,7 @@ def spectrum_picture(image: np.ndarray) -> np.ndarray:
 
 
 def centre_square(height: int, width: int, side: float = CENTRE) -> np.ndarray:
-    """Where both frequencies are at most side / 2 cycles a pixel: `side` of each side, rounded to an odd number.
+    """The square of frequencies up to side / 2 cycles per pixel: `side` of each side, rounded to an odd number.
 
     Args:
         height, width: of the picture.

@@ -39,7 +39,7 @@ class Plateau:
         self._lowest = min(self._lowest, mean)
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run has to know."""
+        """The state that a resumed run has to know."""
         return {
             'window': self.window,
             'sum': self._sum,

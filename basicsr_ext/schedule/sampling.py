@@ -1,4 +1,4 @@
-"""Which sample is used when: the scheduled index, the sampler that yields it, and the randomness that hangs on it.
+"""Which sample is used when: the scheduled index, the sampler that yields it, and the randomness that depends on it.
 
 A training sample is a pure function of (options, seed, iteration, position). The sampler writes the last three into the
 index; whoever draws a random number for the sample asks `sample_rng` for a generator seeded by them. Batches are
@@ -124,7 +124,7 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         return self.stop * self.batch_size * self.world_size / self.epoch_size
 
     def items_until(self, iteration: int) -> tuple[int, np.ndarray]:
-        """What the first iterations use, over all ranks: whole epochs, and the items taken from the next one."""
+        """The items that the first iterations use, over all ranks: whole epochs, and those taken from the next one."""
         epoch, taken = divmod(iteration * self.batch_size * self.world_size, self.epoch_size)
         return epoch, np.unique(self._permutation(epoch)[:taken])
 

@@ -33,7 +33,7 @@ class AutoStop:
 
 @dataclass(frozen=True)
 class Stop:
-    """When a warm-up ends; exactly one is given.
+    """The end of a warm-up; exactly one is given.
 
     Attributes:
         iter: after so many iterations.
@@ -58,7 +58,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class WarmupRule:
-    """What an option file says about warm-ups.
+    """The warm-ups as an option file describes them.
 
     Attributes:
         stop: when it ends.
@@ -70,7 +70,7 @@ class WarmupRule:
 
 
 class Warmup:
-    """Which iterations of a run, counted from 1, belong to a warm-up.
+    """The iterations of a run, counted from 1, that belong to a warm-up.
 
     Args:
         end: last iteration of the first one, 0 for none; or what decides it while the run goes on.
@@ -106,7 +106,7 @@ class Warmup:
             self._end.add(iteration, loss)
 
     def state(self) -> dict[str, Any] | None:
-        """What a resumed run has to know; None if it follows from the options."""
+        """The state that a resumed run has to know; None if it follows from the options."""
         return None if isinstance(self._end, int) else self._end.state()
 
     def restore(self, state: dict[str, Any] | None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the smallest value, n for the largest; equal values share the mean of their ranks. Shape (n,)."""
+    """The ranks of values, (n,): 1 for the smallest, n for the largest; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 

@@ -1,9 +1,9 @@
-"""The file that rankings, mining and scoring write: one row an item, a header that says how it was made.
+"""The file that rankings, mining and scoring write: one row per item, a header that says how it was made.
 
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
 metadata. Columns of a ranking: `path` (relative to the dataroot), `group` where images have one, `height` and `width`
-of the ground truth, one column a score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in
-the ground truth, one column a criterion; the sizes of the images stand in the header, under `images`.
+of the ground truth, one column per score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in
+the ground truth, one column per criterion; the sizes of the images stand in the header, under `images`.
 """
 
 import importlib.metadata
@@ -70,7 +70,7 @@ class Manifest:
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """The names of the columns."""
         return list(self.table.column_names)
 
     @property
@@ -105,11 +105,11 @@ class Manifest:
 
     @property
     def criteria(self) -> list[str]:
-        """Of patches: the columns that say what they are worth."""
+        """The columns that say what patches are worth."""
         return [name for name in self.names if name not in PATCH_COLUMNS]
 
     def image_of_rows(self) -> np.ndarray:
-        """Of patches: the place in `items()` of the image of each row, (rows,)."""
+        """The place in `items()` of the image of each row of patches, (rows,)."""
         paths = pyarrow.array([item.path for item in self.items()], self.table['path'].type)
         return np.asarray(compute.index_in(self.table['path'], paths))
 
@@ -171,7 +171,7 @@ def write_manifest(
     Args:
         path: the file.
         items: the images, a row each.
-        columns: name -> values, a row an item.
+        columns: name -> values, one row per item.
         header: `method`, `options`, `seed` and whatever else made the scores; plain JSON values. Versions and the
             fingerprint of the items are added.
     """
@@ -271,7 +271,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 @cache
 def manifest_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a manifest says of how it was made.
+    """The header of a manifest: how it was made.
 
     Raises:
         DataError: as `read_manifest`.
@@ -280,7 +280,7 @@ def manifest_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What the scores were computed with."""
+    """The versions that the scores were computed with."""
     return {'basicsr_ext': __version__, **{name: importlib.metadata.version(name) for name in ('basicsr', 'torch')}}
 
 

@@ -1,4 +1,4 @@
-"""From scores to ranks, and from several rankings to one."""
+"""The ranks of scores, and one ranking of several."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def ranks_of(scores: np.ndarray) -> np.ndarray:
-    """1 for the largest score, n for the smallest; equal scores keep their order.
+    """The ranks of scores: 1 for the largest, n for the smallest; equal scores keep their order.
 
     Args:
         scores: (n,).

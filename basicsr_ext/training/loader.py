@@ -58,7 +58,7 @@ def build_warmup(dataset: SampleDataset, opt: dict[str, Any]) -> Warmup:
 def build_train_loader(
     dataset: SampleDataset, opt: dict[str, Any], start: int, warmup: Warmup | None = None
 ) -> DataLoader[Sample]:
-    """The batches of this rank from iteration `start + 1` to `total_iter`, one batch an iteration.
+    """The batches of this rank from iteration `start + 1` to `total_iter`, one batch per iteration.
 
     The workers live as long as the loader: there is no restart between epochs.
     """

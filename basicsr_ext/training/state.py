@@ -154,7 +154,7 @@ def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None
 
 
 def resume_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
-    """Which file each network continues from: `{'network_g': '.../net_g_<iter>.pth'}`.
+    """The file that each network continues from: `{'network_g': '.../net_g_<iter>.pth'}`.
 
     `network_g` has to be there; others only if the model saves them, which it does not with a frozen teacher.
     """

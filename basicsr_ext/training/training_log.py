@@ -1,4 +1,4 @@
-"""What a training writes down for programs: one JSON object a line."""
+"""What a training writes down for programs: one JSON object per line."""
 
 import json
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Peak memory of distilling 50 and 400 images, and with 2 and 8 synthetic images a step, each in a process of its own.
+"""Peak memory of distilling 50 and 400 images, with 2 and 8 synthetic images per step, each in its own process.
 
     python scripts/benchmarks/distill_memory.py --folder datasets/BSD400_gray
 
 It may not grow with the images of the dataset, and it has to grow with those of a step. Exit code 1 if 400 images take
-more than 1.1 times the memory of 50, or if 8 images a step take no more than 2.
+more than 1.1 times the memory of 50, or if 8 images per step take no more than 2.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main() -> int:
     grown = report(peaks, LARGEST_RATIO)
     least, most = (peak(__file__, *fixed, '--images', '50', '--batch_size', str(size)) for size in BATCHES)
     for size, memory in zip(BATCHES, (least, most), strict=True):
-        print(f'{size:4d} synthetic images a step: {memory:7.0f} MiB')
+        print(f'{size:4d} synthetic images per step: {memory:7.0f} MiB')
     return int(grown or most <= least)
 
 

@@ -100,7 +100,7 @@ def options(args: argparse.Namespace, model: str, patch: int, batch: int) -> dic
 
 
 def loop(args: argparse.Namespace, model: str, pipeline: Callable[[str], object]) -> Callable[[], float]:
-    """Run a pipeline on an option file in a folder of its own; milliseconds an iteration."""
+    """Run a pipeline on an option file in a folder of its own; milliseconds per iteration."""
 
     def run() -> float:
         with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def loop(args: argparse.Namespace, model: str, pipeline: Callable[[str], object]
 
 
 def bare(args: argparse.Namespace, patch: int, batch: int) -> Callable[[], float]:
-    """The floor; milliseconds an iteration."""
+    """The floor; milliseconds per iteration."""
     opt = {**options(args, '', patch, batch), 'dist': False, 'rank': 0, 'world_size': 1}
     dataset = build_dataset({**opt['datasets']['train'], 'phase': 'train'})
 

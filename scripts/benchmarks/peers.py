@@ -54,7 +54,7 @@ def kronfluence_scores(
     As in kronfluence's example of regression, losses are sums over the pixels and the Fisher matrix is the true one:
     its targets are the outputs plus noise of variance 1/2. All convolutions are tracked, dilated ones too: kronfluence
     unfolds their inputs with the dilation. The gradients of the test images are added up first
-    (`aggregate_query_gradients`), so that scores cost one product a training image instead of one a pair.
+    (`aggregate_query_gradients`), so that scores cost one product per training image instead of one per pair.
 
     Args:
         net: built of nn.Conv2d and layers without parameters.

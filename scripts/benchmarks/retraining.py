@@ -104,7 +104,7 @@ class Experiment:
         halves: number of halves x 24 indices of training crops.
         seeds: number of seeds.
         steps: of each training.
-        cache: folder of the results, one file a training.
+        cache: folder of the results, one file per training.
     """
 
     train: Crops
@@ -115,7 +115,7 @@ class Experiment:
     cache: Path
 
     def full_networks(self) -> list[TinyDenoiser]:
-        """A network a seed, trained on all crops: what influence is computed at."""
+        """One network per seed, trained on all crops: what influence is computed at."""
         return [self._network(self.cache / f'full_{seed}.pth', self.train, seed) for seed in range(self.seeds)]
 
     def _network(self, path: Path, crops: Crops, seed: int) -> TinyDenoiser:

@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument('--start', required=True, help='weights of a trained SwinIR of the same size')
     parser.add_argument('--lr', default='2e-4', help='rate at the beginning (2e-4)')
     parser.add_argument('--patch', type=int, default=32, help='side of a patch (32)')
-    parser.add_argument('--batch', type=int, default=4, help='patches an iteration (4)')
+    parser.add_argument('--batch', type=int, default=4, help='patches per iteration (4)')
     parser.add_argument('--test', default='datasets/CBSD68', help='folder of clean colour images')
     parser.add_argument('--every', type=int, default=1, help='measure on every so many images of it (1)')
     args = parser.parse_args()

@@ -103,6 +103,6 @@ def arguments(description: str | None, iterations: int, seeds: int) -> argparse.
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
     parser.add_argument('--seeds', type=int, default=seeds, help=f'trainings of each row ({seeds})')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='trainings at a time (one a core)')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='trainings at a time (one per core)')
     parser.add_argument('--output', type=Path, default=Path('results/reproduce'), help='folder of tables and plots')
     return parser

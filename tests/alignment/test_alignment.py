@@ -247,7 +247,7 @@ def test_stopped_and_continued_gives_the_same_weights(tmp_path: Path, monkeypatc
 
 def test_what_the_tuning_refuses() -> None:
     images, target = dataset(2), all_at_once(dataset(2))
-    with pytest.raises(DataError, match=r'patch_size: expected images of at least 30 pixels a side, got \(24, 20\)'):
+    with pytest.raises(DataError, match=r'patch_size: expected images of at least 30 pixels per side, got \(24, 20\)'):
         Tuning(tuner(), images, SmallEncoder(), target, settings(patch_size=30), 0)
     with pytest.raises(OptionError, match='restoration_weight: expected 0 without a restoration network'):
         Tuning(tuner(), images, SmallEncoder(), target, settings(restoration_weight=1.0), 0)

@@ -323,8 +323,8 @@ def test_restormer_states_the_size_it_needs() -> None:
 @pytest.mark.parametrize(
     'options, text',
     [
-        ({'num_blocks': (1, 2)}, r'Restormer\.num_blocks: expected 4 values, one a level, got \[1, 2\]'),
-        ({'heads': (1, 2, 4)}, r'Restormer\.heads: expected 4 values, one a level, got \[1, 2, 4\]'),
+        ({'num_blocks': (1, 2)}, r'Restormer\.num_blocks: expected 4 values, one per level, got \[1, 2\]'),
+        ({'heads': (1, 2, 4)}, r'Restormer\.heads: expected 4 values, one per level, got \[1, 2, 4\]'),
         ({'heads': (1, 2, 4, 7)}, r'Restormer\.dim: .*64 channels of level 4 divisible by its 7 heads, got 8'),
         ({'dim': 7}, r'Restormer\.dim: expected an even number.*got 7'),
         ({'norm_type': 'Biasfree'}, r"Restormer\.norm_type: expected WithBias or BiasFree, got 'Biasfree'"),

@@ -90,7 +90,7 @@ def test_mixed_precision_does_not_round_the_image() -> None:
     ('options', 'text'),
     [
         ({'num_out_ch': 1}, r'EDSRDenoiser\.num_out_ch: expected num_in_ch = 3.*got 1\. Give both the same'),
-        ({'rgb_mean': [0.5]}, r'EDSRDenoiser\.rgb_mean: expected 3 values, one a channel, got \[0\.5\]'),
+        ({'rgb_mean': [0.5]}, r'EDSRDenoiser\.rgb_mean: expected 3 values, one per channel, got \[0\.5\]'),
     ],
 )
 def test_it_refuses(options: dict, text: str) -> None:

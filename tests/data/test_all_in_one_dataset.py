@@ -348,7 +348,7 @@ def test_training_on_all(data: Path) -> None:
     file = Path(in_file('run.yml', training(data)))
     assert 'options, files and the first batch are sound' in train(file, data, '--check')
     output = train(file, data)
-    assert 'Dynamic selection: 4 of 8 images an epoch' in output
+    assert 'Dynamic selection: 4 of 8 images per epoch' in output
     assert (data / 'experiments/run/models/net_g_6.pth').is_file()
 
 

@@ -238,7 +238,7 @@ def loader(outer: Options, workers: int = 0, start: int = 0, total: int = 14, **
 
 
 def test_batches_depend_neither_on_the_workers_nor_on_the_start(data: Path) -> None:
-    """Batches of 2 of 3 images an epoch: half of them reach over the end of an epoch."""
+    """Batches of 2 of 3 images per epoch: half of them reach over the end of an epoch."""
     whole = list(loader(block()))
     assert len(whole) == 14
     for others in (loader(block(), workers=2), loader(block(), start=4)):
@@ -280,7 +280,8 @@ def test_the_plan(data: Path) -> None:
     batches = loader(block(), total=12)  # 8 epochs of 1.5 iterations
     (sentence,) = plan(batches.dataset, batches.sampler)
     assert sentence == (
-        'Dynamic selection: 3 of 12 images an epoch, 8.00 epochs, from quantile 0.5 to the top, reached in iteration 7.'
+        'Dynamic selection: 3 of 12 images per epoch, 8.00 epochs, from quantile 0.5 to the top, '
+        'reached in iteration 7.'
     )
     indices = list(batches.sampler)
     assert [index.epoch for index in indices[10:14]] == [3, 3, 4, 4]  # of the iterations 6 and 7
@@ -350,7 +351,7 @@ def test_a_killed_run_goes_on_with_the_same_images_and_counts_the_same(data: Pat
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     (log,) = (whole / 'experiments/run').glob('train_*.log')
     text = log.read_text()
-    assert 'Dynamic selection: 3 of 12 images an epoch' in text
+    assert 'Dynamic selection: 3 of 12 images per epoch' in text
     assert text.count(f'Distinct images used in the first 14 iterations: {counts[-1]}.') == 2  # saved, and at the end
 
 

@@ -49,7 +49,7 @@ def std(grey: np.ndarray) -> float:
 
 @complexity_criterion('gradient')
 def gradient(grey: np.ndarray) -> float:
-    """Mean magnitude of the gradient in 8-bit levels a pixel: of forward differences, zero at the last column and row.
+    """Mean magnitude of the gradient, in 8-bit levels per pixel: forward differences, zero at the last column and row.
 
     It is 255 times what `patch_criteria.grad_mag` gives for a patch that is the whole image.
 

@@ -22,13 +22,13 @@ Unit = list[Measured] | DataError
 
 
 class Images(Protocol):
-    """Where the images come from, by their index."""
+    """The source of the images, by their index."""
 
     def grey(self, index: int) -> np.ndarray:
-        """Of the clean image: (H, W), uint8."""
+        """The clean image in grey, (H, W), uint8."""
 
     def clean(self, index: int) -> np.ndarray:
-        """(H, W, C) in OpenCV's order, uint8, or float32 on the same scale."""
+        """The clean image, (H, W, C) in OpenCV's order, uint8, or float32 on the same scale."""
 
     def pair(self, index: int) -> tuple[Tensor, Tensor, np.ndarray]:
         """Input and clean image, (C, H, W) in [0, 1], and the clean image as in `clean`."""
@@ -109,7 +109,7 @@ class ComplexityScan:
         self.files.compute(self.reader, self._values, self.reader.settings.workers, 'rank')
 
     def values(self) -> np.ndarray:
-        """Of all images in their order, (n,), when all units are computed."""
+        """The values of all images in their order, (n,), when all units are computed."""
         return np.concatenate([self.files.read(unit) for unit in range(len(self.reader))])
 
     def try_first(self) -> None:

@@ -11,7 +11,7 @@ from basicsr_ext.selection.complexity.criteria import CRITERIA
 
 @dataclass(frozen=True)
 class ComplexitySettings:
-    """How images are ranked by their complexity.
+    """The settings of a ranking by complexity.
 
     Attributes:
         method: `complexity`.

@@ -75,7 +75,7 @@ class Derivatives:
             zeros = (torch.zeros_like(parameter) for parameter in self.parameters)
             return self._flat([zero if t is None else t for t, zero in zip(tangents, zeros, strict=True)]).detach()
 
-    # ---- one number an image ----
+    # ---- one number per image ----
 
     def losses(self, batch: Batch, loss: ImageLoss) -> Tensor:
         """The loss of every row of the batch, (N,)."""
@@ -159,7 +159,7 @@ class Derivatives:
         return [forward_ad.make_dual(p, t.view_as(p).to(p.dtype)) for p, t in zip(parameters, tangents, strict=True)]
 
     def _gradients(self, output: Tensor, cotangent: Tensor | None = None, create_graph: bool = False) -> Tensor:
-        """Backward to the parameters; zero for those that the output does not depend on."""
+        """The gradients of the parameters; zero for those that the output does not depend on."""
         gradients = torch.autograd.grad(
             output, self.parameters, cotangent, create_graph=create_graph, materialize_grads=True
         )

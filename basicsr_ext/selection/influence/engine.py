@@ -36,7 +36,7 @@ class InfluenceEngine:
         derivatives: of the network.
         train: the images to rank.
         test: the images whose mean loss counts.
-        loss: (output, gt) -> a loss an image; its gradients are the g above.
+        loss: (output, gt) -> one loss per image; its gradients are the g above.
         settings: method and solver.
         seed: chooses the images for the curvature.
         folder: where the state of an unfinished computation is kept.
@@ -122,7 +122,7 @@ class InfluenceEngine:
                 yield unit, [batch.to(self.device) for batch in batches]
                 bar.update(len(unit))
 
-    # ---- (H + damping I)^-1 v, one row a damping ----
+    # ---- (H + damping I)^-1 v, one row per damping ----
 
     def _solve(self, vector: Tensor) -> Tensor:
         rows = self._stochastic(vector) if self.settings.solver == 'stochastic' else self._krylov(vector)
@@ -149,7 +149,7 @@ class InfluenceEngine:
         return [krylov.solve(damping) for damping in dampings]
 
     def _stochastic(self, vector: Tensor) -> list[Tensor]:
-        """Every rank does all steps: each needs the one before."""
+        """Run the stochastic solver; every rank does all steps, for each needs the one before."""
         times = self.settings.times or self.train.images
         scale = self._scale(vector) if self.settings.scale == 'auto' else self.settings.scale
         dampings = [relative * scale for relative in self.settings.dampings]
@@ -179,7 +179,7 @@ class InfluenceEngine:
     def _hessian(self, batches: list[Batch], x: Tensor) -> Tensor:
         return torch.stack([self.derivatives.hessian_product(batch, x) for batch in batches]).sum(0)
 
-    # ---- one row an image ----
+    # ---- one row per image ----
 
     def _image_scores(self, score: Callable[[Batch], Tensor]) -> np.ndarray:
         """(images, D) float64; each rank works on its share and notes every unit when it is done."""

@@ -14,7 +14,7 @@ Product = Callable[[Tensor, int], Tensor]
 
 @dataclass(frozen=True)
 class Krylov:
-    """What Lanczos' process leaves.
+    """The result of Lanczos' process.
 
     Attributes:
         basis: (K, P), orthonormal; the first row is v / |v|.

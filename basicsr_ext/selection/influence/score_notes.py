@@ -7,14 +7,14 @@ Rows = list[list[float]]
 
 
 class ScoreNotes:
-    """One file a rank, one JSON object a line; what a killed run wrote is known to the next, on any number of ranks.
+    """One file per rank, one JSON object per line; the next run knows what a killed one wrote, on any number of ranks.
 
     Args:
         folder: of the files.
         rank: of this process.
 
     Attributes:
-        known: first image of a unit -> a row of scores an image.
+        known: first image of a unit -> one row of scores per image.
     """
 
     def __init__(self, folder: Path, rank: int) -> None:

@@ -16,7 +16,7 @@ AUTO_DAMPING = {
 
 @dataclass(frozen=True)
 class LevelSettings:
-    """What differs in one of several rankings.
+    """The options that differ in one of several rankings.
 
     Attributes:
         name: of the level, with which its columns end: `influence_NAME`, `rank_NAME`.
@@ -31,7 +31,7 @@ class LevelSettings:
 
 @dataclass(frozen=True)
 class RankSettings:
-    """How images are ranked.
+    """The settings of a ranking by influence.
 
     Attributes:
         method: `influence`; or a baseline: `graddot`, the product of an image's gradient and the test gradient (TracIn,

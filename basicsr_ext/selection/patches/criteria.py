@@ -36,19 +36,19 @@ class PatchGrid:
 
     @property
     def ys(self) -> np.ndarray:
-        """Top sides, ascending."""
+        """The top sides of the patches, ascending."""
         return _starts(self.height, self.size, self.stride, self.edge)
 
     @property
     def xs(self) -> np.ndarray:
-        """Left sides, ascending."""
+        """The left sides of the patches, ascending."""
         return _starts(self.width, self.size, self.stride, self.edge)
 
     def __len__(self) -> int:
         return len(self.ys) * len(self.xs)
 
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """y and x of every patch."""
+        """The corners of all patches: y and x."""
         return _corners(self)
 
 

@@ -21,14 +21,14 @@ UNIT = 16  # images whose patches are written down together
 
 POSITION = ('image', 'y', 'x', 'size')
 
-Columns = dict[str, np.ndarray]  # the position and the criteria; a row a patch
+Columns = dict[str, np.ndarray]  # the position and the criteria; one row per patch
 
 
 class Images(Protocol):
-    """Where the images come from, by their index."""
+    """The source of the images, by their index."""
 
     def clean(self, index: int) -> np.ndarray:
-        """(H, W, C), uint8, or float32 on the same scale."""
+        """The clean image, (H, W, C), uint8, or float32 on the same scale."""
 
     def pair(self, index: int) -> tuple[Tensor, Tensor, np.ndarray]:
         """Input and clean image, (C, H, W) in [0, 1], and the clean image as in `clean`."""
@@ -36,7 +36,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """What a worker knows of an image.
+    """The measurements of an image, as a worker hands them over.
 
     Attributes:
         grid: of its patches.
@@ -112,7 +112,7 @@ class UnitReader(Dataset[list[Measured | DataError]]):
 
 
 def unfit(height: int, width: int, patch_size: int) -> str | None:
-    """Why no patch can be cut from an image; None if one can."""
+    """The reason why no patch can be cut from an image; None if one can."""
     if not height:
         return 'damaged'
     return f'{height} x {width}, smaller than a patch' if min(height, width) < patch_size else None

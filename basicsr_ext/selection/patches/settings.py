@@ -14,7 +14,7 @@ Criterion = Annotated[str, NameIn(CRITERIA, beside=('loss', 'random'))]
 
 @dataclass(frozen=True)
 class MineSettings:
-    """Which patches are looked at, and how they are measured.
+    """The patches that are looked at, and how they are measured.
 
     Attributes:
         patch_size: side of the square patches in the clean images, in pixels.

@@ -9,7 +9,7 @@ from basicsr_ext.selection.subsets.quotas import shared_out
 
 
 class DynamicSelection:
-    """In each epoch the M images ranked just below a quantile that rises to the top.
+    """The M images of each epoch: those ranked just below a quantile that rises to the top.
 
     In epoch e of E, both from 0, the quantile is q(e) = q0 + (1 - q0) min(1, e / (rho E)) (TripleD names no schedule;
     this one is ours). Of the n images of a ranking, those above the quantile are the best n - floor(q n); the M
@@ -48,7 +48,7 @@ class DynamicSelection:
         self.size = sum(quota for _, quota in self.parts)
 
     def quantile(self, epoch: np.ndarray | float, epochs: float) -> np.ndarray:
-        """q(e).
+        """The quantile q(e) of an epoch.
 
         Args:
             epoch: e, from 0.
@@ -83,7 +83,7 @@ class DynamicSelection:
 
 
 def _above(q: np.ndarray, count: int, quota: int) -> np.ndarray:
-    """How many images of a group are left out above the quantile."""
+    """The number of images of a group that are left out above the quantile."""
     above: np.ndarray = count - np.floor(np.round(q * count, 6)).astype(np.int64)
     return np.minimum(above, count - quota)
 

@@ -18,10 +18,10 @@ def part_size(ratio: float, count: int, least: int = 1) -> int:
 
 
 def quotas(ranks: Sequence[int], groups: Sequence[str], size: int) -> dict[str, int]:
-    """Share a number of images out among groups: equal quotas, at least one a group, the remainder by score.
+    """Share a number of images out among groups: equal quotas, at least one per group, the remainder by score.
 
     A group that has fewer images than its quota gives all, and the others share the rest. What cannot be shared equally
-    goes, one image a group, to the groups whose next image ranks best. Quotas thus depend neither on which part of
+    goes, one image per group, to the groups whose next image ranks best. Quotas thus depend neither on which part of
     a group is taken nor on the order of the rows.
 
     Args:

@@ -95,7 +95,7 @@ def mean(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def closed_form(train: list[Pair], test: list[Pair], weight: Tensor, damping: float) -> np.ndarray:
-    """(1 / n) g_test^T (H + damping I)^-1 g_i, an image a row."""
+    """(1 / n) g_test^T (H + damping I)^-1 g_i, one image per row."""
     damped = mean([hessian(pair) for pair in train]) + damping * torch.eye(9, dtype=torch.float64)
     solution = torch.linalg.solve(damped, mean([gradient(pair, weight) for pair in test]))
     return np.array([gradient(pair, weight) @ solution / len(train) for pair in train])
