@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import basicsr_ext  # noqa: F401  before any test imports BasicSR, which it repairs
 from tests.helpers.processes import end_all
 
 

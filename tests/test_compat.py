@@ -14,24 +14,21 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
+import basicsr.test
+import basicsr.train
 import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
-
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it stands before it
-from basicsr_ext import _compat
-from basicsr_ext.errors import CheckpointError, DataError, NameClashError
-from basicsr_ext.images.lmdb_env import open_lmdb
-
-# isort: split
-import basicsr.test
-import basicsr.train
 from basicsr import data as basicsr_data
 from basicsr.data import degradations
 from basicsr.models import base_model, lr_scheduler
 from basicsr.utils import dist_util, file_client, logger, options, registry
+
+from basicsr_ext import _compat
+from basicsr_ext.errors import CheckpointError, DataError, NameClashError
+from basicsr_ext.images.lmdb_env import open_lmdb
 
 PACKAGE = Path(_compat.__file__).parent
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason='upstream fails here on CPU only')
@@ -130,7 +127,7 @@ def test_names_imported_by_value_are_repaired() -> None:
 
 
 def test_without_repairs_the_import_fails() -> None:
-    result = run('import basicsr_ext', BASICSR_EXT_COMPAT='0')
+    result = run('import basicsr_ext, basicsr', BASICSR_EXT_COMPAT='0')
     assert result.returncode != 0
     assert any(name in result.stderr for name in ('functional_tensor', 'torchvision::nms', 'distutils'))
 

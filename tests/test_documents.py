@@ -5,10 +5,6 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import yaml
 

@@ -9,10 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -1,10 +1,6 @@
 import os
 from pathlib import Path
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the networks
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -2,10 +2,6 @@
 
 import math
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 from basicsr.archs import build_network

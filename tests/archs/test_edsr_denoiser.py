@@ -1,9 +1,5 @@
 """EDSR as a denoiser: BasicSR's EDSR without upsampler, the mean taken out, the input added."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the network
-
-# isort: split
-
 import pytest
 import torch
 import torch.nn.functional as F

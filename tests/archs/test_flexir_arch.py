@@ -4,10 +4,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the networks
-
-# isort: split
-
 import pytest
 import torch
 from basicsr.archs.swinir_arch import SwinIR

@@ -2,10 +2,6 @@
 
 from collections.abc import Iterator
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 import torch.nn.functional as F

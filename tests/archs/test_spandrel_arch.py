@@ -6,10 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 from basicsr.archs import build_network

@@ -4,10 +4,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the dataset
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -11,10 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the datasets
-
-# isort: split
-
 import cv2
 import lmdb
 import numpy as np

@@ -7,10 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the dataset
-
-# isort: split
-
 import numpy as np
 import pytest
 import torch

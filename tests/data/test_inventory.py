@@ -4,10 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the datasets
-
-# isort: split
-
 import cv2
 import lmdb
 import numpy as np

@@ -5,16 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # first: it repairs BasicSR
-
-# isort: split
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import basicsr_ext
 from basicsr_ext.archs.ircnn_arch import IRCNN
 from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
 from basicsr_ext.distillation.composition import by_shares, distilled_number, kept_number

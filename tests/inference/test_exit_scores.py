@@ -2,10 +2,6 @@
 
 import math
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import numpy as np
 import pytest
 import torch

@@ -1,9 +1,5 @@
 """Regions that cover every size, and blending against closed forms and plain loops."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 from torch import Tensor

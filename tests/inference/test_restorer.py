@@ -1,9 +1,5 @@
 """Image files of every kind through networks of every kind."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 from pathlib import Path
 
 import cv2

@@ -6,10 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
-
-# isort: split
-
 import numpy as np
 import pytest
 import torch

@@ -8,10 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # first: it repairs BasicSR
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +18,7 @@ from basicsr.data import build_dataset
 from basicsr.models import build_model
 from basicsr.utils import logger as basicsr_logger
 
+import basicsr_ext
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
 from basicsr_ext.jobs.checks import check_dataset, check_options, check_pixels

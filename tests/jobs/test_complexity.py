@@ -4,10 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 import yaml

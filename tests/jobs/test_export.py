@@ -4,10 +4,6 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -4,10 +4,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import numpy as np
 import pytest
 import torch

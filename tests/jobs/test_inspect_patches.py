@@ -5,10 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the datasets
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -8,10 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -1,9 +1,5 @@
 """The losses of dataset distillation: known values, closed forms, plain loops, derivatives."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the losses
-
-# isort: split
-
 import pytest
 import torch
 from basicsr.losses import build_loss

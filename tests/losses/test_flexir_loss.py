@@ -1,9 +1,5 @@
 """The loss of FlexIR against its formula."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the losses
-
-# isort: split
-
 import math
 
 import pytest

@@ -3,10 +3,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the metrics
-
-# isort: split
-
 import cv2
 import lpips
 import numpy as np

@@ -6,10 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -5,10 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
-
-# isort: split
-
 import pytest
 import torch
 from basicsr.archs import build_network

@@ -6,9 +6,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
-
-# isort: split
 import numpy as np
 import pytest
 import torch

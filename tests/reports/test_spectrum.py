@@ -3,10 +3,6 @@
 import cmath
 import math
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import numpy as np
 import pytest
 

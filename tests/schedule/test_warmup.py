@@ -2,10 +2,6 @@
 
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 

@@ -5,10 +5,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import basicsr
 import numpy as np
 import pyarrow

@@ -1,9 +1,5 @@
 """Which checkpoint is the best one."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 from basicsr_ext.training.best import best_score, is_better
 
 IMAGES = {'a': {'psnr': 30.0, 'macs': 0.5}, 'b': {'psnr': 32.0, 'macs': 0.7}}

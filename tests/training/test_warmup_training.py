@@ -5,10 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import cv2
 import numpy as np
 import pytest

@@ -2,10 +2,6 @@
 
 from collections.abc import Callable
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 from basicsr.archs.swinir_arch import SwinIR

@@ -3,10 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,9 +1,5 @@
 """Criteria of patches against a plain loop over the patches, and their known values."""
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import numpy as np
 import pytest
 

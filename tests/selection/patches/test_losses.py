@@ -3,10 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR and registers the networks
-
-# isort: split
-
 import numpy as np
 import pytest
 import torch

@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import basicsr_ext  # noqa: F401  first: it repairs BasicSR
-
-# isort: split
-
 import numpy as np
 import pytest
 
