@@ -11,7 +11,6 @@ import textwrap
 import time
 from collections import Counter
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import basicsr.test
@@ -29,24 +28,31 @@ from basicsr.utils import dist_util, file_client, logger, options, registry
 from basicsr_ext import _compat
 from basicsr_ext.errors import CheckpointError, DataError, NameClashError
 from basicsr_ext.images.lmdb_env import open_lmdb
+from tests.helpers import processes
+from tests.helpers.processes import run_ranks
 
 PACKAGE = Path(_compat.__file__).parent
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason='upstream fails here on CPU only')
 
 
 def run(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a fresh interpreter on CPU; `cwd` in `environment` is its folder."""
-    cwd = environment.pop('cwd', None)
+    """Run a script in a new interpreter on CPU; `before` in `environment` comes first on its path."""
     path = os.pathsep.join(filter(None, [environment.pop('before', ''), str(PACKAGE.parent), os.getenv('PYTHONPATH')]))
     return subprocess.run(
         [sys.executable, '-c', textwrap.dedent(script), *map(str, arguments)],
         env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', **environment},
-        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def script(folder: Path, text: str) -> str:
+    """Write a script and return its path."""
+    path = folder / 'script.py'
+    path.write_text(textwrap.dedent(text))
+    return str(path)
 
 
 @pytest.fixture
@@ -180,21 +186,17 @@ def test_torchvision_without_its_operators(message: str, tmp_path: Path) -> None
     (tmp_path / 'torchvision' / 'ops.py').write_text(
         'import torch\n@torch.library.register_fake("torchvision::nms")\ndef nms(dets, scores, t):\n    return dets\n'
     )
-    plain = run('import torchvision', before=str(tmp_path))
-    assert message in plain.stderr
-    script = (
-        LOAD_ALONE
-        + """
-    _compat.define_missing_operators()
-    _compat.define_missing_operators()
+    define_twice = """
+    for _ in range(2):
+        _compat.define_missing_operators()
     import torchvision
     print(torchvision.__version__, torchvision.ops.nms.__name__)
     """
-    )
-    repaired = run(script, before=str(tmp_path))
+    repaired = run(LOAD_ALONE + define_twice, before=str(tmp_path))
     if 'reason' in message:
         assert 'another reason' in repaired.stderr
     else:
+        assert 'torchvision::nms' in run('import torchvision', before=str(tmp_path)).stderr
         assert repaired.stdout.split() == ['0', 'nms'], repaired.stderr
 
 
@@ -326,14 +328,14 @@ TWO_PROCESSES = """
     init_dist('pytorch')
     rank = dist.get_rank()
     dist.barrier()
-    short = dist.new_group(timeout=datetime.timedelta(seconds=2))  # stands for the timeout that upstream runs into
+    short = dist.new_group(timeout=datetime.timedelta(seconds=1.5))  # stands for the timeout that upstream runs into
     opt = yaml.load(open(sys.argv[1]), Loader=ordered_yaml()[0])
     opt.update(dist=True, num_gpu=0, rank=rank, world_size=2, is_train=True)
 
     class Slow(SRModel):
         def nondist_validation(self, *args):
             self.validated = type(self.net_g).__name__
-            time.sleep(3)
+            time.sleep(self.pause)
 
     try:
         BaseModel.model_to_device.__wrapped__(BaseModel(opt), torch.nn.Linear(1, 1))
@@ -347,11 +349,12 @@ TWO_PROCESSES = """
     other = total.clone()
     dist.broadcast(other, 0)
     print('same weights:', torch.equal(total, other))
-    for _ in range(2):
+    for model.pause in (2, 0):
         model.validation(None, 1, None)
         dist.all_reduce(torch.ones(1), group=short)
     print('validated:', getattr(model, 'validated', None), 'after:', type(model.net_g).__name__)
     SRModel.dist_validation = SRModel.dist_validation.__wrapped__
+    model.pause = 2
     try:
         model.validation(None, 1, None)
         dist.all_reduce(torch.ones(1), group=short)
@@ -364,37 +367,14 @@ TWO_PROCESSES = """
 
 def test_two_processes_on_cpu_train_and_wait_for_validation(images: Path) -> None:
     (images / 'tiny.yml').write_text(option_text(images))
-    with socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    environment = {
-        **os.environ,
-        'WORLD_SIZE': '2',
-        'MASTER_ADDR': '127.0.0.1',
-        'MASTER_PORT': port,
-        'CUDA_VISIBLE_DEVICES': '',
-        'PYTHONPATH': str(PACKAGE.parent),
-        'OMP_NUM_THREADS': '1',
-    }
-    command = [sys.executable, '-c', textwrap.dedent(TWO_PROCESSES), str(images / 'tiny.yml')]
-    started = [
-        subprocess.Popen(
-            command, env={**environment, 'RANK': str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [process.communicate(timeout=100) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    for rank, (out, err) in enumerate(outputs):
-        assert out.endswith('done\n'), err
-        assert 'original model_to_device:' in out
-        assert 'same weights: True' in out
+    outputs = run_ranks([script(images, TWO_PROCESSES), str(images / 'tiny.yml')], images, CUDA_VISIBLE_DEVICES='')
+    for rank, output in enumerate(outputs):
+        assert output.endswith('done\n'), output
+        assert 'original model_to_device:' in output
+        assert 'same weights: True' in output
         expected = 'MSRResNet' if rank == 0 else None
-        assert f'validated: {expected} after: DistributedDataParallel' in out
-    assert 'original dist_validation: ' in outputs[1][0]
+        assert f'validated: {expected} after: DistributedDataParallel' in output
+    assert 'original dist_validation: ' in outputs[1]
 
 
 # ---- checkpoints ----
@@ -680,12 +660,13 @@ def test_upstreams_own_loop_trains_and_resumes_from_another_folder(images: Path)
     option_file, elsewhere = images / 'tiny.yml', images / 'elsewhere'
     elsewhere.mkdir()
     option_file.write_text(option_text(images, total_iter=6))
-    first = run(TRAIN, images, '-opt', option_file, '--auto_resume', cwd=str(images))
+    arguments = [script(images, TRAIN), str(images), '-opt', str(option_file), '--auto_resume']
+    first = processes.run(arguments, images, CUDA_VISIBLE_DEVICES='')
     states = images / 'experiments/tiny/training_states'
-    assert sorted(path.name for path in states.iterdir()) == ['3.state', '6.state'], first.stderr
+    assert sorted(path.name for path in states.iterdir()) == ['3.state', '6.state'], first
     option_file.write_text(option_text(images, total_iter=9))
-    second = run(TRAIN, images, '-opt', option_file, '--auto_resume', cwd=str(elsewhere))
-    assert 'Resuming training from epoch: 5, iter: 6' in second.stderr, second.stderr
+    second = processes.run(arguments, elsewhere, CUDA_VISIBLE_DEVICES='')
+    assert 'Resuming training from epoch: 5, iter: 6' in second
     assert sorted(path.name for path in states.iterdir()) == ['3.state', '6.state', '9.state']
     assert [path.name for path in (images / 'experiments').iterdir()] == ['tiny']
     assert torch.load(states / '9.state', weights_only=True)['schedulers'][0]['last_epoch'] == 8
@@ -704,7 +685,6 @@ def test_upstreams_own_test_runs(images: Path) -> None:
     (images / 'tiny.yml').write_text(
         text.replace('val: {val_freq: 3, save_img: false', 'val: {suffix: x, save_img: true')
     )
-    result = run(TEST, images, '-opt', images / 'tiny.yml')
-    assert result.returncode == 0, result.stderr
-    assert '# psnr' in result.stderr
+    arguments = [script(images, TEST), str(images), '-opt', str(images / 'tiny.yml')]
+    assert '# psnr' in processes.run(arguments, images, CUDA_VISIBLE_DEVICES='')
     assert len(list((images / 'results/tiny/visualization/tiny').iterdir())) == 8

@@ -134,14 +134,15 @@ def stop_when(ready: Callable[[], bool], number: int, arguments: list[str], fold
     return process.wait(TIMEOUT)
 
 
-def run_ranks(arguments: list[str], folder: Path, ranks: int = 2) -> str:
-    """Run `arguments` as `torchrun --nproc_per_node 2` would; returns what the ranks printed, one after the other."""
+def run_ranks(arguments: list[str], folder: Path, ranks: int = 2, **variables: str) -> list[str]:
+    """Run `torchrun --nproc_per_node 2 arguments...` without its launcher; returns what each rank printed."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
-    common = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port, 'WORLD_SIZE': str(ranks), 'LOCAL_WORLD_SIZE': str(ranks)}
-    processes = [start(arguments, folder, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in range(ranks)]
-    return ''.join(finish(process) for process in processes)
+    world = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port, 'WORLD_SIZE': str(ranks), 'LOCAL_WORLD_SIZE': str(ranks)}
+    variables = {**world, **variables}
+    processes = [start(arguments, folder, RANK=str(rank), LOCAL_RANK=str(rank), **variables) for rank in range(ranks)]
+    return [finish(process) for process in processes]
 
 
 def torchrun(arguments: list[str], folder: Path) -> str:

@@ -103,7 +103,7 @@ def test_upstreams_loop_trains_restoration_model_and_resumes_elsewhere(tmp_path:
     output = run([str(script), str(tmp_path), '-opt', str(longer), '--auto_resume'], elsewhere)
     assert 'Resuming training from epoch' in output
     assert (tmp_path / 'experiments/run/training_states/9.state').is_file()
-    output = run_ranks([str(script), str(tmp_path), '-opt', str(file), '--launcher', 'pytorch'], tmp_path)
+    output, _ = run_ranks([str(script), str(tmp_path), '-opt', str(file), '--launcher', 'pytorch'], tmp_path)
     assert 'End of training' in output
 
 
