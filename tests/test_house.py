@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from basicsr_ext.jobs import jobs
+from basicsr_ext.registration import ROOMS
+
 PACKAGE = Path(__file__).parent.parent / 'basicsr_ext'
 ORDER = (  # a room imports only what stands before it
     {'errors', 'version'},
@@ -17,6 +20,7 @@ ORDER = (  # a room imports only what stands before it
     {'data'},
     {'training', 'reports'},
     {'models'},
+    {'api'},
     {'jobs'},
 )
 AT_THE_ROOT = {'__init__', '__main__', '_compat', 'registration', 'train'}
@@ -28,18 +32,19 @@ def room_of(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix('.py')
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[tuple[str, ...], bool]]:
+def imports(node: ast.AST, is_hidden: bool = False) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Each module of ours that is imported, as its parts below the package, and whether a function hides it."""
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.ImportFrom):
-            names = [f'{node.module}.{alias.name}' for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            top, *parts = name.split('.')
-            if top == PACKAGE.name:
-                yield tuple(parts), node not in tree.body
+    names = []
+    if isinstance(node, ast.ImportFrom):
+        names = [f'{node.module}.{alias.name}' for alias in node.names]
+    elif isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    for name in names:
+        top, *parts = name.split('.')
+        if top == PACKAGE.name:
+            yield tuple(parts), is_hidden
+    for child in ast.iter_child_nodes(node):
+        yield from imports(child, is_hidden or isinstance(node, ast.FunctionDef))
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
@@ -52,15 +57,19 @@ def test_a_room_imports_only_what_stands_before_it(file: Path) -> None:
             assert FLOOR.get(to, len(ORDER)) < FLOOR[room], f'{room} imports {to}'
 
 
-EXCEPTIONS = {('calibrate', 'rank'), ('distill', 'rank'), ('mine', 'rank'), ('distill', 'export'), ('align', 'export')}
-
-
 def test_a_job_imports_no_other_job() -> None:
-    jobs = {file.name.removesuffix('.py') for file in (PACKAGE / 'jobs').iterdir() if file.name != '__init__.py'}
-    for file in (PACKAGE / 'jobs').rglob('*.py'):
-        own = file.relative_to(PACKAGE / 'jobs').parts[0].removesuffix('.py')
-        for room, *rest in (parts for parts, _ in imports(ast.parse(file.read_text(encoding='utf-8')))):
-            if room == 'jobs' and rest and own != '__init__':
-                assert rest[0] in {own, 'checks'} or rest[0] not in jobs or (own, rest[0]) in EXCEPTIONS, (
-                    f'{own} imports {rest[0]}'
-                )
+    for job in jobs():
+        files = [PACKAGE / 'jobs' / f'{job}.py', *(PACKAGE / 'jobs' / job).rglob('*.py')]
+        for file in files:
+            tree = ast.parse(file.read_text(encoding='utf-8') if file.exists() else '')
+            others = {parts[1] for parts, _ in imports(tree) if parts[0] == 'jobs' and len(parts) > 1}
+            assert not (others & set(jobs())) - {job, 'jobs'}
+
+
+def test_a_registered_room_imports_no_registered_class_of_another() -> None:
+    """But for models, which know their networks."""
+    for room in set(ROOMS) - {'selection.patches', 'selection.complexity'}:
+        for file in (PACKAGE / room).rglob('*.py'):
+            for (to, *rest), _ in imports(ast.parse(file.read_text(encoding='utf-8'))):
+                is_registered = to in ROOMS and any(part.endswith(ROOMS[to]) for part in rest)
+                assert to == room or not is_registered or (room, to) == ('models', 'archs'), f'{file} imports {to}'

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from annotated_types import Ge
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, nearest
 from basicsr_ext.jobs import checks
 from basicsr_ext.networks.trained import require_weights
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
@@ -169,7 +169,12 @@ def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> N
     path = opt.get('path') or {}
     keys = {name: [f'{key}_{name}' for key in NETWORK_PATH_KEYS] for name in file.networks}
     refuse_unknown(path, sum(keys.values(), []), 'path')
-    require(opt, [f'network_{name}' for name in used])
+    for name in used:
+        if f'network_{name}' not in opt:
+            slip = nearest(f'network_{name}', (key for key in opt if key.startswith('network')))
+            raise OptionError(
+                f'network_{name}: expected a network ({file.networks[name]}), got none. {slip or "Add it."}'
+            )
     for name in file.networks:
         if name not in used:
             opt.pop(f'network_{name}', None)

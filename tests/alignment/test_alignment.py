@@ -23,6 +23,7 @@ from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning, TuningSettings
 from basicsr_ext.archs.distribution_tuner_arch import DistributionTuner
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
+from basicsr_ext.options.blocks import read_block
 from basicsr_ext.reports.alignment_plot import draw_alignment
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.saved_state import SavedState
@@ -257,8 +258,8 @@ def test_what_the_tuning_refuses() -> None:
     ('name', 'value'), [('iterations', 0), ('patch_size', 0), ('batch_size', 0), ('lr', 0.0), ('kl_weight', -1.0)]
 )
 def test_settings_that_are_none(name: str, value: float) -> None:
-    with pytest.raises(OptionError, match=f'{name}: expected'):
-        settings(**{name: value})
+    with pytest.raises(OptionError, match=rf'align\.{name}: expected'):
+        read_block(TuningSettings, {name: value}, 'align')
 
 
 # ---- the tuned images ----

@@ -204,7 +204,8 @@ def test_a_plain_index_is_refused_with_the_way_out(root: Path) -> None:
     [
         ({'phase': 'val'}, 'expected PixelShuffleWarmupDataset in datasets.train of a training'),
         ({'stop': {'iters': 4}}, r"stop.iters: expected a known key, got 'iters'. Did you mean iter"),
-        ({'stop': {}}, None),
+        ({'stop': {}}, 'exactly one of iter, epoch, fraction and auto, got none'),
+        ({'stop': None}, None),
         ({'stop': {'iter': 3, 'epoch': 2}}, 'exactly one of iter, epoch, fraction and auto, got iter and epoch'),
         ({'stop': {'fraction': 2}}, 'stop.fraction: expected 0 to 1, got 2'),
         ({'stop': {'auto': {'windows': 3}}}, 'stop.auto.windows: expected a known key'),
@@ -217,7 +218,7 @@ def test_a_plain_index_is_refused_with_the_way_out(root: Path) -> None:
 )
 def test_wrong_options(root: Path, change: dict[str, Any], message: str | None) -> None:
     opt = block(denoising(root), **change)
-    if message is None:  # an empty block is the default
+    if message is None:
         assert build_dataset(opt).warmup.stop.fraction == FRACTION
         return
     with pytest.raises(OptionError, match=message):

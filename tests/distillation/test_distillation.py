@@ -23,6 +23,7 @@ from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.losses.gradient_matching_loss import gradient_matching_loss
 from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.options.blocks import read_block
 from basicsr_ext.runtime.checkpoint import load_network_weights
 from basicsr_ext.runtime.saved_state import SavedState
 from basicsr_ext.selection.subsets.quotas import quotas
@@ -67,15 +68,15 @@ def distillation(
 ) -> Distillation:
     """Of a fixed network and a fixed real batch, unless something else is said."""
     fixed = batch(patches(6, seed=1))
-    networks = keys.pop('networks', {'matching_steps': None})
-    vae = {'path': 'none'} if mode == 'latent' else None
+    networks = {'networks': keys.pop('networks', {'matching_steps': None})}
+    vae = {'vae': {'path': 'none'}} if mode == 'latent' else {}
     block = {'size': 4, 'kept': 0, 'batch_size': 2, 'steps': 50, 'image_size': SIDE, 'anchor': 0.0, **keys}
-    settings = DistillSettings(mode=mode, vae=vae, networks=networks, **block)  # type: ignore[arg-type]
+    settings = read_block(DistillSettings, {'mode': mode, **vae, **networks, **block}, 'distill')
     return Distillation(
         settings,
         SEED,
         codec_of(mode),
-        Networks(network, settings.evolution),
+        Networks(network, settings.networks),
         Matching(gradient_matching_loss, nn.MSELoss(), Sides(), None if learned else [noisy] * 4, torch.device('cpu')),
         real or (lambda done: iter(lambda: fixed, None)),  # type: ignore[arg-type,return-value]
         SavedState(folder / 'state.pth'),

@@ -208,7 +208,7 @@ def test_whole_images_and_a_restoration_network(folder: Path) -> None:
     opt['path'] = {'pretrain_network_g': 'net.pth'}
     found = align(opt)
     assert found['levels']['largest'] > 0
-    assert set(found['made_from']['weights']) == {'encoder', 'g'}
+    assert set(found['made_from']['weights']) == {'network_encoder', 'network_g'}
     weaker = align({**opt, 'align': {**opt['align'], 'restoration_weight': 1e-6, 'pixel_weight': 1000}})
     assert weaker['levels']['mean'] < found['levels']['mean']
 
@@ -282,7 +282,7 @@ def test_a_result_of_other_options_is_kept(folder: Path, capsys: pytest.CaptureF
     align(options())
     before = files()
     assert main(['align', '-opt', write(options(kl_weight=2.0))]) == 2
-    assert 'options.align.kl_weight: None became 2.0' in capsys.readouterr().err
+    assert 'options.align.kl_weight: 1.0 became 2.0' in capsys.readouterr().err
     assert files() == before
 
 
@@ -290,10 +290,10 @@ def test_a_result_of_other_options_is_kept(folder: Path, capsys: pytest.CaptureF
     ('change', 'message'),
     [
         ({'align': {'iteration': 3}}, "align.iteration: expected a known key, got 'iteration'. Did you mean"),
-        ({'align': {'lr': 0}}, 'align.lr: expected a positive number, got 0'),
+        ({'align': {'lr': 0}}, 'align.lr: expected more than 0, got 0'),
         ({'align': {'target': 'half'}}, "align.target: expected 'full' or 'subset', got 'half'"),
         ({'align': {'target': 'subset'}}, 'align.target: expected full, got subset without restoration_weight'),
-        ({'align': {'restoration_weight': 1.0}}, 'network_g: expected the network of align.rest'),
+        ({'align': {'restoration_weight': 1.0}}, 'network_g: expected a network (restores, for `restoration_weight`)'),
         ({'align': {'patch_size': 41}}, 'datasets.train: expected images of at least 41 x 41 pixels'),
         ({'align': {'patch_size': 8}}, 'FilterBankEncoder: expected at least 16 x 16 pixels'),
         ({'network_tuner': {'type': 'DistributionTuner', 'in_channels': 1}}, 'expected one that takes images of 3'),
@@ -304,7 +304,7 @@ def test_a_result_of_other_options_is_kept(folder: Path, capsys: pytest.CaptureF
         ({'network_x': {'type': 'IRCNN'}}, 'network_x: expected a known key'),
         ({'datasets': {key: {'name': key, **reader(pairs=True), 'color': 'y'} for key in ('train', 'target')}},
          'datasets.train.color: expected rgb, since the result is read as colour again, got y'),
-        ({'datasets': {'train': {'name': 'a', **reader()}}}, 'datasets: expected train, to be tuned, and target'),
+        ({'datasets': {'train': {'name': 'a', **reader()}}}, 'datasets: expected train and target, got train. Name'),
         ({'datasets': {'train': {'name': 'a'}, 'target': {'name': 'b'}}}, 'datasets.target.type: expected a value'),
     ],
 )  # fmt: skip

@@ -169,7 +169,7 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
             {'network_g': {**SMALL, 'ape': True}},
             r'complexity\.input_size: expected a size that FlexIR takes, got \[128',
         ),
-        ({'network_g': {'type': 'SpyNet'}}, r'network_g\.type: expected a network with an argument num_in_ch'),
+        ({'network_g': {'type': 'SpyNet'}}, r'complexity\.input_size: expected a size that SpyNet takes'),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, opt: dict[str, Any], message: str) -> None:

@@ -322,7 +322,7 @@ def test_a_network_without_forward_mode_falls_back_and_says_so(folder: Path, mon
         ({'rank': {'solver': 'newton'}}, "rank.solver: expected 'gauss_newton' or 'cg' or 'stochastic', got 'newton'"),
         ({'rank': {'damping': [1e-3, 1e-3]}}, 'rank.damping: expected different numbers of at least 0, or auto'),
         ({'rank': {'iterations': 0}}, 'rank.iterations: expected at least 1, got 0'),
-        ({'rank': {'scale': -1}}, 'rank.scale: expected a positive number or auto, got -1'),
+        ({'rank': {'scale': -1}}, 'rank.scale: expected more than 0, got -1'),
         ({'rank': {'grad_loss': {'type': 'L1Los'}}}, "rank.grad_loss.type: expected a name in the registry 'loss'"),
         ({'rank': {'levels': [{'nme': 'a'}]}}, "rank.levels.0.nme: expected a known key, got 'nme'"),
         (

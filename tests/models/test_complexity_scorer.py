@@ -280,7 +280,7 @@ def test_wrong_files_of_labels(text: str, message: str, tmp_path: Path) -> None:
         ({'label_range': [3, 2]}, r'label_range: expected \[least, largest\], got \[3, 2\]'),
         ({'label_range': [2, 3], 'dataroot_range': '.'}, 'dataroot_range: expected ~ beside label_range'),
         ({'meta_info_range': 'a.txt'}, 'meta_info_range: expected dataroot_range beside it'),
-        ({'input_size': 0}, 'input_size: expected a side in pixels'),
+        ({'input_size': 0}, 'input_size: expected at least 1, got 0'),
         ({'labels': 'none.csv'}, 'labels: expected a CSV file'),
     ],
 )

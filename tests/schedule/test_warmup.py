@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.blocks import read_block
 from basicsr_ext.schedule.plateau import Plateau
 from basicsr_ext.schedule.warmup import AutoStop, Stop, Warmup, WarmupRule, plan_warmup
 from basicsr_ext.training import learning_rate
@@ -46,13 +47,13 @@ def test_whole_epochs_have_no_iteration_too_many() -> None:
 @pytest.mark.parametrize('stop', [{}, {'iter': 3, 'epoch': 1}, {'iter': -1}, {'fraction': 1.5}, {'epoch': -0.5}])
 def test_a_stop_that_is_none_or_several_or_out_of_range_is_refused(stop: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match='expected (exactly one|0 to)'):
-        Stop(**stop)
+        read_block(Stop, stop, 'stop')
 
 
 @pytest.mark.parametrize('auto', [{'window': 0}, {'tolerance': -0.1}, {'limit': 1.1}])
 def test_auto_out_of_range_is_refused(auto: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=f'{next(iter(auto))}: expected'):
-        AutoStop(**auto)
+        read_block(AutoStop, auto, 'auto')
 
 
 def test_repeats_follow_each_drop() -> None:
