@@ -12,7 +12,11 @@ from basicsr_ext.registration import activate_with_basicsr
 from basicsr_ext.version import __version__
 
 if TYPE_CHECKING:
-    from basicsr_ext.api import align, calibrate, distill, mine, rank
+    from basicsr_ext.api.aligning import align
+    from basicsr_ext.api.calibrating import calibrate
+    from basicsr_ext.api.distilling import distill
+    from basicsr_ext.api.mining import mine
+    from basicsr_ext.api.ranking import rank
     from basicsr_ext.inference.restorer import Restorer
     from basicsr_ext.jobs.train import train_pipeline
     from basicsr_ext.selection.manifest import read_manifest
@@ -31,7 +35,11 @@ __all__ = [
 
 # name -> module that holds it
 _PUBLIC = {
-    **dict.fromkeys(('align', 'calibrate', 'distill', 'mine', 'rank'), 'basicsr_ext.api'),
+    'align': 'basicsr_ext.api.aligning',
+    'calibrate': 'basicsr_ext.api.calibrating',
+    'distill': 'basicsr_ext.api.distilling',
+    'mine': 'basicsr_ext.api.mining',
+    'rank': 'basicsr_ext.api.ranking',
     'Restorer': 'basicsr_ext.inference.restorer',
     'train_pipeline': 'basicsr_ext.jobs.train',
     'read_manifest': 'basicsr_ext.selection.manifest',

@@ -4,13 +4,14 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 from basicsr.utils import bgr2ycbcr
 
 from basicsr_ext.data.nesting import readers
+from basicsr_ext.data.own_pairs import SampleFiles
 from basicsr_ext.errors import DataError
 from basicsr_ext.images.decoding import (
     IMAGE_SUFFIXES,
@@ -187,7 +188,7 @@ Files = ImageFiles | StockFiles
 def files_of(reader: Any) -> Files:
     """The image files of a dataset that reads them itself, by its indices."""
     own = getattr(reader, 'files', None)
-    return own if isinstance(own, ImageFiles) else StockFiles(reader)
+    return cast(Files, own) if isinstance(own, ImageFiles | SampleFiles) else StockFiles(reader)
 
 
 def reads_pairs(dataset: SampleDataset) -> bool:

@@ -27,12 +27,6 @@ from basicsr_ext.options.load import find_file, load_options
 class Restorer:
     """Restore images and image files with a network.
 
-    .. code-block:: python
-
-        from basicsr_ext.inference import Restorer
-        restorer = Restorer.from_options('options/test/FlexIR/test_FlexIR_light_color_sigma25.yml')
-        restorer.restore_file('noisy.png', 'clean.png')
-
     What comes out has the type of pixels and the channels of what went in. A network for grey images restores the three
     channels of a colour image one by one. A network for colour images gets a grey image three times, and the BT.601
     luma of its colours is the result. Alpha is not restored; it is enlarged bilinearly by the scale of the network.
@@ -44,6 +38,14 @@ class Restorer:
 
     Raises:
         OptionError: another number of channels.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> import basicsr_ext as bx
+        >>> restorer = bx.Restorer(torch.nn.Identity(), channels=3)  # or Restorer.from_options('options/test/...')
+        >>> image = np.full((8, 12, 3), 200, np.uint8)
+        >>> bool((restorer.restore(image) == image).all())  # or restore_file('noisy.png', 'clean.png')
+        True
     """
 
     def __init__(self, net: nn.Module, settings: InferenceSettings | None = None, channels: int | None = None) -> None:

@@ -240,6 +240,17 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     Raises:
         DataError: the file is missing, is not a manifest of ours, or names files outside the dataroot.
+
+    Example:
+        >>> import torch
+        >>> import basicsr_ext as bx
+        >>> images = [torch.full((3, 8, 8), level / 4) for level in range(3)]
+        >>> _ = bx.rank(images, method='complexity', output=folder / 'ranking.parquet')
+        >>> manifest = bx.read_manifest(folder / 'ranking.parquet')
+        >>> manifest.names
+        ['path', 'height', 'width', 'complexity', 'rank']
+        >>> manifest.header['method']
+        'complexity'
     """
     advice = 'Name a file that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
     if not os.path.isfile(path):

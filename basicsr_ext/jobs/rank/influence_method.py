@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from basicsr.data import build_dataset
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from torch import Tensor, nn
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
@@ -25,7 +23,7 @@ from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
-from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
+from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.manifest import Item
@@ -151,15 +149,6 @@ class Level:
     def _batches(self, dataset: SampleDataset) -> ImageBatches:
         workers = self.opt['datasets']['train'].get('num_worker_per_gpu', 0)
         return ImageBatches(dataset, self.settings.batch_size, self.settings.tile_size, workers)
-
-
-def per_image(loss: nn.Module) -> ImageLoss:
-    """A loss of BasicSR, which averages over a batch, for each image: (N, C, H, W) twice to (N,)."""
-
-    def losses(output: Tensor, gt: Tensor) -> Tensor:
-        return torch.stack([loss(output[i : i + 1], gt[i : i + 1]) for i in range(len(output))])
-
-    return losses
 
 
 def level_options(opt: Options, settings: RankSettings) -> Mapping[str, Options]:

@@ -168,3 +168,12 @@ class Derivatives:
     @staticmethod
     def _flat(tensors: Sequence[Tensor]) -> Tensor:
         return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def per_image(loss: nn.Module) -> ImageLoss:
+    """A loss of BasicSR, which averages over a batch, for each image: (N, C, H, W) twice to (N,)."""
+
+    def losses(output: Tensor, gt: Tensor) -> Tensor:
+        return torch.stack([loss(output[i : i + 1], gt[i : i + 1]) for i in range(len(output))])
+
+    return losses

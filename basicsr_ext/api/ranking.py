@@ -1,0 +1,110 @@
+"""Rank the images of a dataset from Python."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from basicsr.losses import build_loss
+from torch import nn
+
+from basicsr_ext.data.own_pairs import OwnPairs
+from basicsr_ext.data.whole_images import WholeImages
+from basicsr_ext.errors import OptionError
+from basicsr_ext.networks.trained import input_sides
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.selection.complexity.networks import SIDE, Scorer
+from basicsr_ext.selection.complexity.scan import ComplexityReader, ComplexityScan
+from basicsr_ext.selection.complexity.settings import ComplexitySettings
+from basicsr_ext.selection.influence.batches import ImageBatches
+from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.manifest import Manifest, fingerprint, read_manifest, write_manifest
+from basicsr_ext.selection.ranks import ranks_of, score_columns
+
+
+def rank(
+    dataset: Any,
+    target: Any = None,
+    net: nn.Module | None = None,
+    *,
+    method: str = 'influence',
+    output: str | os.PathLike[str] = 'ranking.parquet',
+    seed: int = 0,
+    **settings: Any,
+) -> Manifest:
+    """Rank the images of a dataset by their influence on a target, or by their complexity.
+
+    Args:
+        dataset: map-style; items are dicts with `lq` and `gt`, pairs `(lq, gt)`, or, for `complexity`, clean images;
+            tensors C x H x W, RGB or grey, [0, 1].
+        target: likewise; the images whose mean loss counts. Not for `complexity`, `loss` and `random`.
+        net: trained on such pairs, on its device; for `complexity` with `criterion='scorer'` the scorer.
+        method: `influence`, `graddot`, `loss`, `random` or `complexity`.
+        output: file of the ranking.
+        seed: of what is drawn.
+        **settings: keys of the block `rank` of an option file, such as `iterations=40` or `criterion='std'`.
+
+    Returns:
+        The ranking, one row per image: `path`, the score under the name of the method, `rank` from 1 for the largest.
+
+    Raises:
+        OptionError: a setting is wrong, or a target or network is missing.
+        DataError: items that cannot be used.
+
+    Example:
+        >>> import torch
+        >>> import basicsr_ext as bx
+        >>> images = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+        >>> pairs = [((image + 0.1).clamp(0, 1), image) for image in images]
+        >>> ranking = bx.rank(pairs, pairs[:2], torch.nn.Conv2d(3, 3, 3, padding=1), output=folder / 'ranking.parquet')
+        >>> sorted(ranking.column('rank'))
+        [1, 2, 3, 4]
+    """
+    pairs = OwnPairs(dataset, 'dataset')
+    items = pairs.items()
+    options = {'method': method, **settings}
+    with TemporaryDirectory() as folder:
+        if method == 'complexity':
+            values = _complexity(pairs, net, read_block(ComplexitySettings, options, 'rank'), Path(folder))
+            columns: Any = {'complexity': values.tolist(), 'rank': ranks_of(values).tolist()}
+        else:
+            asked = read_block(RankSettings, options, 'rank')
+            scores = _influence(pairs, target, net, asked, seed, Path(folder))
+            columns = score_columns(method, {'': scores}, asked.dampings)
+    made_from = {'options': {'rank': options}, 'train': {'fingerprint': fingerprint(items)}}
+    write_manifest(Path(output), items, columns, {'method': method, 'seed': seed, **made_from})
+    return read_manifest(output)
+
+
+def _complexity(pairs: OwnPairs, net: nn.Module | None, settings: ComplexitySettings, folder: Path) -> Any:
+    if settings.source == 'restored':
+        raise OptionError("source: expected 'gt' or 'lq', got 'restored'. Give a dataset of restored images.")
+    if (net is None) == (settings.criterion == 'scorer'):
+        expected = 'a scorer' if net is None else "none but for criterion='scorer'"
+        raise OptionError(f'net: expected {expected}, got {type(net).__name__}. Correct it.')
+    scorer = None if net is None else Scorer(net, settings.precision == 'bfloat16')
+    side = SIDE if scorer is None else scorer.side
+    scan = ComplexityScan(ComplexityReader(WholeImages(pairs), len(pairs), settings, side), folder, None, scorer)
+    scan.run()
+    return scan.values()
+
+
+def _influence(
+    pairs: OwnPairs, target: Any, net: nn.Module | None, settings: RankSettings, seed: int, folder: Path
+) -> Any:
+    if net is None:
+        raise OptionError(f'net: expected a trained network for method={settings.method!r}, got none. Give it.')
+    if settings.levels or settings.groups is not None:
+        raise OptionError('levels, groups: expected none from Python, got some. Rank each level on its own.')
+    if target is None and settings.method in ('influence', 'graddot'):
+        raise OptionError(f'target: expected a dataset for method={settings.method!r}, got none. Give it.')
+    aim = pairs if target is None else OwnPairs(target, 'target')
+    device = next(net.parameters()).device
+    derivatives = Derivatives(net, input_sides(net, {}), settings.precision == 'bfloat16')
+    train, test = (ImageBatches(each, settings.batch_size, settings.tile_size) for each in (pairs, aim))
+    batch = next(test.load([[0]]))[0].to(device)
+    derivatives.leave_forward_mode_if_missing(batch, settings.solver != 'gauss_newton')
+    loss = per_image(build_loss(settings.grad_loss))
+    return InfluenceEngine(derivatives, train, test, loss, settings, seed, folder, device).scores()
