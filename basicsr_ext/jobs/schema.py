@@ -80,7 +80,7 @@ def reads_options(job: str) -> bool:
 def files_of(job: str) -> Mapping[str, JobFile[Any]]:
     """What the option file of a job holds; by `method` of its block where this decides, else under ''."""
     module = load(job)
-    found: Mapping[str, JobFile[Any]] = module.FILES if hasattr(module, 'FILES') else {}
+    found: Mapping[str, JobFile[Any]] = module.files() if hasattr(module, 'files') else {}
     return found or ({'': module.FILE} if hasattr(module, 'FILE') else {})
 
 
@@ -193,12 +193,12 @@ def reference() -> str:
     """All keys of ours, in tables: jobs, datasets, models."""
     parts = [f'### `{job}`\n\n{reference_of(job)}' for job in jobs() if job not in MODEL_JOBS and reads_options(job)]
     loader = tables_of(LoaderOptions, 'Beside them, in the outermost block of a dataset:')
-    own = [(name, kind) for name, kind in DATASET_REGISTRY if _is_ours(kind) and hasattr(kind, 'Options')]
+    own = [(name, kind) for name, kind in DATASET_REGISTRY if hasattr(kind, 'Options')]
     datasets = [tables_of(kind.Options, f'`{name}`', leave_out=SHARED) for name, kind in sorted(own)]
     models = [
         tables_of(options, f'`{name}`, {where}')
         for name, model in sorted(MODEL_REGISTRY)
-        if _is_ours(model)
+        if inspect.isclass(model) and issubclass(model, RestorationModel)
         for where, options in (
             ('at the top', model.ModelOptions),
             ('`train`', model.TrainOptions),
@@ -232,10 +232,6 @@ def reference_of(job: str) -> str:
         for kind, methods in kinds.items()
     }
     return _with_empty_values('\n\n'.join(tables_of(kind, title) for kind, title in titles.items()))
-
-
-def _is_ours(kind: Any) -> bool:
-    return str(kind.__module__).startswith('basicsr_ext.')
 
 
 def _with_empty_values(text: str) -> str:

@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
-from basicsr_ext.jobs.option_file import STOPPED, complete_job
+from basicsr_ext.jobs.option_file import STOPPED, JobFile, complete_job
 from basicsr_ext.jobs.rank.method import METHODS, method_of
 from basicsr_ext.jobs.resumable import resumable
 from basicsr_ext.options import command_line
@@ -21,7 +21,10 @@ for _module in pkgutil.iter_modules(__path__):
     if _module.name.endswith('_method'):
         importlib.import_module(f'{__name__}.{_module.name}')
 
-FILES = {name: method.file for name, method in METHODS.items()}
+
+def files() -> dict[str, JobFile[Any]]:
+    """What the option file holds, by the values of `rank.method`."""
+    return {name: method.file for name, method in METHODS.items()}
 
 
 def rank_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
