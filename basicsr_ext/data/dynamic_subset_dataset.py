@@ -2,57 +2,33 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.ranked_images import RankedImages
-from basicsr_ext.data.wrapper_base import WrapperDataset
+from basicsr_ext.data.subset_base import SubsetDataset, SubsetOptions
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.options.blocks import read_block
-from basicsr_ext.options.calls import DatasetBlock
-from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
-from basicsr_ext.selection.subsets.choose import check_part
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection, check_bar
+from basicsr_ext.selection.subsets.quotas import size_or_ratio
 
 
 @dataclass(frozen=True)
-class DynamicSubsetOptions:
-    """The choice from a ranking in each epoch.
+class DynamicSubsetOptions(SubsetOptions):
+    """Options beyond those of `SubsetOptions`, whose `size` and `ratio` are of each epoch: the rise of the part.
 
     Attributes:
-        manifest: the file that `basicsr-ext rank` wrote.
-        dataset: the block of the dataset that was ranked.
-        size: number of images in each epoch.
-        ratio: the same as a part of all images, rounded up.
         start: quantile of the first epoch; 1 is the most complex image.
         until: part of the run after which the quantile is 1.
-        column: the ranks.
-        per_group: choose in every group of the ranking on its own, with equal quotas (see `quotas`).
-        name, type, phase, scale: as in BasicSR.
     """
 
-    name: str
-    type: str
-    manifest: str
-    dataset: DatasetBlock
-    size: int | None = None
-    ratio: float | None = None
     start: float = 0.5
     until: float = 0.5
-    column: str = 'rank'
-    per_group: bool = False
-    phase: str = 'train'
-    scale: int = 1
 
     def __post_init__(self) -> None:
-        if (self.size is None) == (self.ratio is None):
-            given = 'none' if self.size is None else 'both'
-            raise OptionError(f'size: expected exactly one of size and ratio, got {given}. Write ratio: 0.02.')
-        check_part('top', self.size, self.ratio, None)
+        size_or_ratio(self.size, self.ratio)
         check_bar(self.start, self.until)
         if self.phase != 'train':
             raise OptionError(
@@ -62,7 +38,7 @@ class DynamicSubsetOptions:
 
 
 @DATASET_REGISTRY.register()
-class DynamicSubsetDataset(WrapperDataset):
+class DynamicSubsetDataset(SubsetDataset):
     """Train on a part of a ranking that rises to its top from epoch to epoch: TripleD (Sec. 3), dynamic selection.
 
     An epoch has M images: those ranked just below the quantile q(e) = q0 + (1 - q0) min(1, e / (rho E)) in epoch e of
@@ -102,18 +78,12 @@ class DynamicSubsetDataset(WrapperDataset):
     Options = DynamicSubsetOptions
     selects_anew = True
 
-    def __init__(self, opt: dict[str, Any]) -> None:
-        self.where = f'dataset {opt.get("name")}'
-        options = read_block(DynamicSubsetOptions, opt, self.where, ignore=LOADER_KEYS)
-        super().__init__(opt)
-        kind = 'DynamicSubsetDataset'
-        self.ranked = RankedImages(self.dataset, options.manifest, options.column, options.per_group, kind, self.where)
-        try:
-            self.selection = DynamicSelection(
-                self.ranked.ranks, options.size, options.ratio, self.ranked.groups, options.start, options.until
-            )
-        except OptionError as error:
-            raise OptionError(f'{self.where}.{error}') from error
+    def choose(self, options: DynamicSubsetOptions, ranked: RankedImages) -> None:
+        """See `SubsetDataset`."""
+        self.ranked = ranked
+        self.selection = DynamicSelection(
+            ranked.ranks, options.size, options.ratio, ranked.groups, options.start, options.until
+        )
         self._latest: tuple[tuple[int, float], list[int]] = (-1, 0.0), []
 
     def __len__(self) -> int:

@@ -2,49 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.ranked_images import RankedImages
-from basicsr_ext.data.wrapper_base import WrapperDataset
-from basicsr_ext.errors import OptionError
-from basicsr_ext.options.blocks import read_block
-from basicsr_ext.options.calls import DatasetBlock
-from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.data.subset_base import SubsetDataset, SubsetOptions
 from basicsr_ext.selection.subsets.choose import Subset, check_part, choose
 
 
 @dataclass(frozen=True)
-class InfluenceSubsetOptions:
-    """The choice from a ranking.
+class InfluenceSubsetOptions(SubsetOptions):
+    """Options beyond those of `SubsetOptions`: the part of the ranking.
 
     Attributes:
-        manifest: the file that `basicsr-ext rank` wrote.
-        dataset: the block of the dataset that was ranked.
         subset: `top`, `mid`, `bottom` or `random`; None with `range`.
-        size: number of images.
-        ratio: the same as a part of all images, rounded up.
-        range: first and last rank, both included, from 1.
-        column: the ranks; `rank_<level>` for one level of a combined ranking.
+        range: first and last rank, both included, from 1; in place of `size` and `ratio`.
         seed: of `random`.
-        per_group: choose in every group of the ranking on its own, with equal quotas (see `quotas`).
-        name, type, phase, scale: as in BasicSR.
     """
 
-    name: str
-    type: str
-    manifest: str
-    dataset: DatasetBlock
     subset: Subset | None = None
-    size: int | None = None
-    ratio: float | None = None
     range: list[int] | None = None
-    column: str = 'rank'
     seed: int = 0
-    per_group: bool = False
-    phase: str = 'train'
-    scale: int = 1
 
     def __post_init__(self) -> None:
         check_part(self.subset, self.size, self.ratio, self.range, self.seed, self.per_group)
@@ -56,7 +34,7 @@ class InfluenceSubsetOptions:
 
 
 @DATASET_REGISTRY.register()
-class InfluenceSubsetDataset(WrapperDataset):
+class InfluenceSubsetDataset(SubsetDataset):
     """Keep a part of a ranking: the top, middle or bottom K images of the influence paper (Sec. 4.2.1, Fig. 3).
 
     Any ranking will do; the top of one by complexity is the static selection of TripleD, with `per_group: true` an
@@ -93,17 +71,9 @@ class InfluenceSubsetDataset(WrapperDataset):
 
     Options = InfluenceSubsetOptions
 
-    def __init__(self, opt: dict[str, Any]) -> None:
-        where = f'dataset {opt.get("name")}'
-        options = read_block(InfluenceSubsetOptions, opt, where, ignore=LOADER_KEYS)
-        super().__init__(opt)
-        ranked = RankedImages(
-            self.dataset, options.manifest, options.column, options.per_group, 'InfluenceSubsetDataset', where
-        )
-        try:
-            self.chosen = ranked.indices(options.choose(ranked.ranks, ranked.groups))
-        except OptionError as error:
-            raise OptionError(f'{where}.{error}') from error
+    def choose(self, options: InfluenceSubsetOptions, ranked: RankedImages) -> None:
+        """See `SubsetDataset`."""
+        self.chosen = ranked.indices(options.choose(ranked.ranks, ranked.groups))
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Interval
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options.calls import LossBlock
+from basicsr_ext.selection.subsets.quotas import Ratio, Size, size_or_ratio
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class DistillSettings:
         picture_freq: steps between two pictures of the images as they form.
     """
 
-    size: Annotated[int, Ge(1)] | None = None
-    ratio: Annotated[float, Interval(gt=0, le=1)] | None = None
+    size: Size | None = None
+    ratio: Ratio | None = None
     kept: Annotated[float, Interval(ge=0, le=1)] = 0.5
     manifest: str | None = None
     column: str = 'rank'
@@ -98,9 +99,7 @@ class DistillSettings:
     picture_freq: Annotated[int, Ge(1)] = 100
 
     def __post_init__(self) -> None:
-        if (self.size is None) == (self.ratio is None):
-            both = 'neither' if self.size is None else 'both'
-            raise OptionError(f'size: expected exactly one of size and ratio, got {both}. Correct it.')
+        size_or_ratio(self.size, self.ratio)
         if self.kept > 0 and self.manifest is None:
             raise OptionError(f'manifest: expected a ranking for kept: {self.kept}, got none. Add it or set kept: 0.')
         if self.per_group and self.manifest is None:

@@ -207,9 +207,9 @@ def test_who_needs_images_that_stay_is_refused(data: Path, outer: Options, text:
     ('keys', 'text'),
     [
         ({'size': 13}, r'dataset part\.size: expected at most the 12 images of the ranking'),
-        ({'ratio': 0.2, 'size': 3}, r'dataset part\.size: expected exactly one of size and ratio, got both'),
+        ({'ratio': 0.2, 'size': 3}, r'dataset part\.size: expected exactly one of size and ratio, got size and ratio'),
         ({'size': None}, r'dataset part\.size: expected exactly one of size and ratio, got none'),
-        ({'ratio': 1.2}, r'dataset part\.ratio: expected a number above 0 and up to 1'),
+        ({'ratio': 1.2}, r'dataset part\.ratio: expected more than 0 and up to 1'),
         ({'until': 0}, r'dataset part\.until: expected a part of the run'),
         ({'column': 'path'}, r'dataset part\.column: expected the ranks 1 to 12'),
         ({'per_group': True}, r'dataset part\.per_group: expected a ranking with a column group, got path, height'),

@@ -406,7 +406,7 @@ def test_check_writes_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'distill': {'ratio': 0.5}}, 'distill.size: expected exactly one of size and ratio, got both'),
+        ({'distill': {'ratio': 0.5}}, 'distill.size: expected exactly one of size and ratio, got size and ratio'),
         ({'distill': {'size': 9}}, 'distill.size: expected at most the 8 images of the dataset, got 9'),
         ({'distill': {'kept': 1.5}}, 'distill.kept: expected 0 to 1, got 1.5'),
         ({'distill': {'manifest': None}}, 'distill.manifest: expected a ranking for kept: 0.4, got none'),

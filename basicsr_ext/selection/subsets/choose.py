@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.selection.subsets.quotas import shared_out
+from basicsr_ext.selection.subsets.quotas import shared_out, size_or_ratio
 
 Subset = Literal['top', 'mid', 'bottom', 'random']
 
@@ -83,22 +83,13 @@ def check_part(
     Raises:
         OptionError: as `choose`.
     """
-    given = [name for name, value in (('size', size), ('ratio', ratio), ('range', range)) if value is not None]
-    if len(given) != 1:
-        raise OptionError(
-            f'{given[0] if given else "size"}: expected exactly one of size, ratio and range, got '
-            f'{" and ".join(given) or "none"}. {"Remove the others." if given else "Add one."}'
-        )
+    size_or_ratio(size, ratio, range=range)
     if range is not None and per_group:
         raise OptionError('range: expected size or ratio with per_group, got range. Name one of them and a subset.')
     if range is not None and subset is not None:
         raise OptionError(f'subset: expected none beside range, got {subset!r}. Remove one of the two.')
     if range is None and subset not in ('top', 'mid', 'bottom', 'random'):
         raise OptionError(f'subset: expected top, mid, bottom or random, got {subset!r}. Correct the value.')
-    if size is not None and size < 1:
-        raise OptionError(f'size: expected at least 1, got {size}. Correct the value.')
-    if ratio is not None and not 0 < ratio <= 1:
-        raise OptionError(f'ratio: expected a number above 0 and up to 1, got {ratio}. Correct the value.')
     if range is not None and not (len(range) == 2 and 1 <= range[0] <= range[1]):
         raise OptionError(
             f'range: expected the first and the last rank, from 1, got {list(range)}. Correct the values.'

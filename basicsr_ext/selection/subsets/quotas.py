@@ -3,10 +3,40 @@
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Interval
 
 from basicsr_ext.errors import OptionError
+
+Size = Annotated[int, Ge(1)]  # images of a part
+Ratio = Annotated[float, Interval(gt=0, le=1)]  # the same as a part of all images
+
+
+def size_or_ratio(size: int | None, ratio: float | None, **others: object) -> None:
+    """Check that exactly one of the numbers is given that say how large a part is, and that it can be.
+
+    Args:
+        size: of images, at least 1.
+        ratio: the same as a part of all images, above 0 and up to 1.
+        others: what may stand in their place, by name; None for what is not given.
+
+    Raises:
+        OptionError: the message starts with the name of an argument.
+    """
+    numbers = {'size': size, 'ratio': ratio, **others}
+    given = [name for name, value in numbers.items() if value is not None]
+    if len(given) != 1:
+        *first, last = numbers
+        raise OptionError(
+            f'{given[0] if given else "size"}: expected exactly one of {", ".join(first)} and {last}, got '
+            f'{" and ".join(given) or "none"}. {"Remove the others." if given else "Add one."}'
+        )
+    if size is not None and size < 1:
+        raise OptionError(f'size: expected at least 1, got {size}. Correct the value.')
+    if ratio is not None and not 0 < ratio <= 1:
+        raise OptionError(f'ratio: expected a number above 0 and up to 1, got {ratio}. Correct the value.')
 
 
 def part_size(ratio: float, count: int, least: int = 1) -> int:
