@@ -17,9 +17,10 @@ from basicsr_ext.selection.subsets.quotas import size_or_ratio
 
 @dataclass(frozen=True)
 class DynamicSubsetOptions(SubsetOptions):
-    """Options beyond those of `SubsetOptions`, whose `size` and `ratio` are of each epoch: the rise of the part.
+    """Options beyond those of `SubsetOptions`: how the part rises.
 
     Attributes:
+        size: number of images in each epoch.
         start: quantile of the first epoch; 1 is the most complex image.
         until: part of the run after which the quantile is 1.
     """

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
+
 # ---- range ----
 
 

@@ -1,15 +1,14 @@
 """Scores that tell whether a restored region is good enough to be returned early: higher is better."""
 
-import math
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-BALANCE = 0.61  # b
-TRIMMED = 1 / 16  # of the shorter side, at each edge of the gradient map
-LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
+from basicsr_ext.images.pixels import LUMA
+from basicsr_ext.metrics.mgvg import Operator, gradients, mgvg
+
 PEAK = 255
 
 
@@ -31,36 +30,22 @@ class ExitScore(Protocol):
 def sharpness(
     restored: Tensor,
     previous: Tensor,
-    operator: Literal['forward', 'roberts'] = 'forward',
+    operator: Operator = 'forward',
     mean: Literal['trimmed', 'whole'] = 'trimmed',
 ) -> Tensor:
-    """Omega = MG^b VG^(1 - b) with b = 0.61: FlexIR, Sec. 3.3, Eq. 6 to 8.
+    """Omega of the grey image in [0, 255], see `mgvg`: FlexIR, Sec. 3.3, Eq. 6 to 8.
 
-    Zhan and Zhang, "No-Reference Image Sharpness Assessment Based on Maximum Gradient and Variability of Gradients",
-    IEEE TMM 2018: MG is the largest gradient of the grey image in [0, 255], VG = (largest - smallest) / mean; border
-    gradients, round(min(h, w) / 16) at each edge, do not count. Omega(c I) = c^0.61 Omega(I). As `calculate_mgvg`.
-
-    Readings chosen: gradients exist where both differences do, so that their map is (h - 1) x (w - 1); halves are
-    rounded up; a region without any gradient has Omega = 0, which no threshold of 0 or more lets exit.
+    A region without any gradient has Omega = 0, which no threshold of 0 or more lets exit.
 
     Args:
         restored, previous: as ExitScore; `previous` is not used.
         operator: magnitudes of `forward` differences, or of the diagonal ones of Roberts, which FlexIR names.
         mean: of the `trimmed` map, as published, or of the `whole` one, as Eq. 7 of FlexIR prints it.
     """
-    if min(restored.shape[-2:]) < 2:
-        return restored.new_zeros(len(restored), dtype=torch.float32)
-    gradients = _gradients(_grey(restored), operator)
-    border = math.floor(min(restored.shape[-2:]) * TRIMMED + 0.5)
-    height, width = gradients.shape[-2:]
-    trimmed = gradients[:, border : height - border, border : width - border]
-    largest, smallest = trimmed.amax((1, 2)), trimmed.amin((1, 2))
-    average = (trimmed if mean == 'trimmed' else gradients).mean((1, 2))
-    variability = (largest - smallest) / average.clamp_min(torch.finfo(average.dtype).tiny)
-    return largest**BALANCE * variability ** (1 - BALANCE)
+    return mgvg(_grey(restored), operator, mean)
 
 
-def mean_gradient(restored: Tensor, previous: Tensor, operator: Literal['forward', 'roberts'] = 'forward') -> Tensor:
+def mean_gradient(restored: Tensor, previous: Tensor, operator: Operator = 'forward') -> Tensor:
     """The mean magnitude of the gradients of the grey image in [0, 255].
 
     Args:
@@ -69,7 +54,7 @@ def mean_gradient(restored: Tensor, previous: Tensor, operator: Literal['forward
     """
     if min(restored.shape[-2:]) < 2:
         return restored.new_zeros(len(restored), dtype=torch.float32)
-    return _gradients(_grey(restored), operator).mean((1, 2))
+    return gradients(_grey(restored), operator).mean((1, 2))
 
 
 def change(restored: Tensor, previous: Tensor) -> Tensor:
@@ -96,11 +81,3 @@ def _grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return clipped[:, 0]
     return (clipped * clipped.new_tensor(LUMA)[:, None, None]).sum(1)
-
-
-def _gradients(grey: Tensor, operator: str) -> Tensor:
-    """Magnitudes, N x (h - 1) x (w - 1)."""
-    corner, right, below, diagonal = grey[:, :-1, :-1], grey[:, :-1, 1:], grey[:, 1:, :-1], grey[:, 1:, 1:]
-    if operator == 'roberts':
-        return torch.hypot(diagonal - corner, below - right)
-    return torch.hypot(right - corner, below - corner)

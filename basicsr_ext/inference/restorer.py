@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.file_io import LEVELS, check_target, read_image_file, write_image_file
+from basicsr_ext.images.pixels import LUMA
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.exit_map import draw_exit_map
-from basicsr_ext.inference.exit_scores import LUMA
 from basicsr_ext.inference.restore import Restored, restore
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
 from basicsr_ext.networks.deployed import input_channels

@@ -1,30 +1,22 @@
-"""MGVG: sharpness from the largest gradient and the spread of the gradients."""
+"""MGVG as a metric."""
 
-import math
 from typing import Any
 
 import numpy as np
+import torch
 from basicsr.utils.registry import METRIC_REGISTRY
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.metrics.metric_util import Image, prepare_pair
-
-BALANCE = 0.61  # b
-TRIMMED = 1 / 16  # of the shorter side, at each edge of the gradient map
-LUMA = (0.114, 0.587, 0.299)  # of B, G, R: ITU-R BT.601 as OpenCV converts to grey
+from basicsr_ext.images.pixels import LUMA
+from basicsr_ext.metrics.metric_util import prepare_pair
+from basicsr_ext.metrics.mgvg import mgvg
 
 
 @METRIC_REGISTRY.register()
 def calculate_mgvg(img: np.ndarray, crop_border: int = 0, input_order: str = 'HWC', **kwargs: Any) -> float:
-    """Measure sharpness without a reference: Omega = MG^b VG^(1 - b) with b = 0.61, higher is sharper.
+    """Measure sharpness without a reference by `mgvg` (Zhan and Zhang, IEEE TMM 2018); higher is sharper.
 
-    Zhan and Zhang, "No-Reference Image Sharpness Assessment Based on Maximum Gradient and Variability of Gradients",
-    IEEE TMM 2018: MG is the largest gradient, VG = (largest - smallest) / mean of the gradients. A gradient is the
-    magnitude of the two forward differences of the grey image; round(min(H, W) / 16) of them are left out at each edge.
-    Omega(c I) = c^0.61 Omega(I). Noise counts as sharpness.
-
-    Readings chosen: gradients exist where both differences do, so that their map is (H - 1, W - 1); halves are rounded
-    up; colour becomes BT.601 luma that is not rounded; an image without any gradient has Omega = 0.
+    Reading chosen: colour becomes BT.601 luma that is not rounded. Noise counts as sharpness.
 
     .. code-block:: yaml
 
@@ -59,17 +51,5 @@ def calculate_mgvg(img: np.ndarray, crop_border: int = 0, input_order: str = 'HW
             'calculate_mgvg: expected 1 or 3 channels and sides of at least 2 pixels after cropping, got '
             f'{height}x{width} with {channels} channels. Use whole images, grey or BGR.'
         )
-    gradients = _trimmed_gradients(image @ LUMA if channels == 3 else image[..., 0])
-    largest = float(gradients.max())
-    if largest == 0:
-        return 0.0
-    variability = (largest - float(gradients.min())) / float(gradients.mean())
-    return float(largest**BALANCE * variability ** (1 - BALANCE))
-
-
-def _trimmed_gradients(grey: Image) -> Image:
-    """Magnitudes of the forward differences of an (H, W) image without those near the edges."""
-    horizontal, vertical = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
-    border = math.floor(min(grey.shape) * TRIMMED + 0.5)
-    height, width = horizontal.shape
-    return np.hypot(horizontal, vertical)[border : height - border, border : width - border]
+    grey = image @ LUMA[::-1] if channels == 3 else image[..., 0]
+    return float(mgvg(torch.from_numpy(grey)[None]))
