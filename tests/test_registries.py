@@ -417,7 +417,7 @@ def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
     opt, argv = load_options(path), ['-opt', str(path), '--set', 'num_gpu=0']
     assert opt['name'] == path.stem
     for block in opt['datasets'].values():
-        fill_dataroots(block)
+        fill_dataroots(block, least=64)
     make_weights(opt)
     assert rank_pipeline(Path.cwd(), [*argv, '--check']) == 0
 
@@ -499,7 +499,7 @@ def test_an_option_file_of_calibrate_is_sound(path: Path, pictures: Path) -> Non
     assert loaded['name'] == path.stem
     make_weights(loaded)
     for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1))
+        fill_dataroots(block, loaded.get('scale', 1), least=64)
     assert calibrate_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
 
 
@@ -510,7 +510,7 @@ def test_an_option_file_of_align_is_sound(path: Path, pictures: Path) -> None:
     assert loaded['name'] == path.stem
     make_weights(loaded)
     for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1))
+        fill_dataroots(block, loaded.get('scale', 1), least=64)
         make_manifests(block)
     assert align_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
 
@@ -561,14 +561,14 @@ def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
     assert checked
 
 
-def fill_dataroots(block: dict[str, Any], scale: int = 1) -> None:
-    """Put pictures into every folder that a dataset block names; those of LQ are smaller by the scale."""
+def fill_dataroots(block: dict[str, Any], scale: int = 1, least: int = 200) -> None:
+    """Put pictures of at least so many pixels into every folder of a dataset; those of LQ are smaller by the scale."""
     for key, value in block.items():
         if isinstance(value, dict):
-            fill_dataroots(value, scale)
+            fill_dataroots(value, scale, least)
         elif key.startswith('dataroot'):
             assert not os.path.isabs(value)
-            side = max(200, block.get('gt_size') or 0)
+            side = max(least, block.get('gt_size') or 0)
             make_pictures(Path(value), height=side + 8, width=side)
     if 'dataroot_lq' in block:
         for path in list(Path(block['dataroot_lq']).iterdir()):

@@ -55,7 +55,8 @@ def types_in(block: Any) -> Iterator[str]:
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
     jobs = ('distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
-    return next(job for job in jobs if job == 'test' or job in load_options(path))
+    opt = load_options(path)
+    return next(job for job in jobs if job == 'test' or job in opt)
 
 
 def header(path: Path) -> str:
