@@ -650,9 +650,10 @@ def test_batches_are_the_same_for_any_number_of_workers(folder: Path, kind: str)
         assert_same(batches(train, workers=workers), expected)
 
 
-def test_batches_are_the_same_in_a_spawned_worker(folder: Path) -> None:
+@pytest.mark.parametrize('context', ['forkserver', pytest.param('spawn', marks=pytest.mark.slow)])
+def test_batches_are_the_same_in_a_worker_that_inherits_nothing(folder: Path, context: str) -> None:
     train = blur(3, block('GaussianDenoisingDataset', folder, gt_size=8, cache=True))
-    assert_same(batches(train, workers=1, context='spawn'), batches(train))
+    assert_same(batches(train, workers=1, context=context), batches(train))
 
 
 @all_blocks
