@@ -8,7 +8,7 @@ import numpy as np
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.nesting import layers
 from basicsr_ext.data.wrapper_base import WrapperDataset
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, under
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets.choose import check_ranks
@@ -47,13 +47,11 @@ class RankedImages:
         where: str,
         inside: str | None = None,
     ) -> None:
-        try:
+        with under(where):
             ranking = read_manifest(os.path.expanduser(manifest))
             self.ranks: Sequence[int] = ranking.column(column)
             check_ranks(self.ranks)
             self.groups = groups_of(ranking) if per_group else None
-        except (DataError, OptionError) as error:
-            raise type(error)(f'{where}.{error}') from error
         self.items = ranking.items()
         self.index_of = np.argsort(_rows_of(dataset, ranking, kind, where, inside or f'{where}.dataset'))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from basicsr_ext.distillation.settings import VaeSettings
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, first_line
 
 PRESETS = {'sd3': {'scaling_factor': 1.5305, 'shift_factor': 0.0609}}  # of Stable Diffusion 3's configuration
 
@@ -121,7 +121,7 @@ def load_vae(settings: VaeSettings, channels: int, device: torch.device | str) -
     except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(
             f'vae.path: expected a folder with config.json and .safetensors, or a name on the hub that can be reached, '
-            f'got {settings.path!r}{f" / {settings.subfolder}" if settings.subfolder else ""}: {_line(error)}. '
+            f'got {settings.path!r}{f" / {settings.subfolder}" if settings.subfolder else ""}: {first_line(error)}. '
             'Correct the path, or fetch it first.'
         ) from error
     numbers = dict(PRESETS.get(settings.preset or '', {}))
@@ -132,7 +132,3 @@ def load_vae(settings: VaeSettings, channels: int, device: torch.device | str) -
     if not numbers['scaling_factor']:
         raise OptionError('vae.scaling_factor: expected a number, which the configuration lacks, got none. Add it.')
     return VaeCodec(vae, channels, numbers['scaling_factor'], numbers['shift_factor'], device)
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,8 +1,7 @@
 """The settings of inference."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -71,6 +70,7 @@ class InferenceSettings:
         batch_pixels: so many pixels of the input, and at least one region, are computed at the same time; None for 2^14
             on a CPU, whose caches hold no more of a FlexIR, and for 2^18 on other devices.
         weights: digest of the weights that these settings were calibrated for; None for any.
+        calibration: `calibration.json` that the job `calibrate` wrote for a budget, instead of all other keys.
     """
 
     regions: Annotated[int, Ge(1)] | None = None
@@ -80,6 +80,7 @@ class InferenceSettings:
     adaptive: AdaptiveSettings | None = None
     batch_pixels: Annotated[int, Ge(1)] | None = None
     weights: str | None = None
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
         if self.regions is not None and self.region_size is not None:
@@ -123,21 +124,29 @@ def read_settings(block: Any, where: str) -> InferenceSettings:
     """Turn an option block into settings.
 
     Args:
-        block: the mapping from the option file, its keys those of InferenceSettings, those of AdaptiveSettings below
-            `adaptive`; or the one key `calibration`, a file that the job `calibrate` wrote for a budget.
+        block: the mapping from the option file.
         where: path of the block in the option file, named in errors.
 
     Raises:
-        OptionError: an unknown or missing key, a value of the wrong type or range, or a file that holds no settings.
+        OptionError: an unknown or missing key, a value of the wrong type or range, or a calibration that is none.
     """
-    if isinstance(block, Mapping) and 'calibration' in block:
-        if len(block) > 1:
-            others = ', '.join(key for key in block if key != 'calibration')
-            raise OptionError(
-                f'{where}.calibration: expected no other key beside it, got {others}. Remove one of both.'
-            )
-        block = _calibrated(block['calibration'], f'{where}.calibration')
-    return read_block(InferenceSettings, block, where)
+    return with_calibration(read_block(InferenceSettings, block, where), where)
+
+
+def with_calibration(settings: InferenceSettings, where: str) -> InferenceSettings:
+    """The settings of the calibration that some name, or these themselves.
+
+    Raises:
+        OptionError: there is no such file, or it holds no settings; other keys beside it.
+    """
+    if settings.calibration is None:
+        return settings
+    path = f'{where}.calibration'
+    alone = InferenceSettings(calibration=settings.calibration)
+    others = [each.name for each in fields(settings) if getattr(settings, each.name) != getattr(alone, each.name)]
+    if others:
+        raise OptionError(f'{path}: expected no other key beside it, got {", ".join(others)}. Remove one of both.')
+    return read_block(InferenceSettings, _calibrated(settings.calibration, path), path)
 
 
 def _calibrated(path: Any, where: str) -> Any:

@@ -26,6 +26,7 @@ from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixel
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, wrong
 from basicsr_ext.models.restoration_model import RestorationModel
+from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.options.blocks import read_block, require
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks, paths_in
@@ -210,18 +211,9 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
         return  # videos and images without ground truth have their own models
     model.feed_data(sample)
     shapes = f'lq {tuple(sample["lq"].shape)}, gt {tuple(sample["gt"].shape)}'
-    try:
-        model.test()
-    except RuntimeError as error:
-        raise OptionError(
-            f'{where}: expected input that {type(model.get_bare_model(model.net_g)).__name__} takes, got {shapes} and '
-            f'{str(error).splitlines()[0]}. Correct network_g or color of the dataset.'
-        ) from error
-    if model.output.shape != model.gt.shape:
-        raise OptionError(
-            f'{where}: expected output of the shape of gt, got {tuple(model.output.shape)} for {shapes}. Correct '
-            'network_g, scale or the dataset.'
-        )
+    name = type(model.get_bare_model(model.net_g)).__name__
+    try_network(model.test, name, shapes, where, 'Correct network_g or color of the dataset.')
+    refuse_other_shape(model.output.shape, model.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
     pixel_opt = (model.opt.get('train') or {}).get('pixel_opt')
     if pixel_opt and not torch.isfinite(build_loss(pixel_opt)(model.output.float().cpu(), model.gt.cpu())).all():
         raise OptionError(f'{where}: expected a finite loss on the first batch, got none. Look at {sample["gt_path"]}.')

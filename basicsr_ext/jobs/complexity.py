@@ -11,7 +11,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.options import dict2str
 from torch import nn
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, first_line
 from basicsr_ext.jobs.checks import FILE_KEYS
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
@@ -94,7 +94,7 @@ def complexity_rows(net: nn.Module, opt: Options, settings: ComplexitySettings) 
     except (RuntimeError, ValueError, TypeError) as error:
         raise OptionError(
             f'complexity.input_size: expected a size that {type(net).__name__} takes, got {size} and '
-            f'{(str(error).splitlines() or [type(error).__name__])[0]}. Correct it or network_g.'
+            f'{first_line(error)}. Correct it or network_g.'
         ) from error
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
-from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
 from basicsr_ext.errors import OptionError, nearest
 from basicsr_ext.jobs import jobs, load
@@ -17,7 +17,7 @@ from basicsr_ext.jobs.checks import TrainingFile
 from basicsr_ext.jobs.option_file import NETWORK_PATH_KEYS, CommonOptions, JobFile
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.dataset_blocks import LoaderOptions
-from basicsr_ext.options.reference import tables_of
+from basicsr_ext.options.reference import in_yaml, tables_of
 from basicsr_ext.options.schema import DIALECT, Schema, block_of, choice_of, definitions, schema_of_block
 from basicsr_ext.options.template import template_of
 
@@ -190,11 +190,10 @@ def _block(key: str, inside: str) -> str:
 
 
 def reference() -> str:
-    """All keys of ours, in tables: jobs, datasets, models."""
+    """All keys of ours, in tables: jobs, datasets, models, networks."""
     parts = [f'### `{job}`\n\n{reference_of(job)}' for job in jobs() if job not in MODEL_JOBS and reads_options(job)]
-    loader = tables_of(LoaderOptions, 'Beside them, in the outermost block of a dataset:')
-    own = [(name, kind) for name, kind in DATASET_REGISTRY if hasattr(kind, 'Options')]
-    datasets = [tables_of(kind.Options, f'`{name}`', leave_out=SHARED) for name, kind in sorted(own)]
+    own = sorted((name, kind) for name, kind in DATASET_REGISTRY if hasattr(kind, 'Options'))
+    datasets = [tables_of(kind.Options, f'`{name}`', leave_out=SHARED) for name, kind in own]
     models = [
         tables_of(options, f'`{name}`, {where}')
         for name, model in sorted(MODEL_REGISTRY)
@@ -205,33 +204,53 @@ def reference() -> str:
             ('`val`', model.ValOptions),
         )
     ]
-    return _with_empty_values(
-        '\n\n'.join(
-            [
-                *parts,
-                '### Datasets\n\nEvery block has `name` and `type`; `phase` and `scale` come from the file.',
-                *datasets,
-                loader,
-                '### `train` and `test`',
-                tables_of(TrainingFile, 'At the top'),
-                *models,
-            ]
-        )
-    )
+    networks = [
+        f'| `{name}` | {_arguments(kind)} |'
+        for name, kind in sorted(ARCH_REGISTRY)
+        if kind.__module__.startswith('basicsr_ext.')
+    ]
+    parts += [
+        '### Datasets\n\nEvery block has `name` and `type`; `phase` and `scale` come from the file.',
+        *datasets,
+        tables_of(LoaderOptions, 'Keys of the loader, in the outermost block of a dataset:'),
+        f'### `train` and `test`\n\n{reference_of("train")}',
+        *models,
+        '\n'.join(['### Networks\n\n| network | arguments and defaults |\n|---|---|', *networks]),
+    ]
+    return _with_empty_values('\n\n'.join(parts))
 
 
 def reference_of(job: str) -> str:
-    """The keys of the block of a job, in tables."""
+    """The keys of the option file of a job, in tables."""
     if job in MODEL_JOBS:
-        return tables_of(TrainingFile, 'At the top')
-    kinds: dict[type, list[str]] = {}
+        return _with_empty_values(tables_of(TrainingFile, ''))
+    methods: dict[int, list[str]] = {}
+    kinds = {id(file): file for file in files_of(job).values()}
     for method, file in files_of(job).items():
-        kinds.setdefault(file.settings, []).append(method)
-    titles = {
-        kind: f'`{job}`' + (f' with `method: {" | ".join(methods)}`' if methods != [''] else '')
-        for kind, methods in kinds.items()
-    }
-    return _with_empty_values('\n\n'.join(tables_of(kind, title) for kind, title in titles.items()))
+        methods.setdefault(id(file), []).append(method)
+    parts = []
+    for key, file in kinds.items():
+        named = {f'datasets.{name}': text for name, text in file.datasets.items()}
+        named.update({f'network_{name}': text for name, text in file.networks.items()})
+        chosen = f'With `method: {" | ".join(methods[key])}`. ' if methods[key] != [''] else ''
+        beside = '; '.join(f'`{name}`: {text}' for name, text in named.items())
+        parts.append(f'{chosen}{f"Beside the block: {beside}." if beside else ""}'.strip())
+        parts.append(tables_of(file.settings, ''))
+    return _with_empty_values('\n\n'.join(part for part in parts if part))
+
+
+def _arguments(kind: Any) -> str:
+    parameters = inspect.signature(kind).parameters.values()
+    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    shown = {p.name: f': {in_yaml(_plain(p.default))}' if p.default is not p.empty else '' for p in named}
+    return ', '.join(f'`{name}{default}`' for name, default in shown.items())
+
+
+def _plain(value: Any) -> Any:
+    """A default of an argument as YAML can have it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value.__name__ if isinstance(value, type) else value
 
 
 def _with_empty_values(text: str) -> str:

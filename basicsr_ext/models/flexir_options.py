@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.inference.settings import InferenceSettings, read_settings
+from basicsr_ext.inference.settings import InferenceSettings, with_calibration
 from basicsr_ext.models.restoration_options import Block, ModelOptions, TrainOptions, ValOptions
 
 
@@ -68,20 +68,19 @@ class FlexIRValOptions(ValOptions):
     """The block `val`.
 
     Attributes:
-        inference: regions, pointer and exits, as `read_settings` reads them; None restores whole images, or tiles, at
-            the pointer of the network.
+        inference: regions, pointer and exits; None restores whole images, or tiles, at the pointer of the network.
     """
 
-    inference: Block | None = None
+    inference: InferenceSettings | None = None
 
     def __post_init__(self) -> None:
         if self.inference is not None and self.tile_size is not None:
             raise OptionError(
                 f'tile_size: expected ~ beside inference, got {self.tile_size}. Write inference.region_size instead.'
             )
-        _ = self.settings  # raises what is wrong with it
+        _ = self.settings  # raises what is wrong with its calibration
 
     @cached_property
     def settings(self) -> InferenceSettings | None:
-        """The block `inference`, read."""
-        return None if self.inference is None else read_settings(self.inference, 'inference')
+        """The block `inference`, or what its calibration says."""
+        return None if self.inference is None else with_calibration(self.inference, 'inference')

@@ -44,11 +44,15 @@ FILE_KEYS = ('meta_info_file', 'meta_info_range', 'manifest', 'labels')
 def paths_in(block: Mapping[str, Any]) -> Iterator[tuple[str, Literal['folder', 'file'], str]]:
     """The paths that a dataset block itself names: key, what it names, path."""
     for key, value in block.items():
-        for path in value if isinstance(value, list) else [value]:
+        for path in _as_list(value):
             if str(key).startswith('dataroot') and path is not None:
                 yield key, 'folder', str(path)
             elif key in FILE_KEYS and path is not None:
                 yield key, 'file', str(path)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def expand_home(block: dict[str, Any]) -> None:
@@ -56,7 +60,8 @@ def expand_home(block: dict[str, Any]) -> None:
     for own, _ in walk_blocks(block, ''):
         for key in {key for key, _, _ in paths_in(own)}:
             paths = own[key]
-            own[key] = [expanduser(path) for path in paths] if isinstance(paths, list) else expanduser(str(paths))
+            expanded = [expanduser(path) if isinstance(path, str) else path for path in _as_list(paths)]
+            own[key] = expanded if isinstance(paths, list) else expanded[0]
 
 
 def inner_blocks(opt: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:

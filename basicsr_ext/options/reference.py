@@ -15,12 +15,12 @@ def tables_of(kind: type, title: str, leave_out: Iterable[str] = ()) -> str:
 
     Args:
         kind: the dataclass of the block.
-        title: what stands above the table, such as the path of the block.
+        title: what stands above the table, such as the path of the block; '' for nothing.
         leave_out: keys that another table has.
     """
-    tables = [f'{title}\n\n{table_of(kind, leave_out)}']
+    tables = [f'{title}\n\n{table_of(kind, leave_out)}'.strip()]
     inside = blocks_inside(kind)
-    tables += [f'`{name}` in {title}\n\n{table_of(inner)}' for name, inner in inside]
+    tables += [f'`{name}`{" in " if title else ""}{title}\n\n{table_of(inner)}' for name, inner in inside]
     return '\n\n'.join(tables)
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.errors import DataError, OptionError, first_few
+from basicsr_ext.errors import DataError, OptionError, first_few, under
 from basicsr_ext.images.pixels import for_display, swap_order, to_unit
 from basicsr_ext.reports import patch_pictures as pictures
 from basicsr_ext.runtime.files import write_json
@@ -89,10 +89,8 @@ def inspect_patches(manifest: Manifest, dataset: SampleDataset, where: str, fold
 
 
 def _criterion(manifest: Manifest, name: str | None) -> str:
-    try:
+    with under('--'):
         return criterion_of(manifest, name)
-    except OptionError as error:
-        raise OptionError(f'--{error}') from error
 
 
 # ---- which patches ----
@@ -123,10 +121,8 @@ def choose_groups(scores: np.ndarray, size: int) -> dict[str, np.ndarray]:
 def _kept(scores: np.ndarray, images: np.ndarray, view: PatchView) -> np.ndarray:
     """Whether each patch is kept."""
     kept = np.zeros(len(scores), bool)
-    try:
+    with under('--'):
         kept[keep_patches(scores, images, view.keep, view.per_image)] = True
-    except OptionError as error:
-        raise OptionError(f'--{error}') from error
     return kept
 
 

@@ -10,7 +10,7 @@ from basicsr.utils import get_root_logger
 from tqdm import tqdm
 
 from basicsr_ext.data.from_manifest import index_of_places
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, under
 from basicsr_ext.images.pixels import as_array, for_display, rgb_to_grey
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
@@ -77,14 +77,12 @@ def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
         raise DataError(f'manifest: expected at least 3 images, got {len(ranks)}. Rank a larger dataset.')
     if size > largest:
         get_root_logger().warning(f'Groups of {largest} images instead of {size}: the ranking has {len(ranks)}.')
-    try:
+    with under('--'):
         rows = {
             'Top': choose(ranks, 'top', size=min(size, largest)),
             'Mid': choose(ranks, 'mid', size=min(size, largest)),
             'Bottom': choose(ranks, 'bottom', size=min(size, largest)),
         }
-    except OptionError as error:
-        raise OptionError(f'--{error}') from error
     return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.errors import CheckpointError
+from basicsr_ext.errors import CheckpointError, first_line
 from basicsr_ext.runtime.files import atomic_open
 
 # Where the weights may stand in a checkpoint, tried in this order after the key that was asked for.
@@ -46,12 +46,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f'checkpoint {path}: expected tensors and plain values, got something that would run code or is damaged '
-            f'({str(error).splitlines()[0]}). Save it again with torch.save(network.state_dict(), path).'
+            f'({first_line(error)}). Save it again with torch.save(network.state_dict(), path).'
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(
             f'checkpoint {path}: expected a file written by torch.save, got a damaged one '
-            f'({str(error).splitlines()[0] if str(error) else type(error).__name__}). Fetch or save it again.'
+            f'({first_line(error)}). Fetch or save it again.'
         ) from error
 
 

@@ -296,7 +296,10 @@ def test_a_result_of_other_options_is_kept(folder: Path, capsys: pytest.CaptureF
         ({'align': {'restoration_weight': 1.0}}, 'network_g: expected a network (restores, for `restoration_weight`)'),
         ({'align': {'patch_size': 41}}, 'datasets.train: expected images of at least 41 x 41 pixels'),
         ({'align': {'patch_size': 8}}, 'FilterBankEncoder: expected at least 16 x 16 pixels'),
-        ({'network_tuner': {'type': 'DistributionTuner', 'in_channels': 1}}, 'expected one that takes images of 3'),
+        (
+            {'network_tuner': {'type': 'DistributionTuner', 'in_channels': 1}},
+            'network_tuner: expected input that DistributionTuner takes, got (1, 3, 24, 24)',
+        ),
         ({'network_tuner': {'type': 'DistributionTuna'}}, "network_tuner.type: expected a name in the registry 'arch'"),
         ({'network_encoder': {'type': 'IRCNN', 'num_in_ch': 3, 'num_out_ch': 3}}, 'a network with features(), got IRC'),
         ({'path': {'pretrain_network_encodr': 'x'}}, 'path.pretrain_network_encodr: expected a known key'),

@@ -478,8 +478,11 @@ def test_images_too_small_for_the_patch_are_named(
             {**NETWORK, 'num_in_ch': 3, 'num_out_ch': 3},
             'input that IRCNN takes, got lq (1, 1, 16, 16), gt (1, 1, 16, 16)',
         ),
-        ({**EDSR_NETWORK, 'upscale': 1}, 'output of the shape of gt, got (1, 3, 16, 16)'),
-        ({**PAIRED_NETWORK, 'num_in_ch': 1, 'num_out_ch': 1}, 'output of the shape of gt, got (1, 1, 32, 32)'),
+        ({**EDSR_NETWORK, 'upscale': 1}, 'output of EDSR of the shape of gt (1, 1, 16, 16), got (1, 3, 16, 16)'),
+        (
+            {**PAIRED_NETWORK, 'num_in_ch': 1, 'num_out_ch': 1},
+            'output of MSRResNet of the shape of gt (1, 1, 16, 16), got (1, 1, 32, 32)',
+        ),
     ],
 )
 def test_check_compares_the_shapes_of_the_first_batch(

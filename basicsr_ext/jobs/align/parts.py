@@ -18,6 +18,7 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import OptionError, refuse_if_any
 from basicsr_ext.jobs.align.images import flat_names
 from basicsr_ext.jobs.align.options import AlignSettings
+from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Padded
 from basicsr_ext.networks.trained import device_of, input_sides, trained_network
 from basicsr_ext.options.load import Options
@@ -64,7 +65,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
         net = trained_network(opt)
         loss = RestorationLoss(Padded(net, input_sides(net, opt['network_g'])), train)
     device = device_of(opt)
-    torch.manual_seed(opt['manual_seed'])  # the tuner does not hang on what was built before
+    torch.manual_seed(opt['manual_seed'])  # the tuner does not depend on what was built before
     tuner: nn.Module = build_network(opt['network_tuner'])
     return Parts(train, target, items, names, encoder, tuner.to(device), loss, device)
 
@@ -80,19 +81,10 @@ def try_first(parts: Parts, settings: AlignSettings) -> None:
     side = settings.patch_size
     crop = Crop(0, 0, 0, side or image.shape[1], side or image.shape[2])
     patch = crop.of(image)[None].to(parts.device)
-    try:
-        tuned = parts.tuner(patch)
-        fits = tuned.shape == patch.shape
-    except RuntimeError as error:
-        raise OptionError(
-            f'network_tuner: expected one that takes images of {patch.shape[1]} channels, got an error: '
-            f'{str(error).splitlines()[0]}. Correct in_channels or color of the dataset.'
-        ) from error
-    if not fits:
-        raise OptionError(
-            f'network_tuner: expected images of the shape {tuple(patch.shape)}, got {tuple(tuned.shape)}. Choose '
-            'another one.'
-        )
+    name, where, given = type(parts.tuner).__name__, 'network_tuner', str(tuple(patch.shape))
+    advice = 'Correct in_channels or color of the dataset.'
+    tuned = try_network(lambda: parts.tuner(patch), name, given, where, advice)
+    refuse_other_shape(tuned.shape, patch.shape, name, where, 'Choose another one.')
     features = encode(parts.encoder, tuned)
     if features.ndim != 4:
         raise OptionError(

@@ -20,7 +20,7 @@ from basicsr_ext.distillation.engine import Distillation, GradientLoss, Matching
 from basicsr_ext.distillation.matching import Loss
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, first_line, under
 from basicsr_ext.jobs.distill.images import MANIFEST, MadeImages, write_distilled
 from basicsr_ext.jobs.distill.options import FILE
 from basicsr_ext.jobs.distill.parts import DistillData
@@ -110,7 +110,7 @@ def _distillation(opt: Options, settings: DistillSettings, data: DistillData, st
 
 
 def _network(opt: Options, number: int) -> nn.Module:
-    """The network that a round starts with; where no weights are given, its random ones hang on seed and round."""
+    """The network that a round starts with; where no weights are given, its random ones depend on seed and round."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.default_rng((opt['manual_seed'], number)).integers(2**62)))
         return trained_network(opt)
@@ -135,7 +135,7 @@ def _try_loss(key: str, expected: str, loss: Callable[..., Any], *arguments: Any
     try:
         value = loss(*arguments)
     except (TypeError, AttributeError, RuntimeError, ValueError, OptionError) as error:
-        reason = str(error).partition('\n')[0]
+        reason = first_line(error)
         raise OptionError(f'{where}: expected {expected}, got {kind}: {reason}. Choose another one.') from error
     if not isinstance(value, Tensor) or value.ndim:
         shown = f'a tensor {tuple(value.shape)}' if isinstance(value, Tensor) else f'a {type(value).__name__}'
@@ -148,10 +148,8 @@ def _try_loss(key: str, expected: str, loss: Callable[..., Any], *arguments: Any
 def _codec(settings: DistillSettings, channels: int, device: torch.device) -> Codec:
     if settings.vae is None:
         return PixelCodec()
-    try:
+    with under('distill'):
         return load_vae(settings.vae, channels, device)
-    except OptionError as error:
-        raise OptionError(f'distill.{error}') from error
 
 
 def _check_network(net: nn.Module, matching: Matching, lq: Tensor, gt: Tensor) -> None:

@@ -18,7 +18,7 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.distillation.composition import by_shares, distilled_number, kept_number
 from basicsr_ext.distillation.degradation import Degrade
 from basicsr_ext.distillation.settings import DistillSettings
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, under
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.workers import prepare_worker
 from basicsr_ext.schedule.sample import Sample, SampleDataset
@@ -97,10 +97,8 @@ class DistillData:
 
 
 def _numbered(count: int, settings: DistillSettings, groups: int) -> int:
-    try:
+    with under('distill'):
         return distilled_number(count, settings.size, settings.ratio, groups)
-    except OptionError as error:
-        raise OptionError(f'distill.{error}') from error
 
 
 def _known_degradations(dataset: SampleDataset) -> list[Degrade]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from basicsr_ext.data.ranked_images import groups_of
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, under
 from basicsr_ext.jobs.export.patches import choose_patches, export_patches
 from basicsr_ext.jobs.export.weights import export_weights
 from basicsr_ext.options.load import find_file, load_options, number
@@ -172,10 +172,8 @@ def _rows(manifest: Manifest, ranks: Sequence[int], args: argparse.Namespace) ->
         _refuse(args, ('per_group',), 'it with --subset and --size or --ratio')
         return list(range(len(ranks)))
     part = {name: getattr(args, name) for name in PART}
-    try:
+    with under('--'):
         return choose(ranks, **part, seed=args.seed or 0, groups=groups_of(manifest) if args.per_group else None)
-    except (DataError, OptionError) as error:
-        raise type(error)(f'--{error}') from error
 
 
 def _write_meta_info(path: Path, manifest: Manifest, rows: Sequence[int]) -> None:
@@ -218,10 +216,8 @@ def _kept(manifest: Manifest, args: argparse.Namespace) -> np.ndarray:
         _refuse(args, ('criterion', 'per_image'), 'them with --keep')
         return np.arange(len(manifest.table))
     keep = args.keep[0] if len(args.keep) == 1 else args.keep
-    try:
+    with under('--'):
         return choose_patches(manifest, keep, args.criterion, bool(args.per_image))
-    except OptionError as error:
-        raise OptionError(f'--{error}') from error
 
 
 # ---- both ----

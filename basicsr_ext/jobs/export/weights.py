@@ -12,7 +12,7 @@ import torch
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 from torch import nn
 
-from basicsr_ext.errors import CheckpointError, OptionError
+from basicsr_ext.errors import CheckpointError, OptionError, first_line
 from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import atomic_torch_save, load_network_weights
@@ -118,7 +118,7 @@ def _example(net: nn.Module, channels: int, size: Sequence[int]) -> torch.Tensor
     except RuntimeError as error:
         raise OptionError(
             f'--input_size: expected a size that {type(net).__name__} takes, got {list(size)} and '
-            f'{str(error).splitlines()[0]}. Correct it.'
+            f'{first_line(error)}. Correct it.'
         ) from error
     return image
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, first_line
 from basicsr_ext.images.pixels import bgr_8bit, bgr_to_grey, levels_to_8bit, thumbnail
 from basicsr_ext.runtime.unit_files import UnitFiles
 from basicsr_ext.selection.complexity.criteria import CRITERIA
@@ -123,7 +123,7 @@ class ComplexityScan:
         except RuntimeError as error:
             raise OptionError(
                 f'network_g, network_scorer: expected networks that take the images, got '
-                f'{str(error).splitlines()[0]}. Correct them or color of the dataset.'
+                f'{first_line(error)}. Correct them or color of the dataset.'
             ) from error
 
     def _values(self, unit: Unit) -> np.ndarray:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call
 
+from basicsr_ext.errors import first_line
 from basicsr_ext.networks.tiling import Sides, run_padded
 from basicsr_ext.selection.influence.batches import Batch
 
@@ -124,7 +125,7 @@ class Derivatives:
             if 'forward' not in str(error):
                 raise
             self.forward_mode = False
-            return str(error).splitlines()[0]
+            return first_line(error)
         return None
 
     # ---- how ----

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Sides, run_padded
 from basicsr_ext.selection.patches.criteria import PatchGrid
 
@@ -56,19 +56,16 @@ class PatchLosses:
         name, size = type(self.net).__name__, grid.size
         side = size // (gt.shape[-1] // lq.shape[-1])
         patch = lq[None, :, :side, :side].to(self.device)
-        try:
-            with torch.no_grad():
-                shape = tuple(run_padded(self.net, patch, self.sides).shape[1:])
-        except RuntimeError as error:
-            raise OptionError(
-                f'network_g: expected input that {name} takes, got {tuple(patch.shape)} and '
-                f'{str(error).splitlines()[0]}. Correct network_g or color of the dataset.'
-            ) from error
-        if shape != (gt.shape[0], size, size):
-            raise OptionError(
-                f'network_g: expected output of {name} of the shape of gt {(gt.shape[0], size, size)}, got {shape}. '
-                'Correct network_g, scale or the dataset.'
+        with torch.no_grad():
+            output = try_network(
+                lambda: run_padded(self.net, patch, self.sides),
+                name,
+                str(tuple(patch.shape)),
+                'network_g',
+                'Correct network_g or color of the dataset.',
             )
+        expected, advice = (gt.shape[0], size, size), 'Correct network_g, scale or the dataset.'
+        refuse_other_shape(output.shape[1:], expected, name, 'network_g', advice)
 
 
 def _cut(image: Tensor, corners: list[tuple[int, int]], size: int) -> Tensor:
