@@ -5,7 +5,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,6 +17,7 @@ from basicsr_ext.jobs.checks import TrainingFile
 from basicsr_ext.jobs.option_file import NETWORK_PATH_KEYS, CommonOptions, JobFile
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.dataset_blocks import LoaderOptions
+from basicsr_ext.options.described import keys_of
 from basicsr_ext.options.reference import in_yaml, tables_of
 from basicsr_ext.options.schema import DIALECT, Schema, block_of, choice_of, definitions, schema_of_block
 from basicsr_ext.options.template import template_of
@@ -194,16 +195,6 @@ def reference() -> str:
     parts = [f'### `{job}`\n\n{reference_of(job)}' for job in jobs() if job not in MODEL_JOBS and reads_options(job)]
     own = sorted((name, kind) for name, kind in DATASET_REGISTRY if hasattr(kind, 'Options'))
     datasets = [tables_of(kind.Options, f'`{name}`', leave_out=SHARED) for name, kind in own]
-    models = [
-        tables_of(options, f'`{name}`, {where}')
-        for name, model in sorted(MODEL_REGISTRY)
-        if inspect.isclass(model) and issubclass(model, RestorationModel)
-        for where, options in (
-            ('at the top', model.ModelOptions),
-            ('`train`', model.TrainOptions),
-            ('`val`', model.ValOptions),
-        )
-    ]
     networks = [
         f'| `{name}` | {_arguments(kind)} |'
         for name, kind in sorted(ARCH_REGISTRY)
@@ -214,10 +205,22 @@ def reference() -> str:
         *datasets,
         tables_of(LoaderOptions, 'Keys of the loader, in the outermost block of a dataset:'),
         f'### `train` and `test`\n\n{reference_of("train")}',
-        *models,
+        *_tables_of_models(),
         '\n'.join(['### Networks\n\n| network | arguments and defaults |\n|---|---|', *networks]),
     ]
     return _with_empty_values('\n\n'.join(parts))
+
+
+def _tables_of_models() -> Iterator[str]:
+    """The keys of RestorationModel, and those in which its relatives differ from it."""
+    for name, model in sorted(MODEL_REGISTRY):
+        if not (inspect.isclass(model) and issubclass(model, RestorationModel)):
+            continue
+        for where, kind in (('at the top', 'ModelOptions'), ('`train`', 'TrainOptions'), ('`val`', 'ValOptions')):
+            own, base = keys_of(getattr(model, kind)), keys_of(getattr(RestorationModel, kind))
+            same = [key.name for key in own if model is not RestorationModel and key in base]
+            if len(same) < len(own):
+                yield tables_of(getattr(model, kind), f'`{name}`, {where}', leave_out=same)
 
 
 def reference_of(job: str) -> str:

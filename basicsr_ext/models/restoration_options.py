@@ -43,7 +43,7 @@ class TrainOptions:
         scheduler: `type`, MultiStepLR, MultiStepRestartLR, CosineAnnealingRestartLR (BasicSR's) or any of
             torch.optim.lr_scheduler that steps without a metric, and its arguments in iterations; None keeps the rate.
         warmup_iter: the rate is multiplied by iteration / warmup_iter up to this iteration; -1 for none.
-        ema_decay: of the exponential moving average of the weights; 0 for none.
+        ema_decay: decay of the exponential moving average of weights and buffers; 0 for none.
         pixel_opt, perceptual_opt: a loss, as in BasicSR.
         losses: more losses; each a block with `type` and optionally `name`, which is logged as `l_<name>`.
         accum_iter: batches whose gradients are averaged for one optimiser step.
