@@ -1,13 +1,13 @@
 """Which images a dataset has, without decoding them: what a manifest is compared with."""
 
 import zlib
-from collections import Counter
 from hashlib import blake2b
 
 from basicsr_ext.data.nesting import readers
 from basicsr_ext.data.stock_files import Files, files_of
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, refuse_if_any
+from basicsr_ext.images.names import twins
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item
 
@@ -24,9 +24,8 @@ def inventory(dataset: SampleDataset, tolerant: bool = False) -> list[Item]:
         DataError: a dataset that does not tell its files, or names two alike; files that are no images.
     """
     items = _items(dataset, tolerant)
-    times = Counter(item.name for item in items)
     refuse_if_any(
-        [item.path for item in items if times[item.name] > 1],
+        twins([item.name for item in items], [item.path for item in items]),
         'image names that differ, not counting their endings',
         'Rename or remove one of each pair.',
         f'dataset {dataset.opt.get("name")}',

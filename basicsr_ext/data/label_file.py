@@ -1,9 +1,9 @@
 """Labels of images in a CSV file, such as a person revises them."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from basicsr_ext.errors import refuse_if_any
+from basicsr_ext.images.names import twins
 from basicsr_ext.selection.csv_table import read_table
 from basicsr_ext.selection.manifest import Item
 
@@ -22,18 +22,18 @@ def read_labels(path: str, names: Sequence[str], where: str) -> dict[int, float]
     """
     rows = read_table(path, ('path', 'label'), where)
     keys = [_without_ending(name) for name in names]
-    indices, times = {key: index for index, key in enumerate(keys)}, Counter(keys)
-    alike = [name for name, key in zip(names, keys, strict=True) if times[key] > 1]
-    refuse_if_any(alike, 'image names that differ, not counting their endings', 'Rename the images.', where)
-    found = [(_without_ending(row['path']), row['path'], row['label']) for row in rows]
-    times = Counter(key for key, _, _ in found)
+    indices = {key: index for index, key in enumerate(keys)}
+    expected = 'image names that differ, not counting their endings'
+    refuse_if_any(twins(keys, names), expected, 'Rename the images.', where)
+    listed = [row['path'] for row in rows]
+    found = [_without_ending(name) for name in listed]
     for expected, bad in (
-        ('images of the dataset', [path for key, path, _ in found if key not in indices]),
-        ('each image once', [path for key, path, _ in found if times[key] > 1]),
-        ('labels in [0, 1]', [f'{label!r} of {path}' for _, path, label in found if not _is_label(label)]),
+        ('images of the dataset', [name for key, name in zip(found, listed, strict=True) if key not in indices]),
+        ('each image once', twins(found, listed)),
+        ('labels in [0, 1]', [f'{row["label"]!r} of {row["path"]}' for row in rows if not _is_label(row['label'])]),
     ):
         refuse_if_any(bad, expected, f'Correct {path}.', where)
-    return {indices[key]: float(label) for key, _, label in found}
+    return {indices[key]: float(row['label']) for key, row in zip(found, rows, strict=True)}
 
 
 def _without_ending(path: str) -> str:

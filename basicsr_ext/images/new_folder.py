@@ -12,11 +12,6 @@ from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.files import atomic_open
 
 
-def flat_name(name: str) -> str:
-    """The name of an image without folders, in which BasicSR looks for no LQ, and without blanks, which end a name."""
-    return '_'.join(name.replace('/', ' ').split())
-
-
 class ImageFolder:
     """Writes the images one after another.
 

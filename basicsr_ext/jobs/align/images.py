@@ -1,6 +1,5 @@
 """The folder that the job `align` writes: tuned images, and the inputs that belong to them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,30 +8,9 @@ from tqdm import tqdm
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import files_of, reads_pairs
-from basicsr_ext.errors import refuse_if_any
-from basicsr_ext.images.new_folder import flat_name, new_image_folder
+from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import bgr_8bit
 from basicsr_ext.schedule.sample import SampleDataset
-from basicsr_ext.selection.manifest import Item
-
-
-def flat_names(items: Sequence[Item], where: str) -> list[str]:
-    """The `flat_name` of each image.
-
-    Args:
-        items: the images.
-        where: the dataset, named in errors.
-
-    Raises:
-        DataError: images that would get one name, or become hidden.
-    """
-    names = [flat_name(item.name) for item in items]
-    times = Counter(names)
-    twice = [item.path for item, name in zip(items, names, strict=True) if times[name] > 1]
-    refuse_if_any(twice, 'names that differ where / and blanks become _', 'Rename the images.', where)
-    hidden = [item.path for item, name in zip(items, names, strict=True) if name.startswith('.')]
-    refuse_if_any(hidden, 'images that are not hidden', 'Rename them.', where)
-    return names
 
 
 def write_aligned(

@@ -16,7 +16,7 @@ from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import OptionError, refuse_if_any
-from basicsr_ext.jobs.align.images import flat_names
+from basicsr_ext.images.names import flat_names
 from basicsr_ext.jobs.align.options import AlignSettings
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Padded
@@ -53,7 +53,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     size = settings.patch_size or 1
     small = [f'{item.path} ({item.height} x {item.width})' for item in items if min(item.height, item.width) < size]
     refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Lower align.patch_size.', 'datasets.train')
-    names = flat_names(items, 'datasets.train')
+    names = flat_names([item.name for item in items], [item.path for item in items], 'datasets.train')
     encoder = trained_network(opt, 'encoder').eval().requires_grad_(False)
     if not callable(getattr(encoder, 'features', None)):
         raise OptionError(

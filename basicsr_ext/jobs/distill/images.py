@@ -1,6 +1,5 @@
 """The images of a distilled dataset, real and synthetic, and the folder that they become."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from tqdm import tqdm
 
 from basicsr_ext.distillation.degradation import Degrade
 from basicsr_ext.distillation.engine import Distillation
-from basicsr_ext.errors import refuse_if_any
-from basicsr_ext.images.new_folder import flat_name, new_image_folder
+from basicsr_ext.images.names import flat_names
+from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import as_array, swap_order, to_8bit, to_unit
 from basicsr_ext.jobs.distill.parts import DistillData
 from basicsr_ext.schedule.sampling import name_rng
@@ -58,10 +57,10 @@ class MadeImages(Sequence[MadeImage]):
 
     def __init__(self, data: DistillData, distillation: Distillation | None) -> None:
         self.data, self.distillation = data, distillation
-        kept = [flat_name(data.items[index].name) for index in data.kept]
-        self.names = [*kept, *(f'synthetic_{number:04d}' for number in range(1, len(data.started) + 1))]
-        twice = [name for name, times in Counter(self.names).items() if times > 1]
-        refuse_if_any(twice, 'names that differ where / and blanks become _', 'Rename the images.', 'datasets.train')
+        kept, made = [data.items[index] for index in data.kept], range(1, len(data.started) + 1)
+        synthetic = [f'synthetic_{number:04d}' for number in made]
+        names, paths = [item.name for item in kept], [item.path for item in kept]
+        self.names = flat_names([*names, *synthetic], [*paths, *synthetic], 'datasets.train')
 
     def __len__(self) -> int:
         return len(self.names)

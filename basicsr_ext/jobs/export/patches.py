@@ -1,6 +1,5 @@
 """The patches of a manifest as images: which, under which names, cut from what."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from tqdm import tqdm
 from basicsr_ext.data.from_manifest import dataset_of, index_of_places
 from basicsr_ext.data.patch_source import PatchSource
 from basicsr_ext.errors import refuse_if_any
+from basicsr_ext.images.names import twins
 from basicsr_ext.images.writers import check_names, new_images, output_paths
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.selection.manifest import Manifest
@@ -90,8 +90,8 @@ def _groups(images: np.ndarray) -> list[np.ndarray]:
 
 def _image_names(manifest: Manifest) -> list[str]:
     """Names of the images without folders: BasicSR does not look into folders below."""
-    names = [item.name.replace('/', '_') for item in manifest.items()]
-    times = Counter(names)
-    twice = [item.path for item, name in zip(manifest.items(), names, strict=True) if times[name] > 1]
-    refuse_if_any(twice, 'names that differ where / becomes _', 'Rename the images.', f'manifest {manifest.source}')
+    items = manifest.items()
+    names = [item.name.replace('/', '_') for item in items]
+    alike = twins(names, [item.path for item in items])
+    refuse_if_any(alike, 'names that differ where / becomes _', 'Rename the images.', f'manifest {manifest.source}')
     return names
