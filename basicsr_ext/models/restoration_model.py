@@ -20,7 +20,7 @@ from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, V
 from basicsr_ext.networks.tiling import evaluating, run_padded, run_tiled
 from basicsr_ext.networks.trained import input_sides
 from basicsr_ext.options.blocks import read_block
-from basicsr_ext.runtime.checkpoint import atomic_torch_save, load_network_weights
+from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
 from basicsr_ext.training import learning_rate, state
 from basicsr_ext.training.loader import samples_per_rank
 from basicsr_ext.training.losses import WeightedLosses
@@ -315,12 +315,9 @@ class RestorationModel(SRModel):
     ) -> None:
         """Write `<label>_<iter>.pth` atomically, the weights of each network under its key; -1 stands for latest."""
         nets, keys = (item if isinstance(item, list) else [item] for item in (net, param_key))
-        weights = {
-            key: {name: value.cpu() for name, value in self.get_bare_model(item).state_dict().items()}
-            for item, key in zip(nets, keys, strict=True)
-        }
+        states = {key: self.get_bare_model(item).state_dict() for item, key in zip(nets, keys, strict=True)}
         name = 'latest' if current_iter == -1 else current_iter
-        atomic_torch_save(weights, f'{self.opt["path"]["models"]}/{net_label}_{name}.pth')
+        save_network_weights(f'{self.opt["path"]["models"]}/{net_label}_{name}.pth', states)
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
         """Write the complete state of the run; to be called on all ranks."""

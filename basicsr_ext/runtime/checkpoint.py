@@ -33,6 +33,20 @@ def atomic_torch_save(obj: object, path: str | os.PathLike[str]) -> None:
         ) from error
 
 
+def save_network_weights(path: str | os.PathLike[str], weights: Mapping[Any, Mapping[str, Tensor]]) -> None:
+    """Write the weights of a network, on the CPU, as `load_network_weights` and BasicSR read them.
+
+    Args:
+        path: the file.
+        weights: state dicts by their keys, `params` mostly.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    content = {key: {name: value.cpu() for name, value in state.items()} for key, state in weights.items()}
+    atomic_torch_save(content, path)
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     """Load a checkpoint as data (`weights_only=True`) onto the CPU.
 

@@ -22,7 +22,7 @@ from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.alignment_plot import draw_alignment
 from basicsr_ext.reports.diversity_plot import draw_diversity
-from basicsr_ext.runtime.checkpoint import atomic_torch_save
+from basicsr_ext.runtime.checkpoint import save_network_weights
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.saved_state import SavedState
 
@@ -76,7 +76,7 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         goal = full if settings.target == 'full' else None
         tuning = Tuning(parts.tuner, images, parts.encoder, goal, settings, opt['manual_seed'], parts.restoration_loss)
         tuning.run(SavedState(run.unfinished / 'tuner.pth'))
-        atomic_torch_save({'params': parts.tuner.state_dict()}, run.folder / 'network_tuner.pth')
+        save_network_weights(run.folder / 'network_tuner.pth', {'params': parts.tuner.state_dict()})
         tuned = TunedImages(parts.tuner, images)
         write_aligned(tuned, parts.train, parts.names, run.folder, run.unfinished)
         run.finish(_report(run.folder, made_from, parts, tuned, full, tuning.before))

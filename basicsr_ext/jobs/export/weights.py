@@ -15,7 +15,7 @@ from torch import nn
 from basicsr_ext.errors import CheckpointError, OptionError, first_line
 from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
 from basicsr_ext.options.load import Options
-from basicsr_ext.runtime.checkpoint import atomic_torch_save, load_network_weights
+from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
 from basicsr_ext.runtime.files import atomic_open
 
 TOLERANCE = 1e-4  # of images in [0, 1]
@@ -65,10 +65,10 @@ def export_weights(
         raise OptionError('--input_size: expected an output in .onnx, got .pth, which fits any size. Remove it.')
     if pointer is None or not isinstance(net, CuttableNetwork):
         weights_kept = net.state_dict()
-        atomic_torch_save({'params': weights_kept}, output)
+        save_network_weights(output, {'params': weights_kept})
         return f'{len(weights_kept)} tensors for the same network_g'
     weights_kept, options = net.cut(pointer)
-    atomic_torch_save({'params': weights_kept}, output)
+    save_network_weights(output, {'params': weights_kept})
     cut = ', '.join(f'{key}: {value}' for key, value in options.items())
     return f'{len(weights_kept)} tensors for network_g with {cut}'
 
