@@ -1,6 +1,5 @@
 """Mean and variance of the channels of an encoder over a whole dataset, image by image."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,9 +112,3 @@ def _offer(saved: SavedState | None, done: int, streamed: StreamedStatistics) ->
         saved.offer(lambda: {'images': done, 'statistics': streamed.state_dict()})
     elif interrupt.requested():
         raise interrupt.Interrupted
-
-
-def spread(number: int, images: int) -> Sequence[int]:
-    """The indices of at most `number` images, evenly spread."""
-    number = min(number, images)
-    return [place * images // number for place in range(number)]

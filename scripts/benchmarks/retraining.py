@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from basicsr_ext.runtime.files import atomic_open
+from basicsr_ext.runtime.spread import spread_to_ends
 
 DILATIONS = (1, 2, 2, 1)
 CHANNELS = 16
@@ -65,7 +66,7 @@ def read_crops(folder: Path, number: int, size: int, seed: int) -> Crops:
         raise SystemExit(f'{folder}: expected at least {number} PNG images, got {len(paths)}. Correct the path.')
     rng = np.random.default_rng(seed)
     crops = []
-    for place in np.linspace(0, len(paths) - 1, number).round().astype(int):
+    for place in spread_to_ends(number, len(paths)):
         image = cv2.imread(str(paths[place]), cv2.IMREAD_GRAYSCALE)
         top, left = (rng.integers(side - size, endpoint=True) for side in image.shape)
         crops.append(image[top : top + size, left : left + size].astype(np.float32) / 255)

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import gaussian_kde
 from torch import Tensor, nn
 
-from basicsr_ext.alignment.channel_statistics import ChannelStatistics, StreamedStatistics, measure, spread
+from basicsr_ext.alignment.channel_statistics import ChannelStatistics, StreamedStatistics, measure
 from basicsr_ext.alignment.comparison import (
     change,
     compare,
@@ -113,11 +113,6 @@ def test_measuring_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     assert torch.equal(found.mean, expected.mean) and torch.equal(found.var, expected.var)
     again = measure(Counted(images), encoder, 'test', saved)
     assert len(read) == 5 and torch.equal(again.var, expected.var)
-
-
-def test_images_are_spread_evenly() -> None:
-    assert list(spread(3, 9)) == [0, 3, 6]
-    assert list(spread(200, 4)) == [0, 1, 2, 3]
 
 
 # ---- the loss ----

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from basicsr.utils.misc import set_random_seed
@@ -32,6 +31,7 @@ from basicsr_ext.reports.calibration_plot import draw_calibration
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.spread import spread
 from basicsr_ext.schedule.sample import SampleDataset
 
 EXAMPLE = 'basicsr-ext calibrate -opt options/calibrate/calibrate_FlexIR_light_color_sigma25.yml'
@@ -149,8 +149,7 @@ def _datasets(opt: Options) -> list[SampleDataset]:
 def _spread(datasets: Sequence[SampleDataset], number: int | None) -> list[tuple[int, int]]:
     """Dataset and index of so many images, evenly spread."""
     every = [(which, index) for which, dataset in enumerate(datasets) for index in range(len(dataset))]
-    number = len(every) if number is None else min(number, len(every))
-    return [every[place] for place in (np.arange(number) * len(every)) // number]
+    return [every[place] for place in spread(len(every) if number is None else number, len(every))]
 
 
 def _images(datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]], what: str) -> Iterator[Tensor]:

@@ -33,6 +33,7 @@ from basicsr_ext.options.load import Options
 from basicsr_ext.reports.distillation_pictures import draw_forming, draw_matching_loss
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.spread import spread_to_ends
 
 EXAMPLE = 'basicsr-ext distill -opt options/distill/distill_IRCNN_gray_sigma25_BSD400_5.yml'
 
@@ -179,8 +180,7 @@ def _identity(opt: Options, settings: DistillSettings, data: DistillData, distil
 
 def _show(distillation: Distillation, folder: Path) -> None:
     """Some images, spread over all, and the loss so far."""
-    count = len(distillation)
-    items = sorted({round(place) for place in np.linspace(0, count - 1, min(SHOWN, count))})
+    items = spread_to_ends(SHOWN, len(distillation))
     start, now = distillation.images(items, at_start=True), distillation.images(items)
     draw_forming(start, now, len(distillation.losses), folder / 'gallery.png')
     draw_matching_loss(distillation.losses, folder / 'loss.png')
