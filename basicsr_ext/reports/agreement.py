@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import save_figure, tidy
 from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.selection.correlation import average_ranks
 
@@ -76,5 +76,5 @@ def draw_agreement(
         axis.annotate(names[index], (labels[index], predictions[index]), fontsize='x-small', color='#d55e00')
     axis.set(xlabel='label', ylabel='prediction', xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal')
     axis.set_title(', '.join(f'{name} {value:.4g}' for name, value in coefficients.items()), fontsize='medium')
-    axis.spines[['top', 'right']].set_visible(False)
+    tidy(axis)
     save_figure(figure, path)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from basicsr_ext.alignment.comparison import kernel_density, quantiles
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import save_figure, tidy
 
 COLOURS = {'full': 'tab:blue', 'subset': 'tab:orange', 'tuned': 'tab:green'}  # as in Fig. 12 of TripleD
 
@@ -38,7 +38,5 @@ def draw_alignment(samples: Mapping[str, np.ndarray], axis_label: str, path: str
         right.plot(reference, quantiles(samples[name]), '.', color=COLOURS[name], markersize=4, label=name)
     right.set(xlabel='quantiles of full', ylabel='quantiles', title='Quantiles from 0.5 % to 99.5 %')
     right.legend(frameon=False)
-    for axis in (left, right):
-        axis.spines[['top', 'right']].set_visible(False)
-        axis.grid(alpha=0.3)
+    tidy(left, right, grid=True)
     save_figure(figure, path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from basicsr_ext.inference.calibration import Operation
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import save_figure, tidy
 
 POINTER, THRESHOLD, CHOSEN = '#d55e00', '#0072b2', '#009e73'  # told apart by the colour-blind too
 
@@ -49,7 +49,5 @@ def draw_calibration(
     if chosen is not None and chosen.threshold is not None:
         right.plot([chosen.threshold], [chosen.macs], '*', color=CHOSEN, markersize=14)
     right.set(xlabel='threshold', ylabel='MACs, parts of the full network')
-    for axis in (left, middle, right):
-        axis.spines[['top', 'right']].set_visible(False)
-        axis.grid(alpha=0.3)
+    tidy(left, middle, right, grid=True)
     save_figure(figure, path)

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from basicsr_ext.images.pixels import as_array, for_display
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import running_mean, save_figure, tidy
 
 AMPLIFIED = 4  # changes in the gallery
-SMOOTHED = 20  # the smooth line averages this part of all steps
 NAMES = {'gt': 'clean', 'lq': 'input'}
 
 
@@ -44,13 +43,10 @@ def draw_forming(
 def draw_matching_loss(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
     """Save the matching loss over the steps, with its running mean."""
     steps = np.arange(1, len(losses) + 1)
-    window = max(1, len(losses) // SMOOTHED)
-    sums = np.concatenate(([0.0], np.cumsum(losses)))
-    first = np.maximum(steps - window, 0)
     figure = Figure(figsize=(8, 3.6), layout='constrained')
     axis = figure.subplots()
     axis.plot(steps, losses, color='C0', alpha=0.3, linewidth=0.8)
-    axis.plot(steps, (sums[steps] - sums[first]) / (steps - first), color='C0', linewidth=1.6)
+    axis.plot(steps, running_mean(losses), color='C0', linewidth=1.6)
     axis.set(xlabel='matching step', ylabel='matching loss', ylim=(0, None))
-    axis.spines[['top', 'right']].set_visible(False)
+    tidy(axis)
     save_figure(figure, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from basicsr_ext.alignment.diversity import Diversity, cumulative
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import save_figure, tidy
 
 
 def draw_diversity(sets: Mapping[str, Diversity], path: str | os.PathLike[str]) -> None:
@@ -27,6 +27,5 @@ def draw_diversity(sets: Mapping[str, Diversity], path: str | os.PathLike[str]) 
             axis.step([0, *distances], [0, *parts], where='post', label=f'{name}, {len(distances)} pairs', **style)
         axis.set(title=title, xlabel='distance', ylabel='part of the pairs', xlim=(0, None), ylim=(0, 1))
         axis.legend(frameon=False, fontsize='small')
-        axis.spines[['top', 'right']].set_visible(False)
-        axis.grid(alpha=0.3)
+    tidy(*figure.axes, grid=True)
     save_figure(figure, path)

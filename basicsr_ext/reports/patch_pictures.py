@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from basicsr_ext.reports.ranking_pictures import COLOURS
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import save_figure, tidy
 
 COLUMNS = 10  # patches in a row of the contact sheet
 BINS = 80
@@ -95,7 +95,7 @@ def _draw_histogram(axis: Axes, name: str, values: np.ndarray) -> None:
     axis.margins(x=0.02)
     axis.set_ylim(top=1.3 * counts.max())  # room for the legend
     axis.ticklabel_format(axis='x', scilimits=(-3, 4))
-    axis.spines[['top', 'right']].set_visible(False)
+    tidy(axis)
 
 
 def draw_correlations(names: Sequence[str], matrix: np.ndarray, path: str | os.PathLike[str]) -> None:
@@ -229,5 +229,5 @@ def draw_losses(
     axis.scatter(own, other, s=6, alpha=0.25, linewidths=0, color=COLOURS['Bottom'])
     axis.set(xlabel=f'{criterion}, {labels[0]}', ylabel=f'{criterion}, {labels[1]}', title=title)
     axis.ticklabel_format(scilimits=(-1, 4))
-    axis.spines[['top', 'right']].set_visible(False)
+    tidy(axis)
     save_figure(figure, path)

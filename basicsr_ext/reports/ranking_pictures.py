@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from basicsr_ext.reports.spectrum import CENTRE
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import save_figure, tidy
 
 COLOURS = {'Top': '#d55e00', 'Mid': '#009e73', 'Bottom': '#0072b2'}  # told apart by the colour-blind too
 BRIGHTEST = 0.8  # of a spectrum; only the very centre is above
@@ -100,8 +100,7 @@ def draw_histogram(
         left.axvspan(min(group.scores), max(group.scores), **style)
         right.axvspan(group.ranks[0] - 0.5, group.ranks[-1] + 0.5, **style)
     figure.legend(*right.get_legend_handles_labels(), loc='outside lower center', ncols=len(groups), frameon=False)
-    for axis in (left, right):
-        axis.spines[['top', 'right']].set_visible(False)
+    tidy(left, right)
     save_figure(figure, path)
 
 

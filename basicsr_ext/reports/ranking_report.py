@@ -17,6 +17,7 @@ from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_tex
 from basicsr_ext.reports.ranking_pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
 from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
 from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.spread import spread_to_ends
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest
 from basicsr_ext.selection.subsets.choose import choose
@@ -116,7 +117,7 @@ def _look_at(
     """Read the images of a group once, one at a time: (index, rank, score) of each, by rank."""
     values: Values = {criterion: [] for criterion in CRITERIA}
     mean_spectrum = np.zeros((MEAN_SPECTRUM, MEAN_SPECTRUM))
-    places = set(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int).tolist())
+    places = spread_to_ends(SHOWN, len(images))
     at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
     shown = []
     for place, (index, rank, score) in enumerate(images):

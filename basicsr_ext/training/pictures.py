@@ -7,16 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from basicsr_ext.images.pixels import as_array, for_display
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import running_mean, save_figure, tidy
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.warmup import Interval
-
-SMOOTHED = 20  # points of the smooth line span this part of all logged ones
 
 
 def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.PathLike[str]) -> None:
@@ -37,7 +34,7 @@ def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.P
     axes: list[Axes] = figure.subplots(2 if metrics else 1, 1, sharex=True, squeeze=False)[:, 0].tolist()
     for number, (name, (iterations, values)) in enumerate(losses.items()):
         axes[0].plot(iterations, values, color=f'C{number}', alpha=0.3, linewidth=0.8)
-        axes[0].plot(iterations, _smooth(values), color=f'C{number}', linewidth=1.6, label=name)
+        axes[0].plot(iterations, running_mean(values), color=f'C{number}', linewidth=1.6, label=name)
     positive = all(value > 0 for _, values in losses.values() for value in values)
     axes[0].set(ylabel='loss', yscale='log' if positive else 'linear')
     for axis in axes[1:]:
@@ -48,8 +45,8 @@ def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.P
         for number, (first, last) in enumerate(span for span in warmups if span[0] <= done):
             axis.axvspan(first, min(last, done), color='0.85', zorder=0, label=None if number else 'pixels shuffled')
         axis.legend(frameon=False)
-        axis.spines[['top', 'right']].set_visible(False)
     axes[-1].set(xlabel='iteration')
+    tidy(*axes)
     save_figure(figure, path)
 
 
@@ -73,15 +70,6 @@ def _series(points: Iterable[tuple[int, dict[str, float]]]) -> dict[str, tuple[l
             iterations.append(iteration)
             column.append(value)
     return series
-
-
-def _smooth(values: Sequence[float]) -> np.ndarray:
-    """The mean of the last few values at each point."""
-    window = max(1, len(values) // SMOOTHED)
-    sums = np.cumsum(np.concatenate([[0.0], values]))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(ends - window, 0)
-    return (sums[ends] - sums[starts]) / (ends - starts)
 
 
 def draw_shuffled_patch(source: Sample, shuffled: Sample, path: str | os.PathLike[str]) -> None:
