@@ -5,10 +5,10 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from basicsr_ext.runtime.figures import save_figure, tidy
 from basicsr_ext.runtime.files import atomic_open
-from basicsr_ext.selection.correlation import average_ranks
 
 WORST = 5  # predictions that a picture names
 
@@ -26,7 +26,7 @@ def shares(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]
     Returns:
         `spearman`, `pearson` and `mse`, each (n,).
     """
-    ranks = average_ranks(labels), average_ranks(predictions)
+    ranks = rankdata(labels), rankdata(predictions)
     return {
         'spearman': _standard_scores(ranks[0]) * _standard_scores(ranks[1]),
         'pearson': _standard_scores(labels) * _standard_scores(predictions),
