@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.workers import prepare_worker
+from basicsr_ext.runtime.workers import loader
 
 T = TypeVar('T')
 
@@ -73,11 +72,4 @@ class UnitFiles:
 def _read(reader: Dataset[T], units: Sequence[int], workers: int) -> Iterable[T]:
     if not workers or not units:
         return (reader[unit] for unit in units)
-    return DataLoader(
-        reader,
-        batch_size=None,
-        sampler=units,
-        num_workers=min(workers, len(units)),
-        worker_init_fn=prepare_worker,
-        generator=torch.Generator(),
-    )
+    return loader(reader, min(workers, len(units)), batch_size=None, sampler=units)

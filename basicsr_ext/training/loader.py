@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import torch
 from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader
 
 from basicsr_ext.data.nesting import warmup_rule
 from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.runtime.workers import prepare_worker
+from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledSampler
 from basicsr_ext.schedule.warmup import Warmup, plan_warmup
@@ -76,15 +75,13 @@ def build_train_loader(
         in_warmup=None if warmup is None or warmup_rule(dataset) is None else warmup.covers,
     )
     workers = block.get('num_worker_per_gpu', 0)
-    return DataLoader(
-        scheduled(dataset),  # type: ignore[arg-type]  # map-style, whatever its class
+    return loader(
+        scheduled(dataset),
+        workers,
         batch_size=batch_size,
         sampler=sampler,
-        num_workers=workers,
         prefetch_factor=PREPARED if workers else None,
         pin_memory=block.get('pin_memory', opt['num_gpu'] != 0),
-        worker_init_fn=prepare_worker,
-        generator=torch.Generator(),  # else starting the loader would draw from the generator that dropout uses
     )
 
 

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 from basicsr.data import build_dataset
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.inventory import inventory
@@ -20,7 +18,7 @@ from basicsr_ext.distillation.degradation import Degrade
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import DataError, OptionError, under
 from basicsr_ext.options.load import Options
-from basicsr_ext.runtime.workers import prepare_worker
+from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 
@@ -79,15 +77,7 @@ class DistillData:
         """The real batches, input and clean, of the matching steps after the first `done`."""
         size = self.settings.real_batch_size or self.settings.batch_size
         sampler = ScheduledSampler(len(self.train), size, self.seed, done, self.settings.steps)
-        loader: DataLoader[Sample] = DataLoader(
-            self.train,  # type: ignore[arg-type]  # map-style, whatever its class
-            batch_size=size,
-            sampler=sampler,
-            num_workers=self.workers,
-            worker_init_fn=prepare_worker,
-            generator=torch.Generator(),
-        )
-        for batch in loader:
+        for batch in loader(self.train, self.workers, batch_size=size, sampler=sampler):
             yield self._pair(batch)
 
     def _pair(self, sample: Sample) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.runtime.workers import prepare_worker
+from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 
 
@@ -70,15 +69,8 @@ class ImageBatches:
         Raises:
             DataError: a sample without `gt`, or of sizes that do not belong together.
         """
-        loader: DataLoader[Sample] = DataLoader(
-            self.dataset,  # type: ignore[arg-type]  # map-style, whatever its class
-            batch_sampler=units,
-            collate_fn=list,
-            num_workers=self.num_workers,
-            worker_init_fn=prepare_worker,
-            generator=torch.Generator(),
-        )
-        for unit, samples in zip(units, loader, strict=True):
+        read = loader(self.dataset, self.num_workers, batch_sampler=units, collate_fn=list)
+        for unit, samples in zip(units, read, strict=True):
             yield self._batches(unit, samples)
 
     def _batches(self, unit: list[int], samples: list[Sample]) -> list[Batch]:
