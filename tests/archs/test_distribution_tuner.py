@@ -63,10 +63,12 @@ def wave(wavelength: float, angle: float, contrast: float, side: int = 64) -> to
 
 
 @pytest.mark.parametrize(('scale', 'wavelength'), [(0, 4), (1, 8), (2, 16)])
-@pytest.mark.parametrize('number', range(4))
-def test_a_wave_stands_out_in_its_own_channel(scale: int, wavelength: int, number: int) -> None:
-    energies = FilterBankEncoder().features(wave(wavelength, number * math.pi / 4, 0.1))[0, 3:, 3:-3, 3:-3].mean((1, 2))
-    assert int(energies.argmax()) == 4 * scale + number
+def test_a_wave_stands_out_in_its_own_channel(scale: int, wavelength: int) -> None:
+    for number in range(4):
+        energies = (
+            FilterBankEncoder().features(wave(wavelength, number * math.pi / 4, 0.1))[0, 3:, 3:-3, 3:-3].mean((1, 2))
+        )
+        assert int(energies.argmax()) == 4 * scale + number
 
 
 def test_the_finest_energy_of_a_wave_is_its_amplitude() -> None:

@@ -176,8 +176,7 @@ def best(number: int, scores: np.ndarray = GRAD) -> list[Row]:
 # ---- the patches ----
 
 
-@pytest.mark.parametrize('phase', ['train', 'val'])
-@pytest.mark.parametrize('kind', INNER)
+@pytest.mark.parametrize(('kind', 'phase'), [*((kind, 'train') for kind in INNER), ('folder', 'val'), ('stock', 'val')])
 def test_items_are_the_mined_patches(data: Path, kind: str, phase: str) -> None:
     assert rows_of(build(INNER[kind], phase=phase)) == ROWS
 

@@ -37,12 +37,14 @@ def test_step_by_roberts() -> None:
     assert score(step_image(), operator='roberts').item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize('size', [(64, 64), (40, 56), (23, 9), (8, 8), (2, 3)])
 @pytest.mark.parametrize('channels', [1, 3])
-def test_equals_the_metric(size: tuple[int, int], channels: int) -> None:
-    images = torch.rand(3, channels, *size)
-    expected = [calculate_mgvg(255 * image.permute(1, 2, 0).numpy()[..., ::-1].astype(np.float64)) for image in images]
-    np.testing.assert_allclose(score(images).numpy(), expected, rtol=1e-4)
+def test_equals_the_metric(channels: int) -> None:
+    for size in [(64, 64), (40, 56), (23, 9), (8, 8), (2, 3)]:
+        images = torch.rand(3, channels, *size)
+        expected = [
+            calculate_mgvg(255 * image.permute(1, 2, 0).numpy()[..., ::-1].astype(np.float64)) for image in images
+        ]
+        np.testing.assert_allclose(score(images).numpy(), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize('factor', [0.01, 0.3, 0.9])

@@ -16,24 +16,24 @@ def partitions(length: int) -> list[tuple[Partition, int]]:
     return numbers + sizes
 
 
-@pytest.mark.parametrize('length', LENGTHS)
-def test_spans_cover_the_side_evenly_with_the_overlap(length: int) -> None:
-    for part, overlap in partitions(length):
-        starts = list(part.starts)
-        steps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
-        assert starts[0] == 0 and starts[-1] + part.size == length
-        assert all(0 < step <= part.size - overlap for step in steps)
-        assert max(steps, default=0) - min(steps, default=0) <= 1
+def test_spans_cover_the_side_evenly_with_the_overlap() -> None:
+    for length in LENGTHS:
+        for part, overlap in partitions(length):
+            starts = list(part.starts)
+            steps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
+            assert starts[0] == 0 and starts[-1] + part.size == length
+            assert all(0 < step <= part.size - overlap for step in steps)
+            assert max(steps, default=0) - min(steps, default=0) <= 1
 
 
-@pytest.mark.parametrize('length', LENGTHS)
-def test_weights_are_not_negative_and_add_up_to_one(length: int) -> None:
-    for part, _ in partitions(length):
-        total = torch.zeros(length, dtype=torch.float64)
-        for start, weights in zip(part.starts, part.weights(), strict=True):
-            assert weights.min() >= 0
-            total[start : start + part.size] += weights
-        torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-14)
+def test_weights_are_not_negative_and_add_up_to_one() -> None:
+    for length in LENGTHS:
+        for part, _ in partitions(length):
+            total = torch.zeros(length, dtype=torch.float64)
+            for start, weights in zip(part.starts, part.weights(), strict=True):
+                assert weights.min() >= 0
+                total[start : start + part.size] += weights
+            torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-14)
 
 
 def test_numbers_and_sizes() -> None:

@@ -124,7 +124,7 @@ def test_a_stock_dataset_trains_on_the_exact_pairs(lmdb: bool, source: str) -> N
         np.testing.assert_array_equal(as_pixels(sample['lq']), lq[path][y // 2 : y // 2 + 4, x // 2 : x // 2 + 4])
 
 
-@pytest.mark.parametrize('words', ['0.5', '0.25 --per_image', '5', '2 --per_image', '0.45 0.95', '1.0'])
+@pytest.mark.parametrize('words', ['0.25 --per_image', '5', '0.45 0.95', '1.0'])
 @pytest.mark.parametrize('output', ['out', 'out.lmdb'])
 def test_our_datasets_read_what_mined_patch_dataset_gives(words: str, output: str) -> None:
     write_images('gt')

@@ -62,11 +62,11 @@ def test_picture_of_a_black_image_is_zero() -> None:
     assert not spectrum_picture(np.zeros((20, 30))).any()
 
 
-@pytest.mark.parametrize('side', [0, 0.2, 0.5, 1])
 @pytest.mark.parametrize('shape', [(40, 60), (41, 33)])
-def test_both_parts_add_up_to_the_mean(shape: tuple[int, int], side: float) -> None:
-    picture = spectrum_picture(noise(*shape))
-    assert hfapi(picture, side) + lfapi(picture, side) == pytest.approx(picture.mean(), rel=1e-12)
+def test_both_parts_add_up_to_the_mean(shape: tuple[int, int]) -> None:
+    for side in (0, 0.2, 0.5, 1):
+        picture = spectrum_picture(noise(*shape))
+        assert hfapi(picture, side) + lfapi(picture, side) == pytest.approx(picture.mean(), rel=1e-12)
 
 
 def test_the_whole_square_and_the_empty_one() -> None:
@@ -76,12 +76,12 @@ def test_the_whole_square_and_the_empty_one() -> None:
 
 
 @pytest.mark.parametrize('shape', [(40, 60), (180, 180), (41, 33), (321, 481), (3, 4)])
-@pytest.mark.parametrize('side', [0, 0.1, 0.2, 0.3, 1])
-def test_centre_square_equals_a_loop_over_frequencies(shape: tuple[int, int], side: float) -> None:
-    tenths = round(10 * side)
-    inside = [[20 * abs(k - n // 2) <= tenths * n for k in range(n)] for n in shape]
-    expected = np.array(inside[0])[:, None] & np.array(inside[1])
-    np.testing.assert_array_equal(centre_square(*shape, side=side), expected)
+def test_centre_square_equals_a_loop_over_frequencies(shape: tuple[int, int]) -> None:
+    for side in (0, 0.1, 0.2, 0.3, 1):
+        tenths = round(10 * side)
+        inside = [[20 * abs(k - n // 2) <= tenths * n for k in range(n)] for n in shape]
+        expected = np.array(inside[0])[:, None] & np.array(inside[1])
+        np.testing.assert_array_equal(centre_square(*shape, side=side), expected)
 
 
 def test_centre_square_holds_a_frequency_and_its_negative() -> None:

@@ -140,7 +140,7 @@ def test_auto_is_decided_before_a_sampler_that_runs_ahead_by_a_window_asks(ahead
     assert asked == plain and early.end == warmup.end == 20
 
 
-@pytest.mark.parametrize('stopped', range(1, 24))
+@pytest.mark.parametrize('stopped', [1, 4, 6, 15, 16, 20, 23])
 def test_auto_resumes_where_it_was(stopped: int) -> None:
     losses = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.35, *[0.4] * 16]
     settings: dict[str, Any] = {'window': 4, 'tolerance': 0.01, 'limit': 100}

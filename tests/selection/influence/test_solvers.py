@@ -71,8 +71,7 @@ def test_lanczos_solves_exactly_after_as_many_steps_as_eigenvalues(tmp_path: Pat
     assert relative_error(krylov.solve(damping), dense_solution(matrix, damping, vector)) < 1e-6
 
 
-@pytest.mark.parametrize('damping', DAMPINGS)
-@pytest.mark.parametrize('steps', [1, 2, 5, 9])
+@pytest.mark.parametrize(('damping', 'steps'), [(1.0, 1), (30.0, 2), (0.1, 5), (1e-3, 9)])
 def test_fewer_steps_are_conjugate_gradients(tmp_path: Path, damping: float, steps: int) -> None:
     matrix, vector = symmetric(torch.logspace(-2, 1, 40).tolist()), torch.randn(40, dtype=torch.float64)
     krylov, _ = run_lanczos(matrix, vector, steps, tmp_path)
@@ -168,8 +167,7 @@ def test_stochastic_is_algorithm_1(tmp_path: Path, damping: float) -> None:
     assert asked == list(range(30))
 
 
-@pytest.mark.parametrize('damping', [0.0, 0.1, 2.0])
-@pytest.mark.parametrize('scale', [4.0, 6.0, 25.0])
+@pytest.mark.parametrize(('damping', 'scale'), [(0.0, 25.0), (0.1, 4.0), (2.0, 6.0)])
 def test_stochastic_converges_where_all_images_share_a_hessian(tmp_path: Path, damping: float, scale: float) -> None:
     matrix, vector = symmetric([1.0, 2.0, 3.0, 5.0]), torch.randn(4, dtype=torch.float64)
     solution = stochastic_solve(lambda x, _: matrix @ x, vector, 600, scale, damping, SavedState(tmp_path / 's.pth'))
@@ -234,7 +232,7 @@ class Killed(Exception):
 
 
 @SOLVERS
-@pytest.mark.parametrize('last', range(STEPS))
+@pytest.mark.parametrize('last', [0, 3, STEPS - 1])
 def test_stopped_and_continued_is_never_stopped(tmp_path: Path, monkeypatch, solve: Solve, last: int) -> None:
     matrix, asked = symmetric(SPECTRUM, torch.float32), []
 
@@ -255,7 +253,7 @@ def test_stopped_and_continued_is_never_stopped(tmp_path: Path, monkeypatch, sol
 
 
 @SOLVERS
-@pytest.mark.parametrize('last', range(STEPS))
+@pytest.mark.parametrize('last', [0, 3, STEPS - 1])
 def test_killed_within_a_product_and_continued_is_never_stopped(tmp_path: Path, solve: Solve, last: int) -> None:
     matrix, alive = symmetric(SPECTRUM, torch.float32), False
 

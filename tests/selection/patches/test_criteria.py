@@ -45,14 +45,14 @@ def test_the_grid_of_the_paper() -> None:
 
 @pytest.mark.parametrize('edge', [False, True])
 @pytest.mark.parametrize(('size', 'stride'), [(1, 1), (3, 2), (8, 8), (8, 11), (20, 3)])
-@pytest.mark.parametrize('side', range(20, 32))
-def test_the_grid_holds_what_fits(side: int, size: int, stride: int, edge: bool) -> None:
-    fitting = [start for start in range(0, side, stride) if start + size <= side]
-    rest = [side - size] if edge and fitting[-1] + size != side else []
-    grid = PatchGrid(side, 20, size, stride, edge)
-    assert grid.ys.tolist() == fitting + rest
-    assert grid.xs.tolist() == PatchGrid(20, side, size, stride, edge).ys.tolist()
-    assert len(grid) == len(grid.ys) * len(grid.xs) == len(grid.corners()[0])
+def test_the_grid_holds_what_fits(size: int, stride: int, edge: bool) -> None:
+    for side in range(20, 32):
+        fitting = [start for start in range(0, side, stride) if start + size <= side]
+        rest = [side - size] if edge and fitting[-1] + size != side else []
+        grid = PatchGrid(side, 20, size, stride, edge)
+        assert grid.ys.tolist() == fitting + rest
+        assert grid.xs.tolist() == PatchGrid(20, side, size, stride, edge).ys.tolist()
+        assert len(grid) == len(grid.ys) * len(grid.xs) == len(grid.corners()[0])
 
 
 @pytest.mark.parametrize('edge', [False, True])
@@ -63,15 +63,12 @@ def test_an_image_smaller_than_a_patch_has_none(edge: bool) -> None:
 # ---- against the plain loop ----
 
 
-@pytest.mark.parametrize('edge', [False, True])
-@pytest.mark.parametrize(
-    ('size', 'stride'), [(1, 1), (1, 5), (2, 1), (2, 3), (7, 7), (7, 3), (8, 11), (12, 12), (16, 4)]
-)
-@pytest.mark.parametrize('kind', ['uint8', 'float32'])
-@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize(('channels', 'kind'), [(1, 'uint8'), (3, 'float32')])
 @pytest.mark.parametrize('name', CRITERIA)
-def test_equals_the_loop(name: str, channels: int, kind: str, size: int, stride: int, edge: bool) -> None:
-    compare(name, noise(37, 30, channels, kind), PatchGrid(37, 30, size, stride, edge))
+def test_equals_the_loop(name: str, channels: int, kind: str) -> None:
+    for edge in (False, True):
+        for size, stride in [(1, 1), (1, 5), (2, 1), (2, 3), (7, 7), (7, 3), (8, 11), (12, 12), (16, 4)]:
+            compare(name, noise(37, 30, channels, kind), PatchGrid(37, 30, size, stride, edge))
 
 
 @pytest.mark.parametrize('kind', ['uint8', 'float32'])
@@ -105,11 +102,11 @@ def test_the_order_of_the_channels_does_not_matter(name: str) -> None:
 # ---- known values ----
 
 
-@pytest.mark.parametrize('level', [0, 77, 255, np.float32(100.3)])
 @pytest.mark.parametrize('name', CRITERIA)
-def test_a_constant_is_zero(name: str, level: int | np.float32) -> None:
-    image = np.full((50, 60, 3), level, np.float32 if isinstance(level, np.floating) else np.uint8)
-    np.testing.assert_allclose(values(name, image, 24), 0, atol=1e-12)
+def test_a_constant_is_zero(name: str) -> None:
+    for level in (0, 77, 255, np.float32(100.3)):
+        image = np.full((50, 60, 3), level, np.float32 if isinstance(level, np.floating) else np.uint8)
+        np.testing.assert_allclose(values(name, image, 24), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize('slope', [1, 2])
@@ -145,27 +142,27 @@ def test_channels_are_compared_for_std_alone() -> None:
     assert std(patches) == 0.5 and grad(patches) == 0
 
 
-@pytest.mark.parametrize('size', [1, 2, 5, 8, 95, 96])
 @pytest.mark.parametrize('channels', [1, 3])
-def test_parseval(size: int, channels: int) -> None:
+def test_parseval(channels: int) -> None:
     """The bins that count and all others together hold the sum of squares."""
-    image = noise(size, size, channels)
-    (patch,) = patches_of(image, PatchGrid(size, size, size, size))
-    total = values('freq', image)[0] + plain_freq(patch, above=False)
-    assert total == pytest.approx((patch**2).mean(), rel=1e-12)
+    for size in (1, 2, 5, 8, 95, 96):
+        image = noise(size, size, channels)
+        (patch,) = patches_of(image, PatchGrid(size, size, size, size))
+        total = values('freq', image)[0] + plain_freq(patch, above=False)
+        assert total == pytest.approx((patch**2).mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize('size', [16, 18])
-@pytest.mark.parametrize('horizontal', range(10))
-@pytest.mark.parametrize('vertical', range(10))
-def test_a_cosine_counts_from_half_pi_on(size: int, vertical: int, horizontal: int) -> None:
+def test_a_cosine_counts_from_half_pi_on(size: int) -> None:
     """In both directions; of 16 pixels, k = 4 is a frequency of exactly pi / 2."""
-    phases = [2 * np.pi * k * np.arange(size) / size for k in (vertical, horizontal)]
-    wave = np.multiply.outer(*map(np.cos, phases))
-    counts = all(min(k, size - k) * 4 >= size for k in (vertical, horizontal))
-    expected = (wave**2).mean() if counts else 0
-    image = (wave * 255).astype(np.float32)[..., None]
-    assert values('freq', image) == pytest.approx(expected, rel=1e-6, abs=1e-13)
+    for vertical in range(10):
+        for horizontal in range(10):
+            phases = [2 * np.pi * k * np.arange(size) / size for k in (vertical, horizontal)]
+            wave = np.multiply.outer(*map(np.cos, phases))
+            counts = all(min(k, size - k) * 4 >= size for k in (vertical, horizontal))
+            expected = (wave**2).mean() if counts else 0
+            image = (wave * 255).astype(np.float32)[..., None]
+            assert values('freq', image) == pytest.approx(expected, rel=1e-6, abs=1e-13)
 
 
 @pytest.mark.parametrize('name', CRITERIA)
