@@ -1,4 +1,4 @@
-"""The registries: stock names untouched, ours documented and buildable, and all that option files name exists."""
+"""The registries: stock names untouched, ours documented and buildable."""
 
 import inspect
 import json
@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +23,13 @@ from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from torch.utils.data import default_collate
 
-from basicsr_ext.jobs import complexity
-from basicsr_ext.jobs.align import align_pipeline
-from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.jobs.checks import check_dataset, check_options
-from basicsr_ext.jobs.distill import distill_pipeline
-from basicsr_ext.jobs.mine import mine_pipeline
-from basicsr_ext.jobs.rank import rank_pipeline
 from basicsr_ext.metrics import lpips_metric
 from basicsr_ext.options.complete import complete
-from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
-from basicsr_ext.options.load import OptionLoader, load_options
-from basicsr_ext.schedule.sampling import ScheduledIndex
-from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
+from basicsr_ext.options.load import OptionLoader
 from basicsr_ext.training.loader import samples_per_rank
-from tests.helpers.option_files import (
-    FILES,
-    OPTION_FILES,
-    REGISTRIES,
-    REPOSITORY,
-    job_of,
-    known_types,
-    option_file,
-    ours,
-    types_in,
-)
-
-CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the channels of their input
-
-
-def first_iteration(index: int) -> ScheduledIndex:
-    """An index as the training loop gives it."""
-    return ScheduledIndex(index, seed=0, iteration=1, position=index, warmup=False)
-
+from tests.helpers.named_files import first_iteration, make_manifests
+from tests.helpers.option_files import REGISTRIES, REPOSITORY, ours
 
 # ---- stock names and clashes: two processes, each tells what it found ----
 
@@ -215,49 +188,6 @@ def example(item: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory with `images/`: two colour PNGs of 208 x 200 pixels."""
-    monkeypatch.chdir(tmp_path)
-    make_pictures(Path('images'))
-    yield tmp_path
-
-
-def make_pictures(folder: Path, count: int = 2, height: int = 208, width: int = 200) -> None:
-    """The first `count` pictures of a folder, as far as it does not have them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for number in range(count):  # a, b, ..., z, aa, bb, ...
-        name = chr(ord('a') + number % 26) * (number // 26 + 1)
-        image = rng.integers(0, 256, (height, width, 3), np.uint8)
-        if not (folder / f'{name}.png').exists():
-            cv2.imwrite(str(folder / f'{name}.png'), image)
-
-
-def make_manifests(block: dict[str, Any]) -> None:
-    """Write every ranking that a dataset block names, of as many pictures as it asks for."""
-    for value in block.values():
-        if isinstance(value, dict):
-            make_manifests(value)
-    if 'manifest' in block:
-        assert not os.path.isabs(block['manifest'])
-        items = []
-        for reader, path in reader_blocks(block, ''):
-            folder, group = Path(reader['dataroot_gt']), path.rpartition('datasets.')[2] if 'datasets.' in path else ''
-            make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
-            for file in sorted(folder.iterdir()):
-                name = f'{group}/{file.name}' if group else file.name
-                items.append(Item(name, *cv2.imread(str(file)).shape[:2], group))
-        if block['type'] == 'MinedPatchDataset':
-            numbers = np.arange(len(items))
-            patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
-            scores = {block.get('criterion') or 'grad': numbers.astype(float)}
-            write_patch_manifest(block['manifest'], items, [{**patches, **scores}], {'method': 'none'})
-        else:
-            ranks = range(1, len(items) + 1)
-            write_manifest(block['manifest'], items, {block.get('column', 'rank'): ranks}, {'method': 'none'})
-
-
 def point_to(block: Any, folder: str) -> None:
     """Let every `dataroot_*` of a block, however deep, name a folder."""
     for key, value in block.items():
@@ -389,189 +319,3 @@ def test_the_example_of_a_model_trains_and_tests(name: str, pictures: Path) -> N
     assert model.get_current_visuals()['result'].shape == (
         (1, 1) if name == 'ComplexityScorerModel' else (1, 1, 16, 16)
     )
-
-
-# ---- option files ----
-
-
-def test_there_are_option_files() -> None:
-    folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in FILES}
-    assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'demo'} <= folders
-
-
-def option_id(path: Path) -> str:
-    return path.stem
-
-
-@pytest.mark.parametrize('path', OPTION_FILES, ids=option_id)
-def test_every_type_in_an_option_file_is_known(path: Path) -> None:
-    found = list(types_in(load_options(path)))
-    # a model, a dataset, a network
-    assert len(found) >= {'mine': 2, 'rank': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3)
-    assert set(found) <= known_types()
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'rank'], ids=option_id)
-def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and one image of each dataset runs through each network."""
-    opt, argv = load_options(path), ['-opt', str(path), '--set', 'num_gpu=0']
-    assert opt['name'] == path.stem
-    for block in opt['datasets'].values():
-        fill_dataroots(block, least=64)
-    make_weights(opt)
-    assert rank_pipeline(Path.cwd(), [*argv, '--check']) == 0
-
-
-def make_weights(opt: dict[str, Any]) -> None:
-    """Write every file of weights that an option file names and that does not come with the package."""
-    for key, value in (opt.get('path') or {}).items():
-        if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
-            assert not os.path.isabs(value)
-            Path(value).parent.mkdir(parents=True, exist_ok=True)
-            network = key.removeprefix('pretrain_')
-            block = opt[network] if network in opt else opt['network_g']  # a teacher may be built as the student is
-            torch.save(build_network(block).state_dict(), value)
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'mine'], ids=option_id)
-def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its dataset should be: checked, and the first patches are measured."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    make_weights(loaded)
-    fill_dataroots(loaded['datasets']['train'], loaded.get('scale', 1))
-    assert mine_pipeline(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0', '--check']) == 0
-
-
-# Second derivatives of the networks of the papers, at their patches, take minutes here.
-SMALLER = {
-    'Restormer': ['network_g.dim=8', 'network_g.num_blocks=[1, 1, 1, 1]', 'network_g.num_refinement_blocks=1'],
-    'IRCNN': [],
-}
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'distill'], ids=option_id)
-def test_an_option_file_of_distill_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its dataset should be and a small autoencoder: checked, and a first step is done."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    block, train = loaded['distill'], loaded['datasets']['train']
-    make_weights(loaded)
-    fill_dataroots(train, loaded.get('scale', 1))
-    if block.get('manifest'):
-        items = [Item(picture.name, 208, 200) for picture in sorted(Path(train['dataroot_gt']).iterdir())]
-        columns = {block.get('column', 'rank'): range(1, len(items) + 1)}
-        Path(block['manifest']).parent.mkdir(parents=True)
-        write_manifest(block['manifest'], items, columns, {'method': 'none'})
-    if block.get('vae'):
-        make_vae(Path(block['vae']['path'], block['vae'].get('subfolder') or ''))
-    smaller = ['num_gpu=0', 'distill.image_size=32', 'distill.batch_size=1', 'distill.real_batch_size=1']
-    smaller += ['distill.kept=0', *SMALLER[loaded['network_g']['type']]]
-    assert distill_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', *smaller]) == 0
-
-
-def make_vae(folder: Path) -> None:
-    """An autoencoder that reduces as much, and has codes of as many channels, as that of Stable Diffusion 3."""
-    from diffusers import AutoencoderKL
-
-    AutoencoderKL(
-        down_block_types=('DownEncoderBlock2D',) * 4,
-        up_block_types=('UpDecoderBlock2D',) * 4,
-        block_out_channels=(4, 4, 4, 4),
-        latent_channels=16,
-        norm_num_groups=2,
-        layers_per_block=1,
-    ).save_pretrained(folder)
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'complexity'], ids=option_id)
-def test_an_option_file_of_complexity_is_sound(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read and counted, but for the analysis of mmengine, which takes a quarter of a minute."""
-    assert load_options(path)['name'] == path.stem
-    monkeypatch.setattr(complexity, 'full_macs', lambda *_: 0)
-    assert complexity.complexity_pipeline(tmp_path, ['-opt', str(path), '--check']) == 0
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'calibrate'], ids=option_id)
-def test_an_option_file_of_calibrate_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and one image passes all exits."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    make_weights(loaded)
-    for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1), least=64)
-    assert calibrate_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'align'], ids=option_id)
-def test_an_option_file_of_align_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and the first image passes all networks."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    make_weights(loaded)
-    for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1), least=64)
-        make_manifests(block)
-    assert align_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) in ('train', 'test')], ids=option_id)
-def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, its datasets built, its weights load strictly."""
-    opt = load_options(path)
-    opt['num_gpu'] = 0
-    for block in opt['datasets'].values():
-        fill_dataroots(block, opt.get('scale', 1))
-        make_manifests(block)
-    make_weights(opt)
-    is_train = 'train' in opt
-    assert opt['name'] == path.stem
-    complete(opt, Path.cwd(), is_train)
-    check_options(opt)
-    for key, block in opt['datasets'].items():
-        dataset = build_dataset(block)
-        check_dataset(dataset, f'datasets.{key}')
-        sample = dataset[first_iteration(0)]
-        assert sample['lq'].shape[0] == next(
-            (opt['network_g'][name] for name in CHANNELS if name in opt['network_g']), 3
-        )
-    if not is_train:
-        build_model(opt)
-
-
-RANKING = re.compile(r'results/(\w+)/ranking\.parquet')
-
-
-@pytest.mark.parametrize(
-    'path', [path for path in OPTION_FILES if RANKING.search(path.read_text(encoding='utf-8'))], ids=option_id
-)
-def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
-    """The folders of a dataset with `manifest` are those that the option file of that ranking names."""
-    opt, checked = load_options(path), 0
-    blocks = [block for outer in opt['datasets'].values() for block, _ in walk_blocks(outer, '')]
-    if 'manifest' in opt.get('distill', {}):
-        blocks.append({**opt['datasets']['train'], 'manifest': opt['distill']['manifest']})
-    for block in blocks:
-        found = RANKING.fullmatch(str(block.get('manifest')))
-        if found:
-            ranked = load_options(option_file(found[1]))['datasets']['train']
-            folders = [[reader['dataroot_gt'] for reader, _ in reader_blocks(item, '')] for item in (block, ranked)]
-            assert folders[0] == folders[1]
-            checked += 1
-    assert checked
-
-
-def fill_dataroots(block: dict[str, Any], scale: int = 1, least: int = 200) -> None:
-    """Put pictures of at least so many pixels into every folder of a dataset; those of LQ are smaller by the scale."""
-    for key, value in block.items():
-        if isinstance(value, dict):
-            fill_dataroots(value, scale, least)
-        elif key.startswith('dataroot'):
-            assert not os.path.isabs(value)
-            side = max(least, block.get('gt_size') or 0)
-            make_pictures(Path(value), height=side + 8, width=side)
-    if 'dataroot_lq' in block:
-        for path in list(Path(block['dataroot_lq']).iterdir()):
-            small = cv2.resize(cv2.imread(str(path)), None, fx=1 / scale, fy=1 / scale)
-            path.unlink()
-            cv2.imwrite(str(path.with_stem(block.get('filename_tmpl', '{}').format(path.stem))), small)
