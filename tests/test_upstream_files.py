@@ -325,7 +325,7 @@ def make_pairs(gt: str, lq: str, gt_size: int, scale: int, names: list[str], tem
         cv2.imwrite(f'{lq}/{template.format(name)}.png', small)
 
 
-@pytest.fixture(scope='module', params=FAMILIES)
+@pytest.fixture(scope='module', params=['SwinIR', pytest.param('EDSR', marks=pytest.mark.slow), 'ESRGAN'])
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A folder in which a family was trained for 3 iterations, resumed up to 5, and tested."""
     values = FAMILIES[request.param]

@@ -101,7 +101,8 @@ def properties(path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ('network', 'pointer'),
     [
-        ({'channel_scoring': True}, 2),
+        ({'channel_scoring': True, 'depths': [1, 1], 'num_heads': [2, 2]}, 1),
+        pytest.param({'channel_scoring': True}, 2, marks=pytest.mark.slow),
         pytest.param(
             {'upsampler': 'pixelshuffle', 'upscale': 2, 'depths': [2], 'num_heads': [2]}, None, marks=pytest.mark.slow
         ),
@@ -129,7 +130,7 @@ def test_onnx_restores_as_torch_at_any_size(tmp_path: Path, network: dict[str, A
     assert properties(path)['input_size'] == f'any, sides of more than {window // 2}'
 
 
-@pytest.mark.parametrize('network', [{'ape': True}, CONV])
+@pytest.mark.parametrize('network', [{'ape': True, 'depths': [1], 'num_heads': [2]}, CONV])
 def test_onnx_of_one_size(tmp_path: Path, network: dict[str, Any]) -> None:
     pytest.importorskip('onnxscript')
     net = trained(tmp_path, **network)
@@ -145,7 +146,7 @@ def test_a_model_that_restores_something_else_is_not_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = pytest.importorskip('onnxruntime')
-    trained(tmp_path)
+    trained(tmp_path, **CONV)
     (tmp_path / 'x.onnx').write_text('before')
     run = runtime.InferenceSession.run
     monkeypatch.setattr(runtime.InferenceSession, 'run', lambda *args: [run(*args)[0] + np.float32(2e-4)])
