@@ -11,6 +11,7 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from basicsr_ext.__main__ import main
 from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs import complexity
 from basicsr_ext.jobs.complexity import ComplexitySettings, complexity_pipeline, complexity_rows
@@ -175,3 +176,21 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path, opt: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         complexity_pipeline(tmp_path, write(tmp_path, **opt))
+
+
+def test_a_network_of_spandrel_is_counted_and_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('spandrel')
+    monkeypatch.chdir(tmp_path)
+    block = {
+        'type': 'SpandrelArch', 'architecture': 'SwinIR', 'embed_dim': 12, 'depths': [2], 'num_heads': [2],
+        'window_size': 8, 'img_size': 16, 'upscale': 1,
+    }  # fmt: skip
+    opt = {'name': 'x', 'network_g': block, 'complexity': {'input_size': [16, 24]}}
+    Path('x.yml').write_text(yaml.safe_dump(opt))
+    assert main(['complexity', '-opt', 'x.yml']) == 0
+    (row,) = json.loads(Path('results/x/complexity.json').read_text())
+    net = build_network(dict(block))
+    assert row['params_stored'] == sum(value.numel() for value in net.parameters()) and row['macs_full'] > 0
+    torch.save(net.state_dict(), 'x.pth')
+    assert main(['export', 'x.pth', '-opt', 'x.yml', '-o', 'y.pth']) == 0
+    assert torch.load('y.pth', weights_only=True)['params'].keys() == net.state_dict().keys()
