@@ -115,6 +115,9 @@ def marks_of(hint: Any) -> tuple[Any, ...]:
 
 def describe(hint: Any) -> str:
     """An annotation in words for an error, bounds aside."""
+    names = [name for mark in marks_of(hint) for name in getattr(mark, 'names', ())]
+    if names:
+        return ' or '.join(map(repr, names))
     hint = plain(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -125,8 +128,8 @@ def describe(hint: Any) -> str:
         return f'a list of {describe(arguments[0])}'
     if origin is dict or hint is dict or dataclasses.is_dataclass(hint):
         return 'a block of options'
-    names = {int: 'an integer', float: 'a number', bool: 'true or false', str: 'text', type(None): '~'}
-    return names.get(hint, getattr(hint, '__name__', str(hint)))
+    words = {int: 'an integer', float: 'a number', bool: 'true or false', str: 'text', type(None): '~'}
+    return words.get(hint, getattr(hint, '__name__', str(hint)))
 
 
 def describe_bound(bound: BaseMetadata) -> str:

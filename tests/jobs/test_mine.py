@@ -545,7 +545,7 @@ def test_no_usable_image_at_all(folder: Path, capsys: pytest.CaptureFixture[str]
         ({'mine': {'batch_size': 0}}, 'mine.batch_size: expected at least 1, got 0'),
         ({'mine': {'criteria': []}}, 'mine.criteria: expected different names, at least one, got []'),
         ({'mine': {'criteria': ['grad', 'grad']}}, 'mine.criteria: expected different names, at least one'),
-        ({'mine': {'criteria': ['gradient']}}, "mine.criteria: expected a list of 'grad' or 'grad_mag'"),
+        ({'mine': {'criteria': ['gradient']}}, "mine.criteria.0: expected 'grad' or 'grad_mag'"),
         ({'mine': {'criteria': 'grad'}}, "mine.criteria: expected a list of 'grad' or 'grad_mag'"),
         ({'mine': {'bad_images': 'keep'}}, "mine.bad_images: expected 'skip' or 'refuse', got 'keep'"),
         ({'mine': {'precision': 'half'}}, "mine.precision: expected 'float32' or 'bfloat16', got 'half'"),
@@ -555,7 +555,7 @@ def test_no_usable_image_at_all(folder: Path, capsys: pytest.CaptureFixture[str]
         ({'datasets': {'val': {'name': 'v', **GAUSSIAN}}}, 'datasets: expected train, got train, val'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'sigm': 3}}}, 'datasets.train.sigm: expected a known key'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'dataroot_gt': 'no'}}}, "expected a folder, got 'no'"),
-        ({'mine': {'criteria': ['loss']}}, 'network_g: expected a value, got none'),
+        ({'mine': {'criteria': ['loss']}}, 'network_g: expected a network (trained, whose loss the criterion `loss` measures), got none'),
         (
             {'mine': {'criteria': ['loss']}, 'network_g': IRCNN},
             'path.pretrain_network_g: expected the weights of a trained network, got none',

@@ -351,7 +351,8 @@ def test_a_missing_block_is_named(folder: Path, capsys: pytest.CaptureFixture[st
     for key in ('rank', 'datasets', 'network_g'):
         opt = options(folder)
         del opt[key]
-        assert f'{key}: expected a value, got none' in refused(folder, opt, capsys)
+        expected = 'a network (trained, at which gradients are taken)' if key == 'network_g' else 'a value'
+        assert f'{key}: expected {expected}, got none' in refused(folder, opt, capsys)
     opt = options(folder)
     opt['datasets']['val'] = opt['datasets'].pop('test')
     assert 'datasets: expected train and test, got train, val' in refused(folder, opt, capsys)
