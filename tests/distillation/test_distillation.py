@@ -146,8 +146,15 @@ def trained(number: int) -> nn.Module:
     return net
 
 
-@pytest.mark.parametrize('learned', [False, True])
-@pytest.mark.parametrize(('mode', 'lr'), [('pixel', 0.005), ('latent', 0.05)])
+@pytest.mark.parametrize(
+    ('mode', 'lr', 'learned'),
+    [
+        ('pixel', 0.005, False),
+        pytest.param('latent', 0.05, True, marks=pytest.mark.slow),
+        pytest.param('pixel', 0.005, True, marks=pytest.mark.slow),
+        pytest.param('latent', 0.05, False, marks=pytest.mark.slow),
+    ],
+)
 def test_the_matching_loss_falls_by_half_in_50_steps(tmp_path: Path, mode: str, lr: float, learned: bool) -> None:
     """With the denoiser of the package, a fixed real batch, and the noise of a known degradation held fixed.
 

@@ -300,8 +300,9 @@ def test_frozen_parameters_are_constants(forward_mode: bool) -> None:
     assert relative_error(derivatives.directional(batch, smooth_loss, vector[None])[:, 0], rows @ vector) < 1e-12
 
 
-@MODES
-@pytest.mark.parametrize('name', ['IRCNN', 'Restormer', 'SwinIR'])
+@pytest.mark.parametrize(
+    ('name', 'forward_mode'), [('IRCNN', False), ('IRCNN', True), ('SwinIR', True), ('Restormer', False)]
+)
 def test_bfloat16_is_float32_within_rounding(name: str, forward_mode: bool) -> None:
     """bfloat16 rounds to 2^-9, and some ten roundings follow each other: 5 % of the length of a vector."""
     build, multiple = NETWORKS[name]
