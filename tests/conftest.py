@@ -1,11 +1,15 @@
 """Fixtures of all tests."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import basicsr_ext  # noqa: F401  before any test imports BasicSR, which it repairs
+
+# isort: split
+import pytest
+from basicsr.utils import logger as basicsr_logger
+
 from tests.helpers.named_files import make_pictures
 from tests.helpers.processes import end_all
 
@@ -15,6 +19,19 @@ def no_process_is_left() -> Iterator[None]:
     """End what a failed test has started."""
     yield
     end_all()
+
+
+@pytest.fixture(autouse=True)
+def every_test_finds_the_same_logger() -> Iterator[None]:
+    """BasicSR's logger, set up once, with the handlers of `caplog` alone."""
+    logger = logging.getLogger('basicsr')
+    handlers, logger.handlers = logger.handlers, []
+    logger.propagate = True
+    basicsr_logger.initialized_logger['basicsr'] = True
+    yield
+    for handler in (*handlers, *logger.handlers):
+        handler.close()
+    logger.handlers = []
 
 
 @pytest.fixture
