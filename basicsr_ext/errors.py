@@ -92,7 +92,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     if close:
         return f'Did you mean {" or ".join(close)}?'
-    return f'Known names: {", ".join(known)}.' if len(known) <= 12 else ''
+    return f'Known names: {", ".join(known)}.' if 0 < len(known) <= 12 else ''
 
 
 def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> None:

@@ -1,10 +1,9 @@
 """What is known to be wrong is said before work starts: exit code 2, one line that names it, nothing written."""
 
 import copy
-import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import yaml
 from basicsr.archs import build_network
 from basicsr.data import build_dataset
 from basicsr.models import build_model
-from basicsr.utils import logger as basicsr_logger
 
 import basicsr_ext
 from basicsr_ext.__main__ import main
@@ -34,15 +32,10 @@ METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty current directory, and BasicSR's logger as in a new process."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(basicsr_logger, 'initialized_logger', {})
-    yield tmp_path
-    found = logging.getLogger('basicsr')
-    for handler in list(found.handlers):
-        found.removeHandler(handler)
-        handler.close()
+    return tmp_path
 
 
 def make_images(folder: str, sizes: list[tuple[int, int]], channels: int = 3) -> None:
@@ -152,16 +145,15 @@ def run_untouched(capsys: pytest.CaptureFixture[str], opt: Options, *arguments: 
 @pytest.mark.parametrize('kind', ['denoising', 'paired'])
 @pytest.mark.parametrize('job', ['train', 'test'])
 def test_check_of_a_sound_file(
-    kind: str, job: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    kind: str, job: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     opt = request.getfixturevalue(kind)
     Path('options.yml').write_text(yaml.safe_dump(opt if job == 'train' else as_test(opt)))
     before = tree()
     assert main([job, '-opt', 'options.yml', '--check']) == 0
     assert tree() == before
-    output = capsys.readouterr().err
-    assert '3 images, all readable; the first one fits the network' in output
-    assert 'tiny: options, files and the first batch are sound' in output
+    assert '3 images, all readable; the first one fits the network' in caplog.text
+    assert 'tiny: options, files and the first batch are sound' in caplog.text
 
 
 # ---- options ----

@@ -607,8 +607,14 @@ def test_a_damaged_image_is_named(folder: Path, capsys: pytest.CaptureFixture[st
         ({'batch_size': 0}, 'rank.batch_size: expected at least 1, got 0'),
         ({'workers': -1}, 'rank.workers: expected at least 0, got -1'),
         ({'solver': 'cg'}, "rank.solver: expected a known key, got 'solver'"),
-        ({'criterion': 'scorer'}, 'network_scorer: expected a network (measures'),
-        ({'source': 'restored'}, 'network_g: expected a network (restores'),
+        (
+            {'criterion': 'scorer'},
+            'network_scorer: expected a network (measures (criterion: scorer)), got none. Add it.',
+        ),
+        (
+            {'source': 'restored'},
+            'network_g: expected a network (restores what is measured (source: restored)), got none. Add it.',
+        ),
     ],
 )
 def test_wrong_settings_are_refused(

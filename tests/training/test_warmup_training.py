@@ -201,11 +201,8 @@ def test_auto_refuses_more_workers_than_its_window_covers(tmp_path: Path) -> Non
     assert not (tmp_path / 'experiments').exists()
 
 
-def test_a_warmup_does_not_decide_about_the_best_and_leaves_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_warmup_does_not_decide_about_the_best_and_leaves_pictures(tmp_path: Path) -> None:
     file = prepare(tmp_path, val__val_freq=2, **warm(tmp_path))
-    monkeypatch.setattr(logging.getLogger('basicsr'), 'handlers', [])
     train_pipeline(tmp_path, ['-opt', str(file)])
     folder = tmp_path / 'experiments' / 'run'
     log = [json.loads(line) for line in (folder / 'training_log.jsonl').read_text().splitlines()]
@@ -276,7 +273,6 @@ def test_nothing_to_shuffle_is_warned_about(tmp_path: Path, caplog: pytest.LogCa
         tmp_path, **warm(tmp_path, stop={'fraction': 0.05}, dataset={'repeat': {'at': 'lr_drops', 'iters': 2}})
     )
     opt['train']['scheduler']['milestones'] = [1000]
-    logging.getLogger('basicsr').propagate = True
     with caplog.at_level(logging.WARNING):
         batches(opt)
     assert 'the warm-up has no iteration of the 6' in caplog.text and 'the rate never drops' in caplog.text

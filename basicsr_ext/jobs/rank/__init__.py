@@ -72,6 +72,7 @@ def rank(opt: Options, settings: Any, only_check: bool = False) -> None:
         if not run.begin(identity):
             return
         columns, notes = ranking.columns(run.unfinished)
+        distributed.barrier()  # every rank has read what the first one removes now
         if run.is_first:
             write_manifest(run.result, items, columns, {**identity, **notes})
             run.finish(f'{len(items)} images ranked: {run.result}')
