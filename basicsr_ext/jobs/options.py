@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import re
 import shutil
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from basicsr_ext.errors import OptionError, nearest
@@ -38,7 +40,7 @@ def options_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     chosen = choose(args.names)
     if args.output is None:
         for path in chosen:
-            print(f'options/{path.relative_to(folder()).as_posix()}: {first_comment(path)}')
+            print(f'options/{path.relative_to(folder()).as_posix()}: {first_sentence(path)}')
         return 0
     targets = {path: Path(root_path, args.output, 'options', path.relative_to(folder())) for path in chosen}
     for path, target in targets.items():
@@ -78,7 +80,8 @@ def choose(names: Sequence[str]) -> list[Path]:
     return chosen
 
 
-def first_comment(path: Path) -> str:
-    """What an option file says of itself."""
-    lines = (line.lstrip('# ') for line in path.read_text(encoding='utf-8').splitlines() if line.startswith('#'))
-    return next((line for line in lines if line and not line.startswith('yaml-language-server')), '')
+def first_sentence(path: Path) -> str:
+    """What an option file says of itself in the comment at its top."""
+    lines = takewhile(lambda line: line.startswith('#'), path.read_text(encoding='utf-8').splitlines())
+    text = ' '.join(line.lstrip('# ') for line in lines)
+    return re.split(r'(?<=[.:;]) ', text)[0].rstrip('.:;')
