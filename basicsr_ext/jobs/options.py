@@ -2,15 +2,16 @@
 
 import argparse
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
+from textwrap import shorten
 
 from basicsr_ext.errors import OptionError, nearest
 
 EXAMPLE = 'basicsr-ext options rank -o .'
+LONGEST = 100  # characters of what is said of a file
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,7 +41,7 @@ def options_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     chosen = choose(args.names)
     if args.output is None:
         for path in chosen:
-            print(f'options/{path.relative_to(folder()).as_posix()}: {first_sentence(path)}')
+            print(f'options/{path.relative_to(folder()).as_posix()}: {beginning(path)}')
         return 0
     targets = {path: Path(root_path, args.output, 'options', path.relative_to(folder())) for path in chosen}
     for path, target in targets.items():
@@ -80,8 +81,7 @@ def choose(names: Sequence[str]) -> list[Path]:
     return chosen
 
 
-def first_sentence(path: Path) -> str:
-    """What an option file says of itself in the comment at its top."""
+def beginning(path: Path) -> str:
+    """The beginning of what an option file says of itself at its top."""
     lines = takewhile(lambda line: line.startswith('#'), path.read_text(encoding='utf-8').splitlines())
-    text = ' '.join(line.lstrip('# ') for line in lines)
-    return re.split(r'(?<=[.:;]) ', text)[0].rstrip('.:;')
+    return shorten(' '.join(line.lstrip('# ') for line in lines), LONGEST, placeholder=' ...')
