@@ -19,7 +19,7 @@ from basicsr_ext.distillation.engine import Distillation, Matching, Pair
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.networks.trained import input_sides
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.runtime.saved_state import SavedState
 
@@ -69,7 +69,7 @@ def distill(
     degrades = None if degrade is None else [degrade] * number
     net = make_network()
     losses = build_loss(asked.grad_match), build_loss(asked.loss)
-    matching = Matching(*losses, input_sides(net, {}), degrades, device)
+    matching = Matching(*losses, input_sides(net), degrades, device)
     batch = asked.real_batch_size or asked.batch_size
     with TemporaryDirectory() as folder:
         networks = Networks(lambda number: _seeded(make_network, seed, number), asked.networks)

@@ -12,7 +12,7 @@ from torch import nn
 from basicsr_ext.data.own_pairs import OwnPairs
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import OptionError
-from basicsr_ext.networks.trained import input_sides
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.selection.manifest import Manifest, fingerprint, read_manifest, write_patch_manifest
 from basicsr_ext.selection.patches.losses import PatchLosses
@@ -63,7 +63,7 @@ def mine(
     items = pairs.items()
     losses = None
     if net is not None:
-        losses = PatchLosses(net, input_sides(net, {}), asked.batch_size, asked.precision == 'bfloat16')
+        losses = PatchLosses(net, input_sides(net), asked.batch_size, asked.precision == 'bfloat16')
     with TemporaryDirectory() as folder:
         scan = PatchScan(UnitReader(WholeImages(pairs), items, asked, seed, pairs.scale), Path(folder), losses)
         scan.run()

@@ -11,7 +11,7 @@ from torch import nn
 from basicsr_ext.data.own_pairs import OwnPairs
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import OptionError
-from basicsr_ext.networks.trained import input_sides
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.selection.complexity.networks import SIDE, Scorer
 from basicsr_ext.selection.complexity.scan import ComplexityReader, ComplexityScan
@@ -102,7 +102,7 @@ def _influence(
         raise OptionError(f'target: expected a dataset for method={settings.method!r}, got none. Give it.')
     aim = pairs if target is None else OwnPairs(target, 'target')
     device = next(net.parameters()).device
-    derivatives = Derivatives(net, input_sides(net, {}), settings.precision == 'bfloat16')
+    derivatives = Derivatives(net, input_sides(net), settings.precision == 'bfloat16')
     train, test = (ImageBatches(each, settings.batch_size, settings.tile_size) for each in (pairs, aim))
     batch = next(test.load([[0]]))[0].to(device)
     derivatives.leave_forward_mode_if_missing(batch, settings.solver != 'gauss_newton')

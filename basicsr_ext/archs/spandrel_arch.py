@@ -142,7 +142,7 @@ def _line(error: Exception) -> str:
 
 
 def _note_sides(net: Any, descriptor: Any) -> None:
-    """Let `basicsr_ext.networks.trained.input_sides` find what spandrel says, and RestorationModel the scale."""
+    """Let `basicsr_ext.networks.described` find what spandrel says, and RestorationModel the scale."""
     asked = descriptor.size_requirements
     sides: Any = getattr(net, 'window_size', None) or getattr(net, 'win_size', 1)
     window = sides if isinstance(sides, int) else max(sides)

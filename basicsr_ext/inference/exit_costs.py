@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.regions import RegionGrid
-from basicsr_ext.networks.deployed import CuttableNetwork
+from basicsr_ext.networks.described import CuttableNetwork
 from basicsr_ext.networks.macs import full_macs
 
 

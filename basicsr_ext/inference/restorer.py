@@ -16,9 +16,9 @@ from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.exit_map import draw_exit_map
 from basicsr_ext.inference.restore import Restored, restore
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
-from basicsr_ext.networks.deployed import input_channels
+from basicsr_ext.networks.described import input_channels, input_sides
 from basicsr_ext.networks.tiling import Padded
-from basicsr_ext.networks.trained import input_sides, trained_network
+from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.load import find_file, load_options

@@ -14,7 +14,8 @@ from torch import nn
 from basicsr_ext.errors import OptionError, first_line
 from basicsr_ext.jobs.checks import FILE_KEYS
 from basicsr_ext.jobs.option_file import JobFile
-from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
+from basicsr_ext.networks.deployed import deployed_network
+from basicsr_ext.networks.described import CuttableNetwork, input_channels
 from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper_count
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
 from basicsr_ext.options.command_line import read_options

@@ -16,7 +16,8 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any
 from basicsr_ext.jobs.option_file import JobFile, run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
-from basicsr_ext.networks.trained import input_sides, trained_network
+from basicsr_ext.networks.described import input_sides
+from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, write_patch_manifest

@@ -17,8 +17,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, ValOptions
+from basicsr_ext.networks.described import input_sides, output_scale
 from basicsr_ext.networks.tiling import evaluating, run_padded, run_tiled
-from basicsr_ext.networks.trained import input_sides
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
 from basicsr_ext.training import learning_rate, state
@@ -103,7 +103,7 @@ class RestorationModel(SRModel):
         self.best_score: dict[str, Any] | None = None
         self.validation_due = False
         super().__init__(opt)
-        scale = getattr(self.get_bare_model(self.net_g), 'output_scale', None)
+        scale = output_scale(self.get_bare_model(self.net_g))
         if scale not in (None, opt.get('scale', 1)):
             raise OptionError(
                 f'scale: expected {scale}, the factor by which network_g enlarges, got {opt.get("scale", 1)}. Correct '

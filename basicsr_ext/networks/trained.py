@@ -1,13 +1,10 @@
 """A network of an option file with its weights, for jobs that use it as it is."""
 
-from typing import Any
-
 import torch
 from basicsr.archs import build_network
 from torch import nn
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.networks.tiling import Sides
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import load_network_weights
 
@@ -37,16 +34,3 @@ def require_weights(opt: Options, name: str = 'g') -> None:
 def device_of(opt: Options) -> torch.device:
     """The GPU of this process, or the CPU."""
     return torch.device('cuda' if opt['num_gpu'] else 'cpu')
-
-
-def input_sides(net: nn.Module, block: dict[str, Any]) -> Sides:
-    """The demands of a network on the sides of its input.
-
-    Its attributes `size_multiple`, `size_minimum` and `size_square` say so; without the first of them, `window_size` of
-    its option block is the multiple.
-    """
-    return Sides(
-        getattr(net, 'size_multiple', block.get('window_size', 1)),
-        getattr(net, 'size_minimum', 1),
-        getattr(net, 'size_square', False),
-    )

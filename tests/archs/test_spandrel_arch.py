@@ -14,8 +14,8 @@ from basicsr_ext.archs import spandrel_arch
 from basicsr_ext.archs.spandrel_arch import SpandrelArch
 from basicsr_ext.errors import CheckpointError, OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.tiling import Sides, run_padded
-from basicsr_ext.networks.trained import input_sides
 from basicsr_ext.options.load import load_options
 from tests.helpers.option_files import option_file
 from tests.helpers.processes import run
@@ -102,10 +102,10 @@ def test_every_architecture_builds_and_comes_back(identity: str, kind: type[nn.M
     assert type(net) is kind and net.training
     assert any(parameter.requires_grad for parameter in net.parameters())
     asked = spandrel.MAIN_REGISTRY[identity].architecture.load(dict(net.state_dict())).size_requirements
-    assert input_sides(net, {}) == Sides(asked.multiple_of, asked.minimum, asked.square)
+    assert input_sides(net) == Sides(asked.multiple_of, asked.minimum, asked.square)
     again = SpandrelArch(checkpoint=saved(net, tmp_path))
     assert type(again) is kind and again.training
-    assert input_sides(again, {}) == input_sides(net, {})
+    assert input_sides(again, {}) == input_sides(net)
     for name, value in net.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
     trained = {name: parameter.requires_grad for name, parameter in net.named_parameters()}
@@ -281,7 +281,7 @@ def test_padding_meets_what_the_network_asks(identity: str, size: tuple[int, int
     net = SpandrelArch(identity, **SMALL[identity]).eval()
     seen: list[tuple[int, ...]] = []
     net.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    assert run_padded(net, images(*size), input_sides(net, {})).shape == (1, 3, *size)
+    assert run_padded(net, images(*size), input_sides(net)).shape == (1, 3, *size)
     assert seen == [padded]
 
 

@@ -6,7 +6,7 @@ from basicsr.archs import build_network
 from torch import nn
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.networks.deployed import CuttableNetwork, input_channels
+from basicsr_ext.networks.described import CuttableNetwork, input_channels
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.tiling import Sides, pad_to_multiple, run_padded, run_tiled
-from basicsr_ext.networks.trained import input_sides
 
 SIZES = [(16, 16), (13, 17), (5, 23), (4, 4), (1, 9)]
 
@@ -129,9 +129,9 @@ def test_sides_are_the_smallest_allowed(sides: Sides) -> None:
 
 def test_input_sides_come_from_the_network_or_its_option_block() -> None:
     net = nn.Identity()
-    assert input_sides(net, {}) == Sides(1, 1, False)
+    assert input_sides(net) == Sides(1, 1, False)
     assert input_sides(net, {'window_size': 8}) == Sides(8)
     net.size_multiple = 4
     assert input_sides(net, {'window_size': 8}) == Sides(4)
     net.size_minimum, net.size_square = 16, True
-    assert input_sides(net, {}) == Sides(4, 16, True)
+    assert input_sides(net) == Sides(4, 16, True)

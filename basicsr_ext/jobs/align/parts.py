@@ -18,9 +18,10 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import OptionError, refuse_if_any
 from basicsr_ext.images.names import flat_names
 from basicsr_ext.jobs.align.options import AlignSettings
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Padded
-from basicsr_ext.networks.trained import device_of, input_sides, trained_network
+from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item

@@ -26,9 +26,10 @@ from basicsr_ext.jobs.distill.options import FILE
 from basicsr_ext.jobs.distill.parts import DistillData
 from basicsr_ext.jobs.option_file import run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import run_padded
-from basicsr_ext.networks.trained import device_of, input_sides, trained_network
+from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.distillation_pictures import draw_forming, draw_matching_loss
 from basicsr_ext.runtime.checkpoint import weights_digest

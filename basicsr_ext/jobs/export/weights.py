@@ -13,7 +13,8 @@ from basicsr.archs.swinir_arch import SwinTransformerBlock
 from torch import nn
 
 from basicsr_ext.errors import CheckpointError, OptionError, first_line
-from basicsr_ext.networks.deployed import CuttableNetwork, deployed_network, input_channels
+from basicsr_ext.networks.deployed import deployed_network
+from basicsr_ext.networks.described import CuttableNetwork, input_channels
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
 from basicsr_ext.runtime.files import atomic_open

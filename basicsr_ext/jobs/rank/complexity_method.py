@@ -14,7 +14,8 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
-from basicsr_ext.networks.trained import input_sides, trained_network
+from basicsr_ext.networks.described import input_sides
+from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.dataset_blocks import reader_blocks
 from basicsr_ext.options.load import Options
 from basicsr_ext.selection.complexity.networks import SIDE, Restoration, Scorer

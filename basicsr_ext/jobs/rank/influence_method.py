@@ -16,8 +16,9 @@ from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
+from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
-from basicsr_ext.networks.trained import device_of, input_sides, trained_network
+from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.dataset_blocks import reader_blocks
 from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
