@@ -71,7 +71,7 @@ def commands(document: Path) -> list[list[str]]:
     lines += re.findall(inline, text_of(document))
     lines += re.findall(r'`(python scripts/[^`\n]*)`', text_of(document))
     ours = r'basicsr[-_]ext\b|(?:bash|python) scripts/'
-    words = [shlex.split(line, comments=True) for line in lines if re.search(ours, line)]
+    words = [shlex.split(line.partition(' > ')[0], comments=True) for line in lines if re.search(ours, line)]
     return [[word for word in command if not re.fullmatch(r'[A-Z_]+=.*', word)] for command in words]
 
 

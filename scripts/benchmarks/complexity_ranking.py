@@ -31,8 +31,8 @@ from basicsr.data import build_dataset
 from patch_scan import decode_all, fits, link, quiet
 
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.jobs.rank.complexity import rank_complexity
-from basicsr_ext.jobs.rank.complexity_options import parse_complexity_options
+from basicsr_ext.jobs.rank import rank_pipeline
+from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.correlation import rank_correlations
 from basicsr_ext.selection.manifest import read_manifest
 
@@ -84,9 +84,8 @@ class Ranking:
     def __call__(self) -> None:
         root = self.root / f'{self.option_file.stem}_{self.folder.name}_{next(self.rounds)}'
         changes = [f'datasets.train.dataroot_gt={self.folder}', 'rank.workers=0']
-        opt, settings, _ = parse_complexity_options(root, ['-opt', str(self.option_file), '--set', *changes])
-        rank_complexity(opt, settings)
-        self.result = Path(opt['path']['results_root'], 'ranking.parquet')
+        rank_pipeline(root, ['-opt', str(self.option_file), '--set', *changes])
+        self.result = Path(root, 'results', load_options(self.option_file)['name'], 'ranking.parquet')
 
 
 def main() -> int:
