@@ -27,13 +27,11 @@ def test_nothing_heavy_is_loaded_to_say_what_there_is(arguments: list[str]) -> N
     assert imported(f'from basicsr_ext.__main__ import main; main({arguments})') == set()
 
 
-def test_importing_the_package_loads_nothing_and_basicsr_brings_our_names() -> None:
+def test_importing_the_package_loads_nothing() -> None:
     assert imported('import basicsr_ext') == set()
-    code = 'import basicsr_ext; from basicsr.utils.registry import ARCH_REGISTRY as R; sys.exit("FlexIR" not in R)'
-    assert subprocess.run([sys.executable, '-c', f'import sys; {code}'], cwd=REPOSITORY, check=False).returncode == 0
 
 
-@pytest.mark.parametrize('room', ['networks.trained', 'inference'])
+@pytest.mark.parametrize('room', ['networks.trained', pytest.param('inference', marks=pytest.mark.slow)])
 def test_any_room_may_come_first(room: str) -> None:
     code = f'import basicsr_ext.{room}; from basicsr.utils.registry import ARCH_REGISTRY as R; assert "FlexIR" in R'
     assert subprocess.run([sys.executable, '-c', code], cwd=REPOSITORY, check=False).returncode == 0
