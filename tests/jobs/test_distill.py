@@ -344,7 +344,7 @@ def is_past(step: int) -> bool:
     return saved_steps() >= step
 
 
-@pytest.mark.parametrize(('kind', 'workers'), [('known', 0), ('learned', 1)])
+@pytest.mark.parametrize(('kind', 'workers'), [pytest.param('known', 0, marks=pytest.mark.slow), ('learned', 1)])
 def test_killed_and_resumed_gives_the_same_files(folder: Path, kind: str, workers: int) -> None:
     """By a script that is slow and saves every step, so that there is time to kill it."""
     networks = {'matching_steps': 7, 'train_steps': 1, 'train_every': 2}
