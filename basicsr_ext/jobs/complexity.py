@@ -11,11 +11,12 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.options import dict2str
 from torch import nn
 
-from basicsr_ext.errors import OptionError, first_line
+from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs.checks import FILE_KEYS
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.networks.deployed import deployed_network
 from basicsr_ext.networks.described import CuttableNetwork, input_channels
+from basicsr_ext.networks.fits import try_network
 from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper_count
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
 from basicsr_ext.options.command_line import read_options
@@ -86,17 +87,16 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
 def complexity_rows(net: nn.Module, opt: Options, settings: ComplexitySettings) -> list[Complexity]:
     """One row per branch of a network that has several, in ascending order; one for any other network."""
     channels, size = input_channels(net, opt['network_g']), settings.input_size
-    try:
+
+    def count() -> list[Complexity]:
         if isinstance(net, CuttableNetwork):
             return [_branch_row(net, pointer, channels, size) for pointer in range(1, net.num_branches + 1)]
         image = torch.zeros(1, channels, *size)
         stored = sum(parameter.numel() for parameter in net.parameters())
         return [Complexity(None, *paper_count(net, image), stored, full_macs(net, image))]
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise OptionError(
-            f'complexity.input_size: expected a size that {type(net).__name__} takes, got {size} and '
-            f'{first_line(error)}. Correct it or network_g.'
-        ) from error
+
+    advice = 'Correct it or network_g.'
+    return try_network(count, type(net).__name__, f'{channels} channels of {size}', 'complexity.input_size', advice)
 
 
 def _branch_row(net: nn.Module, pointer: int, channels: int, size: Sequence[int]) -> Complexity:

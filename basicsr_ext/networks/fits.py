@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from basicsr_ext.errors import OptionError, first_line
+from basicsr_ext.errors import BasicsrExtError, OptionError, first_line
 
 T = TypeVar('T')
 
@@ -26,7 +26,9 @@ def try_network(run: Callable[[], T], name: str, given: str, where: str, advice:
     """
     try:
         return run()
-    except RuntimeError as error:
+    except BasicsrExtError:
+        raise
+    except (RuntimeError, ValueError, TypeError) as error:
         raise OptionError(
             f'{where}: expected input that {name} takes, got {given} and {first_line(error)}. {advice}'
         ) from error

@@ -168,9 +168,9 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
         ({'network_g': {**SMALL, 'embed': 3}}, r'network_g\.embed: expected an argument of FlexIR'),
         (
             {'network_g': {**SMALL, 'ape': True}},
-            r'complexity\.input_size: expected a size that FlexIR takes, got \[128',
+            r'complexity\.input_size: expected input that FlexIR takes, got 3 channels of \[128',
         ),
-        ({'network_g': {'type': 'SpyNet'}}, r'complexity\.input_size: expected a size that SpyNet takes'),
+        ({'network_g': {'type': 'SpyNet'}}, r'complexity\.input_size: expected input that SpyNet takes'),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, opt: dict[str, Any], message: str) -> None:

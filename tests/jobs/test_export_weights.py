@@ -174,7 +174,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({}, 'x.pt', '', r'-o x\.pt: expected a name in \.pth or \.onnx'),
         ({}, 'x.pth', '--input_size 8 8', r'--input_size: expected an output in \.onnx'),
         ({}, 'x.onnx', '--input_size 0 8', r'--input_size: expected sides of at least 1'),
-        ({'ape': True}, 'x.onnx', '--input_size 8 8', r'--input_size: expected a size that FlexIR takes'),
+        ({'ape': True}, 'x.onnx', '--input_size 8 8', r'--input_size: expected input that FlexIR takes'),
         ({}, 'x.pth', '--subset top', r'--subset: expected options of a network'),
         (CONV, 'x.pth', '--pointer 1', r'--pointer: expected none for IRCNN'),
     ],

@@ -12,9 +12,10 @@ import torch
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 from torch import nn
 
-from basicsr_ext.errors import CheckpointError, OptionError, first_line
+from basicsr_ext.errors import CheckpointError, OptionError
 from basicsr_ext.networks.deployed import deployed_network
 from basicsr_ext.networks.described import CuttableNetwork, input_channels
+from basicsr_ext.networks.fits import try_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
 from basicsr_ext.runtime.files import atomic_open
@@ -113,14 +114,8 @@ def _example(net: nn.Module, channels: int, size: Sequence[int]) -> torch.Tensor
     if min(size) < 1:
         raise OptionError(f'--input_size: expected sides of at least 1, got {list(size)}. Correct them.')
     image = torch.zeros(1, channels, *size)
-    try:
-        with torch.no_grad():
-            net(image)
-    except RuntimeError as error:
-        raise OptionError(
-            f'--input_size: expected a size that {type(net).__name__} takes, got {list(size)} and '
-            f'{first_line(error)}. Correct it.'
-        ) from error
+    with torch.no_grad():
+        try_network(lambda: net(image), type(net).__name__, str(list(size)), '--input_size', 'Correct it.')
     return image
 
 
