@@ -95,16 +95,16 @@ class StockFiles:
     def _in_lmdb(self, kind: Kind = 'gt') -> bool:
         return is_lmdb(self.roots.get(self._key(kind), ''))
 
-    def relative(self, index: int) -> str:
+    def relative(self, index: int, kind: Kind = 'gt') -> str:
         """The path below the folder, with `/`; the key in an LMDB.
 
         Raises:
             DataError: the dataset does not tell exactly one path per item.
         """
-        path = self.path(index)
-        if len(self.entries) != len(self.dataset) or self.main not in self.roots:
+        path, key = self.path(index, kind), self._key(kind)
+        if len(self.entries) != len(self.dataset) or key not in self.roots:
             raise self._unlisted()
-        return path if self._in_lmdb() else os.path.relpath(path, self.roots[self.main]).replace(os.sep, '/')
+        return path if self._in_lmdb(kind) else os.path.relpath(path, self.roots[key]).replace(os.sep, '/')
 
     def sources(self) -> list[str]:
         """The files that hold all images, those of both kinds."""

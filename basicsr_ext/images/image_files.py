@@ -98,7 +98,7 @@ class ImageFiles:
         """The file of an image, or its key in the LMDB."""
         return self.names[index] if self.backend == 'lmdb' else os.path.join(self.root, self.names[index])
 
-    def relative(self, index: int) -> str:
+    def relative(self, index: int, kind: Kind = 'gt') -> str:
         """The path below the folder, with `/`; the key in an LMDB."""
         return self.names[index].replace(os.sep, '/')
 

@@ -38,6 +38,7 @@ from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training import learning_rate
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
+from basicsr_ext.training.validation import check_validation
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,22 @@ def check_options(opt: Options) -> None:
             f'train.accum_iter: expected a model that accumulates, got {opt["model_type"]}. '
             'Set model_type: RestorationModel.'
         )
+    _check_names(opt)
     for metric, block in ((opt.get('val') or {}).get('metrics') or {}).items():
         _check_metric(block, f'val.metrics.{metric}')
     if opt['is_train']:
         _check_training(opt)
+
+
+def _check_names(opt: Options) -> None:
+    """Results are kept by the names of the datasets."""
+    keys: dict[str, str] = {}
+    for key, block in opt['datasets'].items():
+        if block['phase'] not in ('val', 'test'):
+            continue
+        first = keys.setdefault(block['name'], key)
+        if first != key:
+            wrong(f'datasets.{key}.name', f'another name than that of datasets.{first}', block['name'], 'Rename one.')
 
 
 def check_parts(opt: Options) -> None:
@@ -247,5 +260,7 @@ def check_everything(opt: Options) -> None:
         if key == 'train' and opt['is_train']:
             check_warmup(model, dataset, build_warmup(dataset, opt))
         check_first_batch(model, dataset, f'datasets.{key}')
+        if block['phase'] in ('val', 'test'):
+            check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
         logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
     logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

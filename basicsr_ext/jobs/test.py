@@ -16,7 +16,7 @@ from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed
 from basicsr_ext.training.loader import build_validation_sets
-from basicsr_ext.training.validation import validate_with, write_metrics
+from basicsr_ext.training.validation import check_validation, validate_with, write_metrics
 
 EXAMPLE = 'basicsr-ext test -opt options/test/DnCNN/test_DnCNN_gray_sigma25.yml'
 
@@ -61,6 +61,8 @@ def test(opt: Options) -> None:
             for dataset in datasets:
                 check_dataset(dataset, f'dataset {dataset.opt["name"]}')
         model = build_model(opt)
+        for dataset in datasets:
+            check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
 
         make_exp_dirs(opt)  # keeps former results of this name under another name
         distributed.barrier()

@@ -25,6 +25,7 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.loop import TrainingRun
+from basicsr_ext.training.validation import check_validation
 
 EXAMPLE = 'basicsr-ext train -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
 
@@ -80,6 +81,8 @@ def train(opt: Options, opt_file: str) -> None:
         _refuse_other_plan(train_set, opt, resume_state)
         warmup = build_warmup(train_set, opt)
         model = build_model(opt)
+        for val_set in val_sets:
+            check_validation(model, val_set, (opt.get('val') or {}).get('metrics'))
         checks.check_warmup(model, train_set, warmup)
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)

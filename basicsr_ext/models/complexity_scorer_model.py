@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from basicsr_ext.data.nesting import innermost
-from basicsr_ext.data.stock_files import files_of
+from basicsr_ext.data.image_names import listed_items, result_names
 from basicsr_ext.errors import OptionError
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import ValOptions
@@ -116,7 +115,7 @@ class ComplexityScorerModel(RestorationModel):
             write_table(names, labels, predictions, stem.with_suffix('.csv'))
             draw_agreement(names, labels, predictions, self.metric_results, stem.with_suffix('.png'))
 
-    def _measure(self, sample: Sample) -> dict[str, float]:
+    def _measure(self, sample: Sample, image: str) -> dict[str, float]:
         self.feed_data(sample)
         self.test()
         return {'label': self.gt.item(), 'prediction': self.output.item()}
@@ -124,7 +123,6 @@ class ComplexityScorerModel(RestorationModel):
 
 def _paths(dataset: SampleDataset, results: Results) -> list[str]:
     """The images of results as a file of labels names them."""
-    files = files_of(innermost(dataset))
-    names = [files.relative(index) for index in range(len(files)) if files.listed(index)]
-    paths = {key: name for name in names for key in (Path(name).stem, Path(name).name)}
+    items, names = listed_items(dataset) or [], result_names(dataset) or []
+    paths = {name: item.path for name, item in zip(names, items, strict=True)}
     return [paths.get(image, image) for image in results]

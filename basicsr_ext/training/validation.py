@@ -1,5 +1,6 @@
 """Validation of any model with SRModel's protocol: all ranks share the images, every image's values are kept."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from copy import deepcopy
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from basicsr.data import build_dataloader
 from basicsr.metrics import calculate_metric
@@ -17,10 +19,12 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
+from basicsr_ext.data.image_names import distinct_names, result_names
 from basicsr_ext.errors import OptionError
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.selection.manifest import Item
 
 Results = dict[str, dict[str, float]]
 
@@ -48,28 +52,73 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
     """
     name, metrics = dataset.opt['name'], model.opt['val'].get('metrics') or {}
 
-    def measure(sample: Sample) -> dict[str, float]:
-        return _validate_image(model, sample, name, metrics, current_iter, save_img)
+    def measure(sample: Sample, image: str) -> dict[str, float]:
+        saved_as = _image_path(model.opt, image, name, current_iter) if save_img else None
+        return _validate_image(model, sample, name, metrics, saved_as)
 
     results = measure_all(model, dataset, measure)
     keep_results(model, name, results, current_iter, tb_logger)
     return results
 
 
-def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample], dict[str, float]]) -> Results:
+def check_validation(model: Any, dataset: SampleDataset, metrics: dict[str, Any] | None) -> None:
+    """Find what would end the validation of a dataset by `validate`, without validating.
+
+    Args:
+        model: that will be validated; one with a validation of its own is not looked at.
+        dataset: its first sample is read where a metric compares with ground truth.
+        metrics: `val.metrics`.
+
+    Raises:
+        DataError: an image is listed twice.
+        OptionError: a metric needs ground truth, of which the dataset has none.
+    """
+    if not _is_ours(model):
+        return
+    result_names(dataset)
+    comparing = [metric for metric, block in (metrics or {}).items() if _compares(block)]
+    if comparing and len(dataset) and dataset[0].get('gt') is None:
+        raise _no_ground_truth(comparing[0], dataset.opt['name'])
+
+
+def _is_ours(model: Any) -> bool:
+    """Whether a model is validated by `measure_all`."""
+    kind = type(model)
+    inherits = kind.validation is BaseModel.validation
+    is_stock = inherits and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation
+    return is_stock or kind.validation.__module__.partition('.')[0] == __name__.partition('.')[0]
+
+
+def _compares(block: dict[str, Any]) -> bool:
+    """Whether a metric needs ground truth."""
+    return 'img2' in signature(METRIC_REGISTRY.get(block['type'])).parameters
+
+
+def _no_ground_truth(metric: str, dataset_name: str) -> OptionError:
+    return OptionError(
+        f'val.metrics.{metric}: expected ground truth in dataset {dataset_name}, got none. Remove the metric '
+        'or use a dataset that has it.'
+    )
+
+
+def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample, str], dict[str, float]]) -> Results:
     """Measure every sample of a dataset, dealt to the ranks in turn.
 
     Args:
         model: offers `net_g` and `opt`.
         dataset: gives `lq_path`.
-        measure: gives the values of a sample in a batch of one.
+        measure: gives the values of a sample in a batch of one, and of the name of its image.
 
     Returns:
-        {image: {name: value}}, on all ranks.
+        {image: {name: value}}, on all ranks; images are named as by `result_names`.
 
     Raises:
         Interrupted: as `validate`.
+        DataError: an image is listed twice.
     """
+    names = result_names(dataset)
+    if names is None:
+        names = _names_in_samples(dataset)
     rank, world_size = model.opt['rank'], model.opt['world_size']
     show = model.opt['val'].get('pbar')
     mine: Results = {}
@@ -85,7 +134,7 @@ def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample], 
             if interrupt.requested() and world_size == 1:
                 raise interrupt.Interrupted
             sample = default_collate([dataset[index]])
-            mine[_image_name(sample, mine)] = measure(sample)
+            mine[names[index]] = measure(sample, names[index])
     results: Results = {}
     for part in distributed.gather(mine):
         results.update(part)
@@ -127,13 +176,29 @@ def validate_with(
     return results
 
 
-def _image_name(sample: Sample, taken: Results) -> str:
-    path = Path(sample['lq_path'][0])
-    return path.name if path.stem in taken else path.stem
+_names_read: WeakKeyDictionary[SampleDataset, list[str]] = WeakKeyDictionary()
+
+
+def _names_in_samples(dataset: SampleDataset) -> list[str]:
+    """The names of the images of a dataset that tells its files in its samples alone; they are read once, by all ranks.
+
+    Raises:
+        DataError: an image is there twice.
+    """
+    if dataset not in _names_read:
+        rank, world_size = distributed.rank_and_world()
+        mine = {index: str(dataset[index]['lq_path']) for index in range(rank, len(dataset), world_size)}
+        paths: dict[int, str] = {}
+        for part in distributed.gather(mine):
+            paths.update(part)
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths.values()]) if paths else ''
+        items = [Item(os.path.relpath(paths[index], folder or '.'), 0, 0) for index in range(len(dataset))]
+        _names_read[dataset] = distinct_names(items, f'dataset {dataset.opt["name"]}')
+    return _names_read[dataset]
 
 
 def _validate_image(
-    model: Any, sample: Sample, dataset_name: str, metrics: dict[str, Any], current_iter: int | str, save_img: bool
+    model: Any, sample: Sample, dataset_name: str, metrics: dict[str, Any], saved_as: Path | None
 ) -> dict[str, float]:
     model.feed_data(sample)
     model.test()
@@ -143,16 +208,11 @@ def _validate_image(
         images['img2'] = tensor2img([visuals['gt']])
     for held in ('lq', 'gt', 'output'):  # a large image should not stay in memory beside the next one
         model.__dict__.pop(held, None)
-    saved_as = None
-    if save_img:
-        saved_as = _image_path(model.opt, Path(sample['lq_path'][0]).stem, dataset_name, current_iter)
+    if saved_as is not None:
         imwrite(images['img'], str(saved_as))
     for metric, block in metrics.items():
-        if 'img2' not in images and 'img2' in signature(METRIC_REGISTRY.get(block['type'])).parameters:
-            raise OptionError(
-                f'val.metrics.{metric}: expected ground truth in dataset {dataset_name}, got none. Remove the metric '
-                'or use a dataset that has it.'
-            )
+        if 'img2' not in images and _compares(block):
+            raise _no_ground_truth(metric, dataset_name)
     values = {metric: float(calculate_metric(images, block)) for metric, block in metrics.items()}
     extra: dict[str, float] = model.extra_results(images['img'], saved_as) if hasattr(model, 'extra_results') else {}
     return {**values, **extra}
@@ -161,7 +221,8 @@ def _validate_image(
 def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter: int | str) -> Path:
     folder = Path(opt['path']['visualization'])
     if opt['is_train']:
-        return folder / image / f'{image}_{current_iter}.png'
+        has_others = sum(block['phase'] in ('val', 'test') for block in opt.get('datasets', {}).values()) > 1
+        return folder / (dataset_name if has_others else '') / image / f'{Path(image).name}_{current_iter}.png'
     return folder / dataset_name / f'{image}_{opt["val"].get("suffix") or opt["name"]}.png'
 
 
