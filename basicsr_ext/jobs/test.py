@@ -35,7 +35,7 @@ def test_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
         BasicsrExtError: whatever is wrong with options, data or checkpoints, before testing starts where possible.
     """
     try:
-        opt, args = parse_options(root_path, is_train=False, argv=argv)
+        opt, args, _ = parse_options(root_path, is_train=False, argv=argv)
         require(opt, ('val',))
         require(opt['val'], ('save_img',), 'val')
         checks.check_options(opt)

@@ -25,6 +25,7 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.loop import TrainingRun
+from basicsr_ext.training.made_with import changes, made_with, refuse_changes, refuse_end, refuse_seed
 from basicsr_ext.training.validation import check_validation
 
 EXAMPLE = 'basicsr-ext train -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
@@ -44,30 +45,35 @@ def train_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
         BasicsrExtError: whatever is wrong with options, data or checkpoints, before training starts where possible.
     """
     try:
-        opt, args = parse_options(root_path, is_train=True, argv=argv)
+        opt, args, asked = parse_options(root_path, is_train=True, argv=argv)
         checks.check_options(opt)
         if args.check:
             checks.check_everything(opt)
             return 0
-        return interrupt.run(lambda: train(opt, args.opt), 'Stopped before training began; nothing is written.')
+        return interrupt.run(lambda: train(opt, args.opt, asked), 'Stopped before training began; nothing is written.')
     finally:
         distributed.stop()
 
 
-def train(opt: Options, opt_file: str) -> None:
+def train(opt: Options, opt_file: str, asked: Options) -> None:
     """Train from the start or from the state to resume.
 
     Args:
         opt: completed and checked options.
-        opt_file: the option file, which is copied into the experiment folder.
+        opt_file: the option file.
+        asked: the options before they were completed, which are written to the experiment folder.
     """
     torch.backends.cudnn.deterministic = opt.get('deterministic', True)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.deterministic
     with open_log(opt, 'train') as open_log_file:
         resume_state = state.find_resume_state(opt)
-        start = resume_state['iter'] if resume_state else 0
-        if resume_state:
-            opt['manual_seed'] = resume_state.get('manual_seed', opt['manual_seed'])
+        start = 0
+        if resume_state is not None:
+            start = resume_state['iter']
+            refuse_end(resume_state, int(opt['train']['total_iter']))
+            refuse_seed(resume_state, asked.get('manual_seed'))
+            if resume_state.get('manual_seed') is not None:
+                opt['manual_seed'] = resume_state['manual_seed']
             state.point_to_resumed_networks(opt, start)
         set_random_seed(opt['manual_seed'] + opt['rank'])
 
@@ -79,6 +85,9 @@ def train(opt: Options, opt_file: str) -> None:
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
         _refuse_other_plan(train_set, opt, resume_state)
+        made = made_with(opt, len(train_set))
+        if resume_state is not None:
+            refuse_changes(list(changes(resume_state.get('made_with') or made, made)), start)
         warmup = build_warmup(train_set, opt)
         model = build_model(opt)
         for val_set in val_sets:
@@ -86,9 +95,12 @@ def train(opt: Options, opt_file: str) -> None:
         checks.check_warmup(model, train_set, warmup)
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)
-        if resume_state:
+        model.made_with = made
+        if resume_state is not None:
             model.resume_training(resume_state)
             get_root_logger().info(f'Resuming training from iter: {start}.')
+            if start == int(opt['train']['total_iter']):
+                get_root_logger().info(f'Nothing is left to do: all {start} iterations are done.')
 
         _prepare_folders(opt, opt_file, is_new=resume_state is None)
         open_log_file()

@@ -325,5 +325,4 @@ class RestorationModel(SRModel):
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Put back what `save_training_state` wrote, or BasicSR."""
-        super().resume_training(resume_state)
-        state.restore_extras(self, resume_state)
+        state.resume(self, super().resume_training, resume_state)

@@ -4,6 +4,7 @@ import argparse
 import os
 import random
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from basicsr_ext.runtime import distributed
 
 def parse_options(
     root_path: str | os.PathLike[str], is_train: bool, argv: Sequence[str] | None = None
-) -> tuple[Options, argparse.Namespace]:
+) -> tuple[Options, argparse.Namespace, Options]:
     """The options of `train` or `test`; starts the process group if a launcher is named.
 
     Args:
@@ -27,15 +28,17 @@ def parse_options(
         argv: the command line after the name of the job; None takes the process's own.
 
     Returns:
-        The options, completed as BasicSR's models and datasets expect them, and the command line.
+        The options, completed as BasicSR's models and datasets expect them; the command line; the options as they stand
+        in the file, changed as the command line says.
 
     Raises:
         OptionError: what `read_options` or `complete` refuse.
     """
     opt, args = read_options('train' if is_train else 'test', argv)
     require(opt, ('name', 'model_type', *(('train', 'logger') if is_train else ())))
+    asked = deepcopy(opt)
     complete(opt, root_path, is_train, debug=args.debug, auto_resume=args.auto_resume, launcher=args.launcher)
-    return opt, args
+    return opt, args, asked
 
 
 def complete(

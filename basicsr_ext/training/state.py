@@ -3,19 +3,91 @@
 import logging
 import os
 import random
+import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MethodType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
-from basicsr_ext.errors import CheckpointError
+from basicsr_ext.errors import CheckpointError, OptionError, first_few, first_line
+from basicsr_ext.options.blocks import is_required, read_value
 from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.checkpoint import atomic_torch_save, read_checkpoint
+from basicsr_ext.training.made_with import changes, follows_new_rates, say_changes
 
 torch.serialization.add_safe_globals([Counter])  # milestones of BasicSR's MultiStepRestartLR
+
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a `.state` holds; BasicSR writes the first four.
+
+    Attributes:
+        epoch, iter: where the run is.
+        optimizers, schedulers: their states.
+        manual_seed: of the run.
+        total_iter: planned iterations.
+        rng: the generators of every rank.
+        best_metric_results, best_score: of the validations so far.
+        scaler: of mixed precision.
+        validation_due: whether the validation of this iteration is still to be done.
+        warmup: what a warm-up has seen of its loss.
+        made_with: the options that the run had, see `made_with`; older versions wrote none.
+    """
+
+    epoch: int
+    iter: Annotated[int, Ge(0)]
+    optimizers: list[Block]
+    schedulers: list[Block]
+    manual_seed: int | None = None
+    total_iter: int | None = None
+    rng: list[Block] | None = None
+    best_metric_results: Block | None = None
+    best_score: Block | None = None
+    scaler: Block | None = None
+    validation_due: bool = False
+    warmup: Block | None = None
+    made_with: Block | None = None
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a `.state`; keys of somebody else are named in a warning.
+
+    Raises:
+        CheckpointError: it cannot be read, or a key is missing or holds something else.
+    """
+    state = read_checkpoint(path)
+    advice = 'Name a file of training_states/, or take weights as path.pretrain_network_g.'
+    if not isinstance(state, dict):
+        raise CheckpointError(f'state {path}: expected a training state, got {type(state).__name__}. {advice}')
+    known = {field.name: field for field in fields(TrainingState)}
+    missing = [name for name, field in known.items() if is_required(field) and name not in state]
+    if missing:
+        keys = first_few([str(key) for key in state]) or 'none'
+        raise CheckpointError(
+            f'state {path}: expected the keys epoch, iter, optimizers, schedulers, got none of {first_few(missing)} '
+            f'among its keys: {keys}. {advice}'
+        )
+    for name, field in known.items():
+        if name in state:
+            try:
+                read_value(state[name], field.type, name)
+            except OptionError as error:
+                raise CheckpointError(f'state {path}, {error}') from error
+    foreign = [str(key) for key in state if key not in known]
+    if foreign:
+        logging.getLogger('basicsr').warning(f'state {path}: keys that nothing here reads: {first_few(foreign)}.')
+    return state
 
 
 def rng_state() -> dict[str, Any]:
@@ -44,8 +116,8 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     """Write `<iter>.state`: BasicSR's keys and what it leaves out.
 
     BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed,
-    the planned iterations, the best metrics, the gradient scaler, what a warm-up has seen of its loss and whether the
-    validation of this iteration is still to be done. To be called on all ranks; the data position follows from the
+    the planned iterations, the best metrics, the gradient scaler, what a warm-up has seen of its loss, whether the
+    validation of this iteration is still to be done and the options that the run was made with. To be called on all ranks; the data position follows from the
     iteration.
     """
     generators = distributed.gather(rng_state())
@@ -65,6 +137,7 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
         'scaler': scaler.state_dict() if scaler is not None else None,
         'validation_due': getattr(model, 'validation_due', False),
         'warmup': getattr(model, 'warmup_state', None),
+        'made_with': getattr(model, 'made_with', None),
     }
     atomic_torch_save(state, os.path.join(model.opt['path']['training_states'], f'{current_iter}.state'))
 
@@ -76,6 +149,70 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def resume(model: Any, load: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:
+    """Continue a model that is built as the options now say from a state that may have been made with other ones.
+
+    Other rates and schedules are followed as if they had been there from the start: the rate of an iteration is the one
+    that it has in a run that began with them.
+
+    Args:
+        model: its attribute `made_with`, where it has one, says what it is built with.
+        load: BasicSR's `resume_training`, which loads optimisers and schedules.
+        state: what `read_state` gave.
+
+    Raises:
+        CheckpointError: the state is not one of this model.
+    """
+    before, now = state.get('made_with'), getattr(model, 'made_with', None)
+    found = list(changes(before, now)) if before and now else []
+    with _refusing_foreign_values(state):
+        if follows_new_rates(found):
+            _load_moments(model, state)
+            _replay_schedules(model, state['iter'])
+        else:
+            settings = [set(group) for optimizer in model.optimizers for group in optimizer.param_groups]
+            load(state)
+            groups = [group for optimizer in model.optimizers for group in optimizer.param_groups]
+            lacking = [name for names, group in zip(settings, groups, strict=True) for name in names - set(group)]
+            if lacking:
+                raise KeyError(f'settings of another optimiser, without {", ".join(sorted(set(lacking)))}')
+        restore_extras(model, state)
+    say_changes(found, state['iter'])
+    if now and not before:
+        logging.getLogger('basicsr').info(
+            f'The state of iteration {state["iter"]} does not say what it was made with: the schedule is the one in '
+            'the state, and changed options are not noticed.'
+        )
+
+
+@contextmanager
+def _refusing_foreign_values(state: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, RuntimeError) as error:
+        raise CheckpointError(
+            f'state of iteration {state["iter"]}: expected optimisers, schedules and generators of this model, got '
+            f'others ({first_line(error)}). Change the options back, or begin a new run with path.pretrain_network_g.'
+        ) from error
+
+
+def _load_moments(model: Any, state: dict[str, Any]) -> None:
+    """Load what the optimisers have seen of the gradients, and keep the settings that they were built with."""
+    for optimizer, saved in zip(model.optimizers, state['optimizers'], strict=True):
+        settings = [{key: value for key, value in group.items() if key != 'params'} for group in optimizer.param_groups]
+        optimizer.load_state_dict(saved)
+        for group, own in zip(optimizer.param_groups, settings, strict=True):
+            group.update(own)
+
+
+def _replay_schedules(model: Any, iteration: int) -> None:
+    warmup_iter = int(model.opt['train'].get('warmup_iter', -1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
+        for done in range(1, iteration + 1):
+            model.update_learning_rate(done, warmup_iter=warmup_iter)
+
+
 def restore_extras(model: Any, state: dict[str, Any]) -> None:
     """Put back what stands in a state beside optimisers and schedulers; one that BasicSR wrote holds none of it."""
     if state.get('best_metric_results'):
@@ -85,7 +222,7 @@ def restore_extras(model: Any, state: dict[str, Any]) -> None:
     model.warmup_state = state.get('warmup')
     if state.get('scaler') and getattr(model, 'scaler', None) is not None:
         model.scaler.load_state_dict(state['scaler'])
-    generators = state.get('rng', [])
+    generators = state.get('rng') or []
     rank = model.opt['rank']
     if rank < len(generators):
         restore_rng_state(generators[rank])
@@ -98,11 +235,10 @@ def restore_extras(model: Any, state: dict[str, Any]) -> None:
 
 def keep_complete_state(model: Any) -> None:
     """Make a stock model save and resume the complete state too."""
-    resume = model.resume_training
+    load = model.resume_training
 
     def resume_training(state: dict[str, Any]) -> None:
-        resume(state)
-        restore_extras(model, state)
+        resume(model, load, state)
 
     model.save_training_state = MethodType(save_training_state, model)
     model.resume_training = resume_training
@@ -116,7 +252,7 @@ def find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """
     if not opt['auto_resume']:
         named = opt['path'].get('resume_state')
-        return read_checkpoint(named) if named else None
+        return read_state(named) if named else None
     path, state = newest_state(opt)
     if path is not None:
         opt['path']['resume_state'] = path
@@ -136,7 +272,7 @@ def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None
     problems = []
     for path in paths:
         try:
-            state: dict[str, Any] = read_checkpoint(path)
+            state = read_state(path)
             for network in resume_networks(opt, int(path.stem)).values():
                 read_checkpoint(network)
         except CheckpointError as error:
@@ -169,4 +305,5 @@ def point_to_resumed_networks(opt: dict[str, Any], iteration: int) -> None:
     """Make the networks load from the resumed iteration instead of `pretrain_network_*`."""
     for network, path in resume_networks(opt, iteration).items():
         opt['path'][f'pretrain_{network}'] = path
-        opt['path'][f'param_key_{network.removeprefix("network_")}'] = 'params'
+        label = network.removeprefix('network_')
+        opt['path'].update({f'param_key_{label}': 'params', f'strict_load_{label}': True})

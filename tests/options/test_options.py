@@ -48,7 +48,7 @@ def load(folder: Path, text: str) -> dict[str, Any]:
 
 
 def parse(folder: Path, *arguments: str, text: str = TRAIN, is_train: bool = True) -> dict[str, Any]:
-    opt, _ = parse_options(folder / 'root', is_train, ['-opt', write(folder, text), *arguments])
+    opt, _, _ = parse_options(folder / 'root', is_train, ['-opt', write(folder, text), *arguments])
     return opt
 
 
@@ -369,7 +369,7 @@ def test_malformed_top_level_is_an_option_error(tmp_path: Path, assignment: str)
     'words', [['--local_rank', '1'], ['--local-rank', '1'], ['--local-rank=1'], ['--local_rank=1']]
 )
 def test_both_spellings_of_local_rank(tmp_path: Path, words: list[str]) -> None:
-    _, args = parse_options(tmp_path, True, ['-opt', write(tmp_path, TRAIN), *words])
+    _, args, _ = parse_options(tmp_path, True, ['-opt', write(tmp_path, TRAIN), *words])
     assert args.local_rank == 1
 
 
