@@ -1,11 +1,15 @@
 """The command line: `basicsr-ext JOB -opt FILE` or `python -m basicsr_ext JOB -opt FILE`."""
 
 import argparse
+import io
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
-from basicsr_ext.errors import BasicsrExtError, nearest
+from basicsr_ext.errors import OptionError, nearest, told
 from basicsr_ext.jobs import jobs, load, parser_of
 from basicsr_ext.version import __version__
 
@@ -31,22 +35,60 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line after the name of the program; None takes the process's own.
 
     Returns:
-        The exit code: 0, 2 for a mistake of the user's (printed without a traceback), 128 + signal after a stop.
+        The exit code: 0, 2 for a mistake of the user's or trouble of the machine (printed in one line), 128 + signal
+        after a stop, 1 for a fault of the program (printed with its traceback).
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # names that the terminal's encoding lacks
+    program = ' '.join(['basicsr-ext', *words[:1]])
+    try:
+        code = _run(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # at the end of the interpreter it would be too late to say what is wrong
+        return code
+    except BrokenPipeError:  # as `| head` does, which has read enough
+        _forget_output()
+        return 0
+    except KeyboardInterrupt:  # where nothing is watching for it, or for the second time
+        print(f'{program}: stopped.', file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        line = told(error)
+        if line is not None:
+            print(f'{program}: {line}', file=sys.stderr)
+            return 2
+        traceback.print_exc()
+        print(
+            f'{program}: this error should not happen. Please report the lines above, with the version {__version__}.',
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _run(words: list[str]) -> int:
     if words and not words[0].startswith('-') and words[0] not in jobs():
-        print(f'basicsr-ext: expected a job, got {words[0]!r}. {nearest(words[0], jobs())}'.rstrip(), file=sys.stderr)
-        return 2
+        raise OptionError(f'expected a job, got {words[0]!r}. {nearest(words[0], jobs())}'.rstrip())
     job = build_parser().parse_args(words[:1]).job
     if {'-h', '--help'} & set(words[1:]):
         parser_of(job, load(job)).print_help()
         return 0
+    code: int = getattr(load(job), f'{job}_pipeline')(_current_folder(), words[1:])
+    return code
+
+
+def _current_folder() -> str:
     try:
-        code: int = getattr(load(job), f'{job}_pipeline')(os.getcwd(), words[1:])
-        return code
-    except BasicsrExtError as error:
-        print(f'basicsr-ext {job}: {error}', file=sys.stderr)
-        return 2
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise OptionError('expected a current folder, got one that is deleted. Change to another one.') from error
+
+
+def _forget_output() -> None:
+    """Let what is still to be printed go nowhere, so that the end of the interpreter does not stumble over it."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == '__main__':

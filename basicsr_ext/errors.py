@@ -4,12 +4,36 @@ A message has four parts: where, what was expected, what was got, what to do. Va
 """
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import NoReturn
 
 SHOWN = 5  # items of a list in a message
 LONGEST = 120  # characters of a value in a message
+
+# Modules that read what a user names, and may raise whatever they like about it.
+READERS = (
+    'PIL',
+    'cv2',
+    'lmdb',
+    'pickle',
+    'pyarrow',
+    'safetensors',
+    'tifffile',
+    'torch.serialization',
+    'yaml',
+    'zipfile',
+)
+OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad allocation')
+WAYS_OUT = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): 'Free disk space, then run the same command again.',
+    (errno.EACCES, errno.EPERM, errno.EROFS): 'Change the permissions, or name another place.',
+    (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY): 'Move away what is there, or name another place.',
+    (errno.ENAMETOOLONG,): 'Take a shorter name.',
+    (errno.EMFILE, errno.ENFILE): 'Raise the limit of open files (ulimit -n), or use fewer workers.',
+}
 
 
 class BasicsrExtError(Exception):
@@ -99,3 +123,60 @@ def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> Non
     """Raise DataError that names up to five bad items, if there are any."""
     if bad:
         raise DataError(f'{where}: expected {expected}, got {first_few(bad, "; ")}. {advice}')
+
+
+def told(error: BaseException) -> str | None:
+    """The line that a user is told about an error, or None for a fault of the program.
+
+    Args:
+        error: one of those above; one of the machine, such as a full disk or memory; one that a library raised about a
+            file that it read.
+    """
+    if isinstance(error, BasicsrExtError):
+        return one_line(error)
+    said = one_line(error).rstrip('.')
+    if isinstance(error, MemoryError) or any(sign in said for sign in OUT_OF_MEMORY):
+        return f'expected enough memory, got {said}. Make batches, patches or tiles smaller, or use fewer workers.'
+    if isinstance(error, UnicodeError):
+        return f'expected names and texts in UTF-8, got {said}. Rename or convert them.'
+    if isinstance(error, OSError):
+        return _about_files(error, said)
+    if _starts_with(type(error).__module__, READERS) or _passes(error.__traceback__, READERS):
+        return f'expected files that can be read, got {said}. Correct or replace the file.'
+    return None
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks; the report of a worker process becomes what the worker met."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].startswith('Caught ') and len(lines) > 1 and lines[1].startswith('Original Traceback'):
+        while len(lines) > 1 and not _names_an_error(lines[0]):
+            lines = lines[1:]
+        lines[0] = lines[0].partition(': ')[2] or lines[0]
+    return ' '.join(lines)
+
+
+def _names_an_error(line: str) -> bool:
+    """Whether a line of a traceback is that of the error itself, such as `package.NameError: message`."""
+    name = line.partition(':')[0]
+    return all(part.isidentifier() for part in name.split('.')) and name.endswith(('Error', 'Exception', 'error'))
+
+
+def _about_files(error: OSError, said: str) -> str:
+    advice = next((text for numbers, text in WAYS_OUT.items() if error.errno in numbers), 'Look at the path.')
+    if error.filename is None or error.strerror is None:
+        return f'expected to read and write files, got {said}. {advice}'
+    return f'{error.filename}: expected to read or write it, got {error.strerror}. {advice}'
+
+
+def _passes(traceback: TracebackType | None, modules: Sequence[str]) -> bool:
+    """Whether an error came through one of the modules."""
+    while traceback is not None:
+        if _starts_with(str(traceback.tb_frame.f_globals.get('__name__')), modules):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _starts_with(module: str, packages: Sequence[str]) -> bool:
+    return any(module == package or module.startswith(f'{package}.') for package in packages)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from basicsr_ext.errors import OptionError, first_line
+
 T = TypeVar('T')
 
 
@@ -19,21 +21,44 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
         backend: `nccl` or `gloo`; None chooses nccl on a GPU; without a GPU it is always gloo.
         port: master port under SLURM; by default `MASTER_PORT`, else 29500 as in BasicSR. torchrun sets its own.
         arguments: more of `torch.distributed.init_process_group`, such as `timeout`.
+
+    Raises:
+        OptionError: the launcher did not describe the group, or there is none of these arguments.
     """
     if launcher == 'slurm':
         _describe_slurm_job(port)
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    if missing:
+        raise OptionError(
+            f'--launcher {launcher}: expected the variables that torchrun sets, got no {", ".join(missing)}. Start '
+            'with `torchrun -m basicsr_ext JOB ...`, or leave --launcher out.'
+        )
     gpus = torch.cuda.device_count()
-    if gpus:
-        local_rank = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
-        torch.cuda.set_device(local_rank % gpus)
-        dist.init_process_group(backend=backend or 'nccl', **arguments)
-    else:
-        dist.init_process_group(backend='gloo', **arguments)
+    try:
+        if gpus:
+            local_rank = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
+            torch.cuda.set_device(local_rank % gpus)
+        dist.init_process_group(backend=(backend or 'nccl') if gpus else 'gloo', **arguments)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise OptionError(
+            f'--launcher {launcher}: expected a process group as the environment and dist_params describe it, got '
+            f'{first_line(error)}. Correct dist_params, or the command of the launcher.'
+        ) from error
 
 
 def _describe_slurm_job(port: int | None) -> None:
-    nodes = os.environ['SLURM_NODELIST']
-    hosts = subprocess.check_output(['scontrol', 'show', 'hostnames', nodes], text=True)
+    missing = [name for name in ('SLURM_NODELIST', 'SLURM_PROCID', 'SLURM_NTASKS') if name not in os.environ]
+    if missing:
+        raise OptionError(
+            f'--launcher slurm: expected the variables that srun sets, got no {", ".join(missing)}. Start with srun, '
+            'or leave --launcher out.'
+        )
+    try:
+        hosts = subprocess.check_output(['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']], text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise OptionError(
+            f'--launcher slurm: expected scontrol to name the hosts, got {first_line(error)}. Start inside a job.'
+        ) from error
     os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', '29500'))
     os.environ['MASTER_ADDR'] = hosts.split()[0]
     os.environ['RANK'] = os.environ['SLURM_PROCID']

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ def atomic_open(path: str | os.PathLike[str], mode: str = 'wb') -> Iterator[IO[A
         mode: `'wb'` or `'w'`.
 
     Raises:
-        OSError: the file cannot be written; what stood at `path` before is untouched.
+        OSError: the file cannot be written, and is named; what stood at `path` before is untouched.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,8 +28,20 @@ def atomic_open(path: str | os.PathLike[str], mode: str = 'wb') -> Iterator[IO[A
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):  # writing itself names no file
+            error.filename, error.filename2 = str(target), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be looked into says so above
+            temporary.unlink(missing_ok=True)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; no other process may be writing there."""
+    for pattern in ('.*.tmp', '.*.npy'):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:

@@ -2,11 +2,23 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
 from basicsr.utils import get_env_info, get_root_logger, get_time_str
+
+
+class _LogFile(logging.FileHandler):
+    """A file that may fall behind: a full disk stops a job where it writes a result, not at a line of its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on."""
+
+    def close(self) -> None:
+        """Close the file, whether what is left fits on the disk or not."""
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
@@ -32,7 +44,7 @@ def job_log(job: str, name: str, folder: Path, is_first: bool, options: str) -> 
         if not is_first:
             return
         path = folder / f'{job}_{name}_{get_time_str()}.log'
-        files.append(logging.FileHandler(path, 'w', encoding='utf-8'))
+        files.append(_LogFile(path, 'w', encoding='utf-8'))
         files[0].setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
         held.setTarget(files[0])
         held.flush()

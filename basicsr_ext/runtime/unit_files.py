@@ -1,6 +1,6 @@
 """Units of work whose results are files: shared out between processes, stopped and continued at will."""
 
-import os
+import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.runtime.workers import loader
 
 T = TypeVar('T')
@@ -64,9 +65,15 @@ class UnitFiles:
         return self.folder / f'{unit:06d}.npy'
 
     def _write(self, unit: int, result: np.ndarray) -> None:
-        temporary = self.folder / f'.{unit:06d}.{os.getpid()}.npy'
-        np.save(temporary, result)
-        os.replace(temporary, self._file(unit))
+        with atomic_open(self._file(unit)) as file:
+            file.write(content(result))
+
+
+def content(array: np.ndarray) -> bytes:
+    """An array as the bytes of a file in NumPy's format, whose own writing does not tell why it failed."""
+    memory = io.BytesIO()
+    np.save(memory, array, allow_pickle=False)
+    return memory.getvalue()
 
 
 def _read(reader: Dataset[T], units: Sequence[int], workers: int) -> Iterable[T]:
