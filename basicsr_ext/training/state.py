@@ -117,8 +117,8 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
 
     BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed,
     the planned iterations, the best metrics, the gradient scaler, what a warm-up has seen of its loss, whether the
-    validation of this iteration is still to be done and the options that the run was made with. To be called on all ranks; the data position follows from the
-    iteration.
+    validation of this iteration is still to be done and the options that the run was made with. To be called on all
+    ranks; the data position follows from the iteration.
     """
     generators = distributed.gather(rng_state())
     if current_iter == -1 or model.opt['rank'] != 0:

@@ -657,7 +657,7 @@ def test_a_test_needs_its_block(denoising: Options, capsys: pytest.CaptureFixtur
 
 def test_an_unknown_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['tain', '-opt', 'x.yml']) == 2
-    assert "basicsr-ext: expected a job, got 'tain'. Did you mean train" in capsys.readouterr().err
+    assert "basicsr-ext tain: expected a job, got 'tain'. Did you mean train" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
