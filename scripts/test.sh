@@ -16,4 +16,4 @@ bin="$PWD/.venv/bin"
 # One test process per core, up to four, each with one thread: more threads than cores wait for each other.
 cores="$("$bin/python" -c 'import os; print(os.cpu_count() or 1)')"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$bin/python" -m pytest -n "$((cores < 4 ? cores : 4))" "$@"
+exec "$bin/python" -m pytest -n "$((cores < 4 ? cores : 4))" --dist worksteal "$@"

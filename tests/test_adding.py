@@ -38,7 +38,7 @@ from basicsr_ext.selection.manifest import Item, read_manifest
 from basicsr_ext.selection.patches.criteria import CRITERIA, PatchImage, patch_criterion
 from basicsr_ext.selection.patches.settings import MineSettings
 from basicsr_ext.selection.ranks import ranks_of
-from tests.helpers.training import write_images
+from tests.helpers.images import write_images
 
 Capture = pytest.CaptureFixture[str]
 

@@ -14,7 +14,7 @@ import basicsr_ext as bx
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.inference.exit_costs import exit_costs
-from tests.helpers.training import write_images
+from tests.helpers.images import write_images
 
 IRCNN = {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4}
 FLEXIR = {

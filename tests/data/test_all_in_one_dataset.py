@@ -25,6 +25,7 @@ from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.training.loader import build_train_loader
+from tests.helpers.images import same
 from tests.helpers.training import options, train
 
 Options = dict[str, Any]
@@ -75,13 +76,6 @@ def around(kind: str, inner: Options | None = None, **keys: Any) -> Options:
 
 def moment(value: int, warmup: bool | None = None, epoch: int = 0) -> ScheduledIndex:
     return ScheduledIndex(value, 5, 3, 2, warmup, epoch, 8.0)
-
-
-def same(first: Options, second: Options) -> bool:
-    return first.keys() == second.keys() and all(
-        torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key]
-        for key, value in first.items()
-    )
 
 
 # ---- the union ----

@@ -19,7 +19,6 @@ import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils import bgr2ycbcr
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from basicsr.utils.matlab_functions import imresize
 from PIL import Image
 from torch import Tensor
@@ -34,6 +33,7 @@ from basicsr_ext.images.lmdb_env import open_lmdb
 from basicsr_ext.runtime.files import atomic_open, write_json
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.training.loader import build_train_loader, build_validation_sets, samples_per_rank
+from tests.helpers.images import pack_lmdb
 
 Options = dict[str, Any]
 Files = dict[str, np.ndarray]
@@ -48,12 +48,6 @@ def write_images(folder: Path, count: int = 4, size: tuple[int, ...] = (20, 24, 
     for name, pixels in files.items():
         cv2.imwrite(str(folder / f'{name}.png'), pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     return files
-
-
-def make_lmdb(folder: Path, target: Path) -> Path:
-    names = sorted(path.stem for path in folder.iterdir())
-    make_lmdb_from_imgs(str(folder), str(target), [f'{name}.png' for name in names], names, map_size=2**20)
-    return target
 
 
 def block(kind: str, folder: Path, **keys: Any) -> Options:
@@ -320,7 +314,7 @@ def test_validation_noise_is_fixed_by_the_name(folder: Path) -> None:
 @pytest.mark.parametrize('color', ['gray', 'rgb'])
 @pytest.mark.parametrize('cache', [False, True])
 def test_lmdb_equals_disk(folder: Path, color: str, cache: bool) -> None:
-    root = make_lmdb(folder, folder.with_name('rgb.lmdb'))
+    root = pack_lmdb(folder)
     for phase, index in (('val', 2), ('train', moment(2))):
         disk = gaussian(folder, phase=phase, color=color, gt_size=8)
         other = gaussian(root, phase=phase, color=color, gt_size=8, cache=cache, io_backend={'type': 'lmdb'})
@@ -623,7 +617,7 @@ TRAIN_BLOCKS: dict[str, Callable[[Path], Options]] = {
     'ours cached': lambda folder: block('GaussianDenoisingDataset', folder, gt_size=8, cache=True),
     'ours in an LMDB': lambda folder: block(
         'GaussianDenoisingDataset',
-        make_lmdb(folder, folder.with_name('rgb.lmdb')),
+        pack_lmdb(folder),
         gt_size=8,
         io_backend={'type': 'lmdb'},
     ),
@@ -785,7 +779,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 def test_lmdb_that_is_none(folder: Path, problem: str) -> None:
     root = folder.with_name('rgb.lmdb')
     if problem == 'no key':
-        make_lmdb(folder, root)
+        pack_lmdb(folder)
         with open(root / 'meta_info.txt', 'a') as file:
             file.write('missing.png (20,24,3) 1\n')
     else:
@@ -802,7 +796,7 @@ def test_lmdb_that_is_none(folder: Path, problem: str) -> None:
 
 
 def test_lmdb_is_opened_once_by_several_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_lmdb(folder, folder.with_name('rgb.lmdb'))
+    path = pack_lmdb(folder)
     real_open = lmdb.open
 
     def slow_open(*arguments: Any, **options: Any) -> Any:
@@ -856,7 +850,7 @@ def test_meta_info_that_is_missing(folder: Path) -> None:
 def test_files_of_a_folder_and_its_lmdb_have_one_order(tmp_path: Path) -> None:
     write_images(tmp_path / 'gt', 3)
     (tmp_path / 'gt' / 'b.png').rename(tmp_path / 'gt' / 'a-1.png')  # "-" sorts before the "." of "a.png"
-    copy = make_lmdb(tmp_path / 'gt', tmp_path / 'gt.lmdb')
+    copy = pack_lmdb(tmp_path / 'gt')
     disk, other = (
         ImageFiles(str(root), kind, None, 'here') for root, kind in ((tmp_path / 'gt', 'disk'), (copy, 'lmdb'))
     )

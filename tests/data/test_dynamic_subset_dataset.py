@@ -25,8 +25,9 @@ from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection
 from basicsr_ext.selection.subsets.quotas import quotas
 from basicsr_ext.training.loader import build_train_loader
+from tests.helpers.images import same, write_images
 from tests.helpers.processes import run
-from tests.helpers.training import options, write_images
+from tests.helpers.training import options
 
 Options = dict[str, Any]
 NAMES = [f'{number:03d}' for number in range(12)]
@@ -138,13 +139,6 @@ def moment(value: int, epoch: int = 0, epochs: float = 8.0) -> ScheduledIndex:
 
 def names_of(dataset: Any, epoch: int, epochs: float = 8.0) -> list[str]:
     return [Path(dataset[moment(index, epoch, epochs)]['gt_path']).stem for index in range(len(dataset))]
-
-
-def same(first: Options, second: Options) -> bool:
-    return all(
-        torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key]
-        for key, value in first.items()
-    )
 
 
 @pytest.mark.parametrize('groups', [None, GROUPS])

@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 import pyarrow
 import pytest
-import torch
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from pyarrow import parquet
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
@@ -23,6 +21,7 @@ from basicsr_ext.options.complete import complete
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import KEY, Item, fingerprint, write_manifest
 from basicsr_ext.training.loader import build_train_loader
+from tests.helpers.images import pack_lmdb, same, write_noise
 
 Options = dict[str, Any]
 
@@ -34,18 +33,6 @@ MID = 'adg'  # 4, 3, 5
 def size_of(number: int) -> tuple[int, int]:
     """Every image has a size of its own."""
     return 20 + number, 24 - number
-
-
-def write_images(folder: Path, seed: int = 0) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(seed)
-    for number, name in enumerate(NAMES):
-        cv2.imwrite(str(folder / f'{name}.png'), rng.integers(0, 256, (*size_of(number), 3), dtype=np.uint8))
-
-
-def make_lmdb(folder: Path) -> None:
-    files = [f'{name}.png' for name in NAMES]
-    make_lmdb_from_imgs(str(folder), f'{folder}.lmdb', files, list(NAMES), map_size=2**20)
 
 
 def items() -> list[Item]:
@@ -61,8 +48,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory with gt/, lq/, LMDBs of both, a meta_info_file in another order, and their ranking."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(('gt', 'lq')):
-        write_images(Path(name), seed)
-        make_lmdb(Path(name))
+        write_noise(name, {f'{name}.png': size_of(number) for number, name in enumerate(NAMES)}, seed=seed)
+        pack_lmdb(name)
     Path('meta_info.txt').write_text(''.join(f'{name}.png (1,1,3)\n' for name in reversed(NAMES)))
     write_manifest('ranking.parquet', items(), columns(), {'method': 'influence'})
     return tmp_path
@@ -103,13 +90,6 @@ def names_in(dataset: Any) -> list[str]:
 
 def moment(value: int, iteration: int = 3, position: int = 2) -> ScheduledIndex:
     return ScheduledIndex(value, 5, iteration, position)
-
-
-def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    return first.keys() == second.keys() and all(
-        torch.equal(first[key], second[key]) if isinstance(first[key], torch.Tensor) else first[key] == second[key]
-        for key in first
-    )
 
 
 def whole_dataset(inner: Options, phase: str) -> Any:

@@ -9,13 +9,13 @@ import lmdb
 import numpy as np
 import pytest
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.wrapper_base import WrapperDataset, scheduled
 from basicsr_ext.errors import DataError
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, fingerprint, read_manifest, write_manifest
+from tests.helpers.images import pack_lmdb, write_noise
 
 Options = dict[str, Any]
 SIZES = {'b.png': (20, 24), 'a.jpg': (12, 9), 'c.bmp': (8, 30)}
@@ -23,19 +23,8 @@ DISK, LMDB = {'type': 'disk'}, {'type': 'lmdb'}
 
 
 def write_images(folder: Path, sizes: dict[str, tuple[int, int]] = SIZES, divisor: int = 1) -> Path:
-    rng = np.random.default_rng(0)
-    for name, (height, width) in sizes.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        image = rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8)
-        assert cv2.imwrite(str(folder / name), image)
+    write_noise(folder, sizes, divisor)
     return folder
-
-
-def make_lmdb(folder: Path, target: Path) -> Path:
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob('*.*'))
-    keys = [name.rpartition('.')[0] for name in names]
-    make_lmdb_from_imgs(str(folder), str(target), names, keys, map_size=2**20)
-    return target
 
 
 def gaussian(root: Path, **keys: Any) -> Options:
@@ -104,7 +93,7 @@ def test_ours_with_meta_info_file(tmp_path: Path) -> None:
 
 
 def test_ours_in_an_lmdb_is_ours_on_disk(gt: Path, tmp_path: Path) -> None:
-    dataset = build_dataset(gaussian(make_lmdb(gt, tmp_path / 'gt.lmdb'), io_backend=LMDB))
+    dataset = build_dataset(gaussian(pack_lmdb(gt), io_backend=LMDB))
     assert inventory(dataset) == IN_LMDB
     check_order(dataset)
     assert fingerprint(inventory(dataset)) == fingerprint(inventory(build_dataset(gaussian(gt))))
@@ -136,7 +125,7 @@ def test_paired_images_with_meta_info_file(gt: Path, lq: Path, tmp_path: Path) -
 
 
 def test_paired_images_in_lmdbs(gt: Path, lq: Path, tmp_path: Path) -> None:
-    roots = make_lmdb(gt, tmp_path / 'gt.lmdb'), make_lmdb(lq, tmp_path / 'lq.lmdb')
+    roots = pack_lmdb(gt), pack_lmdb(lq)
     dataset = build_dataset(paired(*roots, LMDB))
     assert inventory(dataset) == IN_LMDB
     assert fingerprint(inventory(dataset)) == fingerprint(inventory(build_dataset(paired(gt, lq, DISK))))
@@ -149,7 +138,7 @@ def test_single_images_on_disk(gt: Path) -> None:
 
 
 def test_single_images_in_an_lmdb(gt: Path, tmp_path: Path) -> None:
-    dataset = build_dataset(single(make_lmdb(gt, tmp_path / 'gt.lmdb'), LMDB))
+    dataset = build_dataset(single(pack_lmdb(gt), LMDB))
     assert sorted(inventory(dataset), key=lambda item: item.path) == IN_LMDB
 
 
@@ -164,14 +153,14 @@ def test_grey_images_in_an_lmdb(tmp_path: Path) -> None:
     folder = tmp_path / 'gt'
     folder.mkdir()
     cv2.imwrite(str(folder / 'a.png'), np.zeros((6, 7), np.uint8))
-    dataset = build_dataset(single(make_lmdb(folder, tmp_path / 'gt.lmdb'), LMDB))
+    dataset = build_dataset(single(pack_lmdb(folder), LMDB))
     assert inventory(dataset) == [Item('a', 6, 7)]
 
 
 @pytest.mark.parametrize('kind', ['paired', 'single'])
 def test_stock_dataset_in_an_lmdb_after_reading_from_it(gt: Path, lq: Path, tmp_path: Path, kind: str) -> None:
     """BasicSR removes `type` from io_backend when it reads the first image."""
-    roots = make_lmdb(gt, tmp_path / 'gt.lmdb'), make_lmdb(lq, tmp_path / 'lq.lmdb')
+    roots = pack_lmdb(gt), pack_lmdb(lq)
     dataset = build_dataset(paired(*roots, LMDB) if kind == 'paired' else single(roots[0], LMDB))
     before, digest = inventory(dataset), content_digest(dataset)
     assert dataset[0]['lq'].ndim == 3
@@ -249,7 +238,7 @@ def test_files_that_are_no_images_have_no_size_where_they_are_tolerated(gt: Path
 
 
 def test_a_damaged_image_of_an_lmdb_has_no_size_where_it_is_tolerated(gt: Path, tmp_path: Path) -> None:
-    root = make_lmdb(gt, tmp_path / 'gt.lmdb')
+    root = pack_lmdb(gt)
     with lmdb.open(str(root), map_size=2**20) as environment, environment.begin(write=True) as transaction:
         transaction.put(b'b', b'nothing')
     dataset = build_dataset(gaussian(root, io_backend=LMDB))
@@ -293,7 +282,7 @@ def test_digest_of_pairs_sees_both_sides(gt: Path, lq: Path, tmp_path: Path) -> 
 
 
 def test_digest_of_an_lmdb(gt: Path, tmp_path: Path) -> None:
-    root = make_lmdb(gt, tmp_path / 'gt.lmdb')
+    root = pack_lmdb(gt)
     before = content_digest(build_dataset(gaussian(root, io_backend=LMDB)))
     assert before == content_digest(build_dataset(single(root, LMDB)))
     with open(root / 'data.mdb', 'r+b') as file:

@@ -12,7 +12,6 @@ import torch
 import yaml
 from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.data import mined_patch_dataset
@@ -22,6 +21,7 @@ from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
 from basicsr_ext.training.loader import build_train_loader
+from tests.helpers.images import pack_lmdb, same, write_noise
 from tests.helpers.processes import run
 
 Options = dict[str, Any]
@@ -37,17 +37,6 @@ ROWS = [
 ]
 GRAD = np.random.default_rng(1).random(len(ROWS))
 STD = np.random.default_rng(2).random(len(ROWS))
-
-
-def write_images(folder: str, divisor: int = 1) -> None:
-    Path(folder).mkdir(exist_ok=True)
-    rng = np.random.default_rng(divisor)
-    for name, (height, width) in SIZES.items():
-        image = rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8)
-        cv2.imwrite(f'{folder}/{name}.png', image)
-    files = [f'{name}.png' for name in SIZES]
-    if not Path(f'{folder}.lmdb').exists():
-        make_lmdb_from_imgs(folder, f'{folder}.lmdb', files, list(SIZES), map_size=2**20)
 
 
 def write_patches(rows: list[Row] = ROWS, skipped: dict[str, str] | None = None, **columns: np.ndarray) -> None:
@@ -68,8 +57,9 @@ def write_patches(rows: list[Row] = ROWS, skipped: dict[str, str] | None = None,
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory with gt/, lq/ of half the size, LMDBs of both, and the patches of gt."""
     monkeypatch.chdir(tmp_path)
-    write_images('gt')
-    write_images('lq', divisor=2)
+    for folder, divisor in (('gt', 1), ('lq', 2)):
+        write_noise(folder, {f'{name}.png': size for name, size in SIZES.items()}, divisor, seed=divisor)
+        pack_lmdb(folder, [f'{name}.png' for name in SIZES])
     Path('names.txt').write_text(''.join(f'{name}.png 1\n' for name in 'dbac'))
     write_patches()
     return tmp_path
@@ -119,13 +109,6 @@ def inside(block: Options) -> Options:
 
 def moment(value: int, iteration: int = 3, position: int = 2) -> ScheduledIndex:
     return ScheduledIndex(value, 5, iteration, position)
-
-
-def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    return first.keys() == second.keys() and all(
-        torch.equal(first[key], second[key]) if isinstance(first[key], torch.Tensor) else first[key] == second[key]
-        for key in first
-    )
 
 
 def pixels(image: torch.Tensor) -> np.ndarray:

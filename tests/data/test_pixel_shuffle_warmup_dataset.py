@@ -13,7 +13,7 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.sampling import ScheduledIndex, sample_rng
 from basicsr_ext.schedule.warmup import FRACTION
-from tests.helpers.training import write_images
+from tests.helpers.images import write_images
 
 
 def denoising(root: Path, **changes: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import lmdb
 import numpy as np
 import pytest
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.data.file_checks import check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
@@ -16,6 +15,7 @@ from basicsr_ext.data.stock_files import Files, StockFiles, files_of, reads_pair
 from basicsr_ext.data.wrapper_base import WrapperDataset, scheduled
 from basicsr_ext.errors import DataError
 from basicsr_ext.images.image_files import ImageFiles
+from tests.helpers.images import pack_lmdb, write_noise
 
 SIZES = {'a.png': (8, 12), 'b.png': (16, 10), 'c.png': (6, 20)}
 LMDB = {'type': 'lmdb'}
@@ -25,14 +25,9 @@ LMDB = {'type': 'lmdb'}
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory with colour images in gt/, those of half the size in lq/, and LMDBs of both."""
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
     for folder, divisor in (('gt', 1), ('lq', 2)):
-        Path(folder).mkdir()
-        for name, (height, width) in SIZES.items():
-            image = rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8)
-            cv2.imwrite(f'{folder}/{name}', image)
-        keys = [Path(name).stem for name in SIZES]
-        make_lmdb_from_imgs(folder, f'{folder}.lmdb', list(SIZES), keys, map_size=2**20)
+        write_noise(folder, SIZES, divisor)
+        pack_lmdb(folder)
     return tmp_path
 
 

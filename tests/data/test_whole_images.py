@@ -9,7 +9,6 @@ import pytest
 import torch
 from basicsr.data import build_dataset
 from basicsr.utils import bgr2ycbcr
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.data.gaussian_denoising_dataset import GaussianDenoisingDataset
 from basicsr_ext.data.inventory import inventory
@@ -18,26 +17,19 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, ImageError
 from basicsr_ext.images.decoding import decode_image
 from basicsr_ext.selection.manifest import Item, write_manifest
+from tests.helpers.images import pack_lmdb, write_noise
 
 Options = dict[str, Any]
 SIZES = {'a.png': (20, 24), 'b.jpg': (22, 18), 'c.png': (30, 16)}
-
-
-def write_images(folder: Path, divisor: int = 1) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(divisor)
-    for name, (height, width) in SIZES.items():
-        cv2.imwrite(str(folder / name), rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8))
-    names = [name.partition('.')[0] for name in SIZES]
-    make_lmdb_from_imgs(str(folder), f'{folder}.lmdb', list(SIZES), names, map_size=2**20)
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory with gt/ and lq/ of half the size, and LMDBs of both."""
     monkeypatch.chdir(tmp_path)
-    write_images(Path('gt'))
-    write_images(Path('lq'), divisor=2)
+    for folder, divisor in (('gt', 1), ('lq', 2)):
+        write_noise(folder, SIZES, divisor, seed=divisor)
+        pack_lmdb(folder, SIZES)
     Path('names.txt').write_text('c.png 1\na.png 1\n')
     items = [Item(name, *size) for name, size in SIZES.items()]
     write_manifest('ranking.parquet', items, {'rank': [2, 3, 1]}, {'method': 'influence'})

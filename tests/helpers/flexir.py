@@ -12,7 +12,8 @@ from torch import Tensor
 from basicsr_ext.jobs.test import test_pipeline as run_test
 from basicsr_ext.models.flexir_model import FlexIRModel
 from basicsr_ext.options.complete import complete
-from tests.helpers.training import options, write_images
+from tests.helpers.images import write_images
+from tests.helpers.training import options
 
 NETWORK: dict[str, Any] = {
     'type': 'FlexIR', 'upscale': 1, 'in_chans': 1, 'img_size': 16, 'window_size': 4, 'img_range': 1.0, 'depths': [2, 2],

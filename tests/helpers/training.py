@@ -4,22 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 import yaml
 
+from tests.helpers.images import write_images
 from tests.helpers.processes import run
-
-
-def write_images(folder: Path, number: int = 8, size: int = 40, color: bool = False) -> Path:
-    """PNG files with smooth random content."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(number * size)
-    for index in range(number):
-        noise = rng.integers(0, 256, (size // 4, size // 4, 3 if color else 1), dtype=np.uint8)
-        cv2.imwrite(str(folder / f'{index:03d}.png'), cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC))
-    return folder
 
 
 def options(root: Path, **changes: Any) -> dict[str, Any]:

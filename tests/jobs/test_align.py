@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 from basicsr.archs import build_network
 from basicsr.data import build_dataset
 
@@ -19,8 +18,9 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.images import new_folder
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.selection.manifest import Item, write_manifest
+from tests.helpers import jobs
+from tests.helpers.images import write_images
 from tests.helpers.processes import run, stop_when
-from tests.helpers.training import write_images
 
 Options = dict[str, Any]
 RESULT = Path('results/small')
@@ -69,9 +69,7 @@ def options(color: str = 'rgb', pairs: bool = False, **align: Any) -> Options:
     }
 
 
-def write(opt: Options) -> str:
-    Path('align.yml').write_text(yaml.safe_dump(opt))
-    return 'align.yml'
+write = partial(jobs.write_options, 'align')
 
 
 def align(opt: Options, *arguments: str) -> Options:
@@ -84,9 +82,9 @@ def align(opt: Options, *arguments: str) -> Options:
 
 
 def refused(opt: Options, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(['align', '-opt', write(opt), *arguments]) == 2
+    said = jobs.refused('align', opt, capsys, *arguments)
     assert not Path('results').exists()
-    return capsys.readouterr().err
+    return said
 
 
 def files() -> dict[str, bytes]:

@@ -31,7 +31,7 @@ from basicsr_ext.inference.realised import realised_time
 from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.runtime import interrupt
 from tests.helpers.flexir import NETWORK, run_job
-from tests.helpers.training import write_images
+from tests.helpers.images import write_images
 
 COLOUR = {**NETWORK, 'in_chans': 3, 'depths': [2, 2, 2], 'num_heads': [2, 2, 2]}
 SETTINGS = InferenceSettings(regions=5, adaptive=AdaptiveSettings(threshold=0))

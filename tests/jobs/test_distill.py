@@ -18,8 +18,9 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
+from tests.helpers import jobs
+from tests.helpers.images import write_images
 from tests.helpers.processes import run, stop_when
-from tests.helpers.training import write_images
 from tests.helpers.vae import tiny_vae
 
 Options = dict[str, Any]
@@ -66,9 +67,7 @@ def options(dataset: Options | None = None, network: Options | None = None, **di
     }
 
 
-def write(opt: Options) -> str:
-    Path('distill.yml').write_text(yaml.safe_dump(opt))
-    return 'distill.yml'
+write = partial(jobs.write_options, 'distill')
 
 
 def distill(opt: Options, *arguments: str) -> Manifest:
@@ -79,9 +78,7 @@ def distill(opt: Options, *arguments: str) -> Manifest:
     return read_manifest(FOLDER / 'manifest.parquet')
 
 
-def refused(opt: Options, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(['distill', '-opt', write(opt), *arguments]) == 2
-    return capsys.readouterr().err
+refused = partial(jobs.refused, 'distill')
 
 
 def image(path: Path | str, flag: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:

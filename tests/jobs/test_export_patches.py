@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import yaml
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images import writers
@@ -19,6 +18,7 @@ from basicsr_ext.jobs.export import export_pipeline
 from basicsr_ext.jobs.export.patches import patch_numbers
 from basicsr_ext.jobs.mine import mine_pipeline
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest, write_patch_manifest
+from tests.helpers.images import pack_lmdb, write_noise
 
 Options = dict[str, Any]
 Pixels = dict[str, np.ndarray]
@@ -31,13 +31,7 @@ STOCK = {'type': 'PairedImageDataset', 'dataroot_gt': 'gt', 'dataroot_lq': 'lq',
 
 
 def write_images(folder: str, sizes: dict[str, tuple[int, int]] = SIZES, divisor: int = 1, seed: int = 0) -> Pixels:
-    rng = np.random.default_rng(seed)
-    images = {}
-    for name, (height, width) in sizes.items():
-        images[name] = rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8)
-        Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(f'{folder}/{name}', images[name])
-    return images
+    return write_noise(folder, sizes, divisor, seed)
 
 
 def grid(height: int, width: int) -> list[tuple[int, int]]:
@@ -106,7 +100,7 @@ def test_a_stock_dataset_trains_on_the_exact_pairs(lmdb: bool, source: str) -> N
     rows = mined(STOCK, scale=2)
     if source == 'lmdb':
         for kind in ('gt', 'lq'):
-            make_lmdb_from_imgs(kind, f'{kind}.lmdb', sorted(SIZES), ['a', 'b', 'c'], map_size=2**20)
+            pack_lmdb(kind)
         block = {**STOCK, 'dataroot_gt': 'gt.lmdb', 'dataroot_lq': 'lq.lmdb', 'io_backend': {'type': 'lmdb'}}
         rows = mined(block, scale=2)
     export('--keep', '0.5', '--criterion', 'grad', output='new/x.lmdb' if lmdb else 'new/x')

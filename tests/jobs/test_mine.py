@@ -13,10 +13,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 from basicsr.archs import build_network
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from basicsr.utils.registry import ARCH_REGISTRY
 from pyarrow import parquet
 from torch import nn
@@ -24,6 +22,8 @@ from torch import nn
 from basicsr_ext.__main__ import main
 from basicsr_ext.runtime import unit_files
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
+from tests.helpers import jobs
+from tests.helpers.images import pack_lmdb, write_noise
 from tests.helpers.patch_criteria import PLAIN
 from tests.helpers.processes import run, run_ranks, start, stop_when
 
@@ -52,11 +52,7 @@ def file_of(name: str) -> str:
 
 
 def write_images(folder: str, divisor: int = 1, sizes: dict[str, tuple[int, int]] = SIZES) -> None:
-    Path(folder).mkdir(exist_ok=True)
-    rng = np.random.default_rng(divisor)
-    for name, (height, width) in sizes.items():
-        image = rng.integers(0, 256, (height // divisor, width // divisor, 3), dtype=np.uint8)
-        cv2.imwrite(f'{folder}/{file_of(name)}', image)
+    write_noise(folder, {file_of(name): size for name, size in sizes.items()}, divisor, seed=divisor)
 
 
 @pytest.fixture
@@ -86,9 +82,7 @@ def with_network(block: Options, dataset: Options | None = None, **mine: Any) ->
     return {**options(dataset, **{'criteria': ['loss'], **mine}), 'network_g': block, 'path': path}
 
 
-def write(opt: Options) -> str:
-    Path('mine.yml').write_text(yaml.safe_dump(opt))
-    return 'mine.yml'
+write = partial(jobs.write_options, 'mine')
 
 
 def mine(opt: Options, *arguments: str) -> Manifest:
@@ -99,9 +93,7 @@ def mine(opt: Options, *arguments: str) -> Manifest:
     return read_manifest(RESULT)
 
 
-def refused(opt: Options, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(['mine', '-opt', write(opt), *arguments]) == 2
-    return capsys.readouterr().err
+refused = partial(jobs.refused, 'mine')
 
 
 def rows(manifest: Manifest, *names: str) -> list[tuple[Any, ...]]:
@@ -394,7 +386,7 @@ def test_a_scan_of_something_else_is_refused(
 
 
 def test_an_lmdb_gives_the_rows_of_the_folder(folder: Path) -> None:
-    make_lmdb_from_imgs('gt', 'gt.lmdb', [file_of(name) for name in SIZES], list(SIZES), map_size=2**20)
+    pack_lmdb('gt', map(file_of, SIZES))
     opt = with_network(IRCNN, criteria=['grad', 'random', 'loss'])
     on_disk = mine(opt)
     opt['datasets']['train'].update(dataroot_gt='gt.lmdb', io_backend={'type': 'lmdb'})
@@ -409,7 +401,7 @@ def test_the_order_does_not_hang_on_the_endings(folder: Path) -> None:
     """`a` comes before `a-b`, but `a.png` after `a-b.png`; an LMDB has no endings, and the order settles ties."""
     shutil.rmtree('gt')
     write_images('gt', sizes={'a': (20, 24), 'a-b': (20, 24)})
-    make_lmdb_from_imgs('gt', 'gt.lmdb', ['a.png', 'a-b.png'], ['a', 'a-b'], map_size=2**20)
+    pack_lmdb('gt', ['a.png', 'a-b.png'])
     on_disk = mine(options())
     in_lmdb = mine(options({**GAUSSIAN, 'dataroot_gt': 'gt.lmdb', 'io_backend': {'type': 'lmdb'}}))
     assert [Item(path, 0, 0).name for path in on_disk.column('path')] == in_lmdb.column('path')
@@ -422,7 +414,7 @@ def test_a_stock_dataset_gives_the_rows_of_ours(folder: Path, in_lmdb: bool) -> 
     block = dict(PAIRED)
     if in_lmdb:
         for kind in ('gt', 'lq'):
-            make_lmdb_from_imgs(kind, f'{kind}.lmdb', [file_of(name) for name in SIZES], list(SIZES), map_size=2**20)
+            pack_lmdb(kind, map(file_of, SIZES))
         block.update(dataroot_gt='gt.lmdb', dataroot_lq='lq.lmdb', io_backend={'type': 'lmdb'})
     found = mine(options(block, criteria=['grad', 'random', 'std']))
     assert rows(found, *found.names[1:]) == rows(expected, *found.names[1:])

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Manifest, read_manifest
+from tests.helpers.images import write_images
 from tests.helpers.processes import run, run_ranks, start
-from tests.helpers.training import write_images
 
 IMAGES = 9
 

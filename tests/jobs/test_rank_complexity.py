@@ -12,10 +12,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 from basicsr.archs import build_network
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from basicsr.utils.registry import ARCH_REGISTRY
 from scipy.stats import entropy as scipy_entropy
 from skimage.measure import shannon_entropy
@@ -31,6 +29,8 @@ from basicsr_ext.selection.complexity.scan import UNIT, ComplexityReader
 from basicsr_ext.selection.complexity.settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
 from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage, grad_mag
+from tests.helpers import jobs
+from tests.helpers.images import pack_lmdb
 from tests.helpers.processes import run, run_ranks, stop_when
 
 Options = dict[str, Any]
@@ -107,9 +107,7 @@ def with_networks(opt: Options, **blocks: Options) -> Options:
     return opt
 
 
-def write(opt: Options) -> str:
-    Path('rank.yml').write_text(yaml.safe_dump(opt))
-    return 'rank.yml'
+write = partial(jobs.write_options, 'rank')
 
 
 def rank(opt: Options, *arguments: str) -> Manifest:
@@ -120,9 +118,7 @@ def rank(opt: Options, *arguments: str) -> Manifest:
     return read_manifest(RESULT)
 
 
-def refused(opt: Options, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(['rank', '-opt', write(opt), *arguments]) == 2
-    return capsys.readouterr().err
+refused = partial(jobs.refused, 'rank')
 
 
 def grey_file(path: Path) -> np.ndarray:
@@ -228,9 +224,8 @@ def test_every_kind_of_dataset_gives_the_values_of_the_folder(folder: Path, kind
         Path('gt', file_of(name)).unlink()
         Path('lq', file_of(name)).unlink()
     expected = rank(options())
-    names = [file_of(name) for name in pngs]
     for root in ('gt', 'lq'):
-        make_lmdb_from_imgs(root, f'{root}.lmdb', names, list(pngs), map_size=2**20)
+        pack_lmdb(root, map(file_of, pngs))
     shutil.copy(RESULT, 'all.parquet')
     in_lmdb = {'dataroot_gt': 'gt.lmdb', 'io_backend': {'type': 'lmdb'}}
     dataset = {

@@ -22,7 +22,8 @@ from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import atomic_torch_save
 from basicsr_ext.training import learning_rate
 from basicsr_ext.training.validation import validate
-from tests.helpers.training import options, prepare, write_images
+from tests.helpers.images import write_images
+from tests.helpers.training import options, prepare
 
 
 @ARCH_REGISTRY.register()
