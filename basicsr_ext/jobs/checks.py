@@ -3,15 +3,17 @@
 import inspect
 import logging
 import os
+import warnings
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from basicsr.data import build_dataset
+from annotated_types import Ge
 from basicsr.losses import build_loss
-from basicsr.models import build_model
-from basicsr.utils import get_root_logger
+from basicsr.metrics import calculate_metric
+from basicsr.utils import get_root_logger, tensor2img
 from basicsr.utils.misc import set_random_seed
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
@@ -26,9 +28,10 @@ from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixel
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, wrong
 from basicsr_ext.models.restoration_model import RestorationModel
+from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
-from basicsr_ext.options.blocks import read_block, require
-from basicsr_ext.options.calls import check_call, registered
+from basicsr_ext.options.blocks import read_block, read_value, require
+from basicsr_ext.options.calls import building, check_call, registered
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks, paths_in
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import read_checkpoint
@@ -36,9 +39,11 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training import learning_rate
+from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
 from basicsr_ext.training.validation import check_validation
+from basicsr_ext.training.state import restore_rng_state, rng_state
 
 
 @dataclass(frozen=True)
@@ -146,14 +151,47 @@ def _check_training(opt: Options) -> None:
     require(opt['datasets'], ('train',), 'datasets')
     require(opt['datasets']['train'], ('batch_size_per_gpu',), 'datasets.train')
     require(opt['train'], ('total_iter', 'optim_g'), 'train')
-    require(opt['logger'], ('print_freq', 'save_checkpoint_freq'), 'logger')
+    _check_logger(opt['logger'])
     if opt.get('val'):
         require(opt['val'], ('val_freq', 'save_img'), 'val')
+        read_value(opt['val']['val_freq'], Annotated[int, Ge(1)], 'val.val_freq')
     elif any(block['phase'] == 'val' for block in opt['datasets'].values()):
         raise OptionError('val: expected a block beside datasets.val, got none. Add it or remove the dataset.')
     for key, block in opt['train'].items():
         if key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
             check_call(registered(LOSS_REGISTRY, block['type'], f'train.{key}.type'), block, f'train.{key}')
+
+
+def _check_logger(block: Options) -> None:
+    require(block, ('print_freq', 'save_checkpoint_freq'), 'logger')
+    for key in ('print_freq', 'save_checkpoint_freq'):
+        read_value(block[key], Annotated[int, Ge(1)], f'logger.{key}')
+    read_value(block['use_tb_logger'], bool, 'logger.use_tb_logger')
+    wandb = read_value(block.get('wandb'), dict | None, 'logger.wandb') or {}
+    if wandb.get('project') is not None and not block['use_tb_logger']:
+        raise OptionError(
+            f'logger.wandb.project: expected use_tb_logger: true beside it, from which wandb takes its values, got '
+            f'{block["use_tb_logger"]}. Set it, or remove the project.'
+        )
+    needed = {'wandb': wandb.get('project') is not None, 'tensorboard': block['use_tb_logger']}
+    for package, is_needed in needed.items():
+        if is_needed and find_spec(package) is None:
+            raise OptionError(f'logger: expected the package {package}, got none. Install it or switch it off.')
+
+
+def _check_rates(options: TrainOptions) -> None:
+    """Build optimiser and schedule for a tensor of two by two, and follow the schedule a little."""
+    kind = learning_rate.optimizer_class(options.optim_g, 'train.optim_g')
+    with building('train.optim_g', kind.__name__):
+        optimizer = learning_rate.build(kind, [torch.nn.Parameter(torch.zeros(2, 2))], options.optim_g)
+    if options.scheduler is None:
+        return
+    schedule = learning_rate.scheduler_class(options.scheduler, 'train.scheduler')
+    with building('train.scheduler', schedule.__name__), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # no step of the optimiser comes before those of the schedule
+        schedulers = [learning_rate.build(schedule, optimizer, options.scheduler)]
+        for iteration in range(1, min(4, options.total_iter + 1)):
+            learning_rate.set_learning_rate(schedulers, iteration, options.warmup_iter)
 
 
 def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> None:
@@ -171,9 +209,7 @@ def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> N
         read_block(model.ValOptions, opt['val'], 'val')
     if opt['is_train']:
         options = read_block(model.TrainOptions, opt['train'], 'train')
-        learning_rate.optimizer_class(options.optim_g, 'train.optim_g')
-        if options.scheduler is not None:
-            learning_rate.scheduler_class(options.scheduler, 'train.scheduler')
+        _check_rates(options)
         for number, block in enumerate(options.losses):
             where = f'train.losses.{number}'
             require(block, ('type',), where)
@@ -232,6 +268,24 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
         raise OptionError(f'{where}: expected a finite loss on the first batch, got none. Look at {sample["gt_path"]}.')
 
 
+def check_metrics(dataset: SampleDataset, metrics: Options, where: str) -> None:
+    """Measure the ground truth of the first image against itself: do the metrics take their arguments and its size?
+
+    Raises:
+        OptionError: one does not, or needs ground truth that there is none of.
+    """
+    drawn = rng_state()
+    sample = dataset[0]
+    restore_rng_state(drawn)
+    if 'gt' not in sample or sample['gt'].ndim != 3:
+        return  # videos have models and metrics of their own
+    image = tensor2img([sample['gt'][None]])
+    for metric, block in metrics.items():
+        with building(f'val.metrics.{metric}', f'{block["type"]} of the first image of {where}'):
+            calculate_metric({'img': image, 'img2': image}, block)
+    restore_rng_state(drawn)
+
+
 def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:
     """Shuffle a first sample, and look for a loss that is left in the warm-up.
 
@@ -254,7 +308,7 @@ def check_everything(opt: Options) -> None:
     set_random_seed(opt['manual_seed'])
     model = build_model(opt)
     for key, block in opt['datasets'].items():
-        dataset = build_dataset(block)
+        dataset = build_dataset(block, f'datasets.{key}')
         check_dataset(dataset, f'datasets.{key}')
         check_pixels(dataset, f'datasets.{key}')
         if key == 'train' and opt['is_train']:
@@ -262,5 +316,7 @@ def check_everything(opt: Options) -> None:
         check_first_batch(model, dataset, f'datasets.{key}')
         if block['phase'] in ('val', 'test'):
             check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
+        if block['phase'] != 'train':
+            check_metrics(dataset, (opt.get('val') or {}).get('metrics') or {}, f'datasets.{key}')
         logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
     logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from basicsr.models import build_model
 from basicsr.utils import get_root_logger, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
 
@@ -15,6 +14,8 @@ from basicsr_ext.options.blocks import require
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed
+from basicsr_ext.runtime.files import put_aside
+from basicsr_ext.training.building import build_model
 from basicsr_ext.training.loader import build_validation_sets
 from basicsr_ext.training.validation import check_validation, validate_with, write_metrics
 
@@ -64,7 +65,9 @@ def test(opt: Options) -> None:
         for dataset in datasets:
             check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
 
-        make_exp_dirs(opt)  # keeps former results of this name under another name
+        if opt['rank'] == 0:
+            put_aside(opt['path']['results_root'])  # former results of this name
+        make_exp_dirs(opt)
         distributed.barrier()
         open_log_file()
         results = {}

@@ -1,16 +1,16 @@
 """The job `train`: train as an option file says, from the start or from a saved state."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.data import build_dataset
-from basicsr.models import build_model
+import yaml
 from basicsr.train import init_tb_loggers
-from basicsr.utils import get_root_logger, make_exp_dirs, mkdir_and_rename
+from basicsr.utils import get_root_logger, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
-from basicsr.utils.options import copy_opt_file
 
 from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.wrapper_base import is_dynamic
@@ -21,12 +21,15 @@ from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime.files import atomic_open, put_aside, remove_stale
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
+from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.loop import TrainingRun
 from basicsr_ext.training.made_with import changes, made_with, refuse_changes, refuse_end, refuse_seed
 from basicsr_ext.training.validation import check_validation
+from basicsr_ext.version import __version__
 
 EXAMPLE = 'basicsr-ext train -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
 
@@ -78,12 +81,15 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
         set_random_seed(opt['manual_seed'] + opt['rank'])
 
         # Whatever is wrong with data or weights is found before an older run of this name is put aside.
-        train_set = build_dataset(opt['datasets']['train'])
+        train_set = build_dataset(opt['datasets']['train'], 'datasets.train')
         val_sets = build_validation_sets(opt)
         if opt['rank'] == 0:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
+                checks.check_metrics(
+                    val_set, (opt.get('val') or {}).get('metrics') or {}, f'dataset {val_set.opt["name"]}'
+                )
         _refuse_other_plan(train_set, opt, resume_state)
         made = made_with(opt, len(train_set))
         if resume_state is not None:
@@ -102,12 +108,14 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             if start == int(opt['train']['total_iter']):
                 get_root_logger().info(f'Nothing is left to do: all {start} iterations are done.')
 
-        _prepare_folders(opt, opt_file, is_new=resume_state is None)
-        open_log_file()
-        tb_logger = init_tb_loggers(opt)
-        TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start).go()
-        if tb_logger:
-            tb_logger.close()
+        with _folders(opt, is_new=resume_state is None):
+            open_log_file()
+            if opt['rank'] == 0:
+                _write_options(opt, asked, opt_file)
+            tb_logger = init_tb_loggers(opt)
+            TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start).go()
+            if tb_logger:
+                tb_logger.close()
 
 
 def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dict[str, Any] | None) -> None:
@@ -121,10 +129,37 @@ def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dic
         )
 
 
-def _prepare_folders(opt: Options, opt_file: str, is_new: bool) -> None:
-    if is_new:
-        make_exp_dirs(opt)  # keeps a former run of this name under another name
-        if opt['logger']['use_tb_logger'] and 'debug' not in opt['name'] and opt['rank'] == 0:
-            mkdir_and_rename(os.path.join(opt['root_path'], 'tb_logger', opt['name']))
-    copy_opt_file(opt_file, opt['path']['experiments_root'])
+@contextmanager
+def _folders(opt: Options, is_new: bool) -> Iterator[None]:
+    """Make the folders of a run. A former run of this name is put aside, and back where the new one fails at once."""
+    root = Path(opt['path']['experiments_root'])
+    aside: dict[Path, Path | None] = {}
+    if opt['rank'] == 0 and is_new:
+        folders = [root]
+        if opt['logger']['use_tb_logger'] and 'debug' not in opt['name']:
+            folders.append(Path(opt['root_path'], 'tb_logger', opt['name']))
+        aside = {folder: put_aside(folder) for folder in folders}
+        make_exp_dirs(opt)
+        if aside[root] is not None:
+            get_root_logger().info(f'A former run of this name is now in {aside[root]}.')
+    if opt['rank'] == 0:
+        remove_stale(root)
     distributed.barrier()
+    try:
+        yield
+    except Exception:
+        if aside.get(root) is not None and not list(root.glob('training_states/*.state')):
+            for folder, former in aside.items():
+                put_aside(folder, 'failed')
+                if former is not None:
+                    former.rename(folder)
+            get_root_logger().info(f'The former run is back in {root}, as the new one has failed without a state.')
+        raise
+
+
+def _write_options(opt: Options, asked: Options, opt_file: str) -> None:
+    """Write the options as they run, with which the same is trained again."""
+    content = {**asked, 'name': opt['name'], 'manual_seed': opt['manual_seed']}
+    with atomic_open(Path(opt['path']['experiments_root'], Path(opt_file).name), 'w') as file:
+        file.write(f'# Written by basicsr-ext {__version__}: {opt_file} with the changes of the command line.\n')
+        yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)

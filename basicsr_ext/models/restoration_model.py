@@ -20,6 +20,7 @@ from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, V
 from basicsr_ext.networks.described import input_sides, output_scale
 from basicsr_ext.networks.tiling import evaluating, run_padded, run_tiled
 from basicsr_ext.options.blocks import read_block
+from basicsr_ext.options.calls import building
 from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
 from basicsr_ext.training import learning_rate, state
 from basicsr_ext.training.loader import samples_per_rank
@@ -154,14 +155,16 @@ class RestorationModel(SRModel):
         block = self.train_options.optim_g
         kind = learning_rate.optimizer_class(block, 'train.optim_g')
         self.parameters = [p for p in self.net_g.parameters() if p.requires_grad]
-        self.optimizer_g = learning_rate.build(kind, self.parameters, block)
+        with building('train.optim_g', kind.__name__):
+            self.optimizer_g = learning_rate.build(kind, self.parameters, block)
         self.optimizers.append(self.optimizer_g)
 
     def setup_schedulers(self) -> None:
         """Build `train.scheduler` for every optimiser."""
         block = self.train_options.scheduler or {'type': 'MultiStepLR', 'milestones': []}
         kind = learning_rate.scheduler_class(block, 'train.scheduler')
-        self.schedulers += [learning_rate.build(kind, optimizer, block) for optimizer in self.optimizers]
+        with building('train.scheduler', kind.__name__):
+            self.schedulers += [learning_rate.build(kind, optimizer, block) for optimizer in self.optimizers]
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'

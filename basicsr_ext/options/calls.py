@@ -1,13 +1,14 @@
 """Blocks that name something registered: is there such a thing, and does it take these arguments?"""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY, Registry
 
-from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.errors import BasicsrExtError, OptionError, first_line, nearest
 from basicsr_ext.options.blocks import require
 
 
@@ -54,6 +55,28 @@ def check_call(
     for parameter in parameters:
         if parameter.name in known and parameter.default is parameter.empty and parameter.name not in options:
             raise OptionError(f'{where}.{parameter.name}: expected a value, which {name} needs, got none. Add it.')
+
+
+@contextmanager
+def building(where: str, what: str) -> Iterator[None]:
+    """Say which block of the option file it was whose values a constructor refuses.
+
+    Args:
+        where: path of the block.
+        what: is built from it.
+
+    Raises:
+        OptionError: for whatever error the code inside raises; errors that already say where stay as they are.
+    """
+    try:
+        yield
+    except BasicsrExtError:
+        raise
+    except Exception as error:  # anything may come out of a class of somebody else
+        raise OptionError(
+            f'{where}: expected values that {what} takes, got {type(error).__name__}: {first_line(error)}. '
+            'Correct the block.'
+        ) from error
 
 
 @dataclass(frozen=True)

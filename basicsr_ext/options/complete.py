@@ -6,15 +6,26 @@ import random
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Interval
 
 from basicsr_ext.errors import OptionError
-from basicsr_ext.options.blocks import require
+from basicsr_ext.options.blocks import read_value, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.dataset_blocks import expand_home
+from basicsr_ext.options.file_names import check_file_name
 from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime import distributed
+
+# Values at the top that every job reads; seeds of processes and workers are counted up from the seed.
+VALUES: dict[str, Any] = {
+    'num_gpu': Annotated[int, Ge(0)] | Literal['auto'],
+    'manual_seed': Annotated[int, Interval(ge=0, le=4_000_000_000)] | None,
+    'deterministic': bool,
+    'scale': Annotated[int, Ge(1)],
+}
 
 
 def parse_options(
@@ -79,6 +90,7 @@ def complete(
 
     for phase, dataset in opt['datasets'].items():
         require(dataset, ('name', 'type'), f'datasets.{phase}')
+        check_file_name(dataset['name'], f'datasets.{phase}.name')
         dataset['phase'] = phase.split('_')[0]
         if 'scale' in opt:
             dataset['scale'] = opt['scale']
@@ -100,10 +112,10 @@ def _check_types(opt: Options) -> None:
             raise OptionError(f'{key}: expected a block of options, got {opt[key]!r}. Indent its keys below it.')
     if not opt['datasets']:
         raise OptionError(f'datasets: expected a block a dataset, got {opt["datasets"]!r}. Add train, val or test_1.')
-    if not isinstance(opt['name'], str):
-        raise OptionError(f'name: expected text, got {opt["name"]!r}. Quote it.')
-    if opt['num_gpu'] != 'auto' and not isinstance(opt['num_gpu'], int):
-        raise OptionError(f'num_gpu: expected an integer or auto, got {opt["num_gpu"]!r}. Correct the value.')
+    check_file_name(opt['name'], 'name')
+    for key, hint in VALUES.items():
+        if key in opt:
+            opt[key] = read_value(opt[key], hint, key)
 
 
 def _complete_paths(opt: Options, root: Path) -> None:

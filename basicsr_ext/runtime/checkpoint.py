@@ -57,12 +57,16 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
         raise CheckpointError(f'checkpoint {path}: expected a file, found none. Correct the path in the option file.')
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
+    except PermissionError as error:
+        raise CheckpointError(
+            f'checkpoint {path}: expected a file that may be read, got {error.strerror}. Change its permissions.'
+        ) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f'checkpoint {path}: expected tensors and plain values, got something that would run code or is damaged '
             f'({first_line(error)}). Save it again with torch.save(network.state_dict(), path).'
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file makes torch raise almost anything
         raise CheckpointError(
             f'checkpoint {path}: expected a file written by torch.save, got a damaged one '
             f'({first_line(error)}). Fetch or save it again.'

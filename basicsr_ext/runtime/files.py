@@ -1,7 +1,10 @@
 """Writing files so that a reader never finds half of one."""
 
+import itertools
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +45,44 @@ def remove_temporary(folder: Path) -> None:
     for pattern in ('.*.tmp', '.*.npy'):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
+
+
+def put_aside(folder: str | os.PathLike[str], label: str = 'archived') -> Path | None:
+    """Rename a folder to `NAME_archived_DATE_TIME`, as BasicSR does, with a number behind it where that is taken.
+
+    Args:
+        folder: what is renamed.
+        label: stands instead of `archived`.
+
+    Returns:
+        Where it is now; None if there was none.
+    """
+    old = Path(folder)
+    if not old.exists():
+        return None
+    stem = f'{old}_{label}_{time.strftime("%Y%m%d_%H%M%S")}'
+    names = itertools.chain([stem], (f'{stem}_{number}' for number in itertools.count(2)))
+    return old.rename(next(name for name in names if not os.path.lexists(name)))
+
+
+def remove_stale(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files of `atomic_open` that killed processes have left in a folder and below."""
+    for file in Path(folder).rglob('.*.tmp'):
+        match = re.fullmatch(r'\..+\.(\d+)\.tmp', file.name)
+        if match and not _is_other_process(int(match[1])):
+            file.unlink(missing_ok=True)
+
+
+def _is_other_process(number: int) -> bool:
+    if number == os.getpid():
+        return False
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader
 
@@ -12,6 +11,7 @@ from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledSampler
 from basicsr_ext.schedule.warmup import Warmup, plan_warmup
+from basicsr_ext.training.building import build_dataset
 from basicsr_ext.training.learning_rate import drops
 
 PREPARED = 2  # batches that each worker prepares ahead
@@ -87,4 +87,8 @@ def build_train_loader(
 
 def build_validation_sets(opt: dict[str, Any]) -> list[SampleDataset]:
     """The datasets whose phase is val or test, in the order of their keys."""
-    return [build_dataset(block) for key, block in sorted(opt['datasets'].items()) if block['phase'] in ('val', 'test')]
+    return [
+        build_dataset(block, f'datasets.{key}')
+        for key, block in sorted(opt['datasets'].items())
+        if block['phase'] in ('val', 'test')
+    ]

@@ -39,20 +39,23 @@ class TrainingRun:
         self.sampler: Any = self.loader.sampler
         self.is_dynamic = is_dynamic(train_set)
         self.total_iter = int(opt['train']['total_iter'])
+        self._val_freq = (opt.get('val') or {}).get('val_freq', self.total_iter)
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()
         self.message_logger = MessageLogger(opt, start, tb_logger)
-        self.log = TrainingLog(self.folder / 'training_log.jsonl', start) if opt['rank'] == 0 else None
+        is_due = getattr(model, 'validation_due', False)
+        self.log = TrainingLog(self.folder / 'training_log.jsonl', start, is_due) if opt['rank'] == 0 else None
         warmup.restore(getattr(model, 'warmup_state', None))
         model.in_warmup = False
 
     def go(self) -> None:
         """Train until the last iteration or until a stop is requested; the state is saved in both cases."""
         self._announce()
+        self._draw_curve()  # a killed run may have left an old one
         self._follow_warmup(self.start)
         began = time.time()
         if getattr(self.model, 'validation_due', False):
-            self._validate(self.start)
+            self._validate(self.start, is_saved=True)
             if self.model.validation_due:  # interrupted again: the state on disk still says so
                 return
         current_iter = self.start
@@ -70,10 +73,14 @@ class TrainingRun:
                 self.message_logger.reset_start_time()
             if current_iter % int(self.opt['logger']['print_freq']) == 0:
                 self._print(current_iter, iter_timer.get_avg_time(), data_timer.get_avg_time())
-            if self.val_sets and self._is_due(current_iter, self.opt['val']['val_freq']):
-                self._validate(current_iter)
+            self.model.validation_due = bool(self.val_sets) and self._is_due(current_iter, self._val_freq)
+            is_saved = self._is_due(current_iter, self.opt['logger']['save_checkpoint_freq'])
+            if is_saved:  # before a validation, which may fail
+                self._save(current_iter)
+            if self.model.validation_due:
+                self._validate(current_iter, is_saved)
             stop = distributed.any_rank(interrupt.requested())
-            if stop or self._is_due(current_iter, self.opt['logger']['save_checkpoint_freq']):
+            if stop and not is_saved:
                 self._save(current_iter)
             if stop:
                 self.logger.warning(f'Stopped by a signal after iter {current_iter}; continue with --auto_resume.')
@@ -160,6 +167,9 @@ class TrainingRun:
         self.logger.info('Saving models and training states.')
         self._log_distinct(current_iter)
         self.model.save(self.sampler.epoch_of(current_iter), current_iter)
+        self._draw_curve()
+
+    def _draw_curve(self) -> None:
         if self.log is not None:
             draw_training_curve(self.log.path, self.warmup.intervals(), self.folder / 'training_curve.png')
 
@@ -171,8 +181,14 @@ class TrainingRun:
     def _is_due(self, current_iter: int, frequency: float) -> bool:
         return current_iter % int(frequency) == 0 or current_iter == self.total_iter
 
-    def _validate(self, current_iter: int) -> None:
-        self.model.validation_due = True
+    def _validate(self, current_iter: int, is_saved: bool) -> None:
+        """Validate, and keep what it says in the state of this iteration, if there is one.
+
+        Args:
+            current_iter: iteration.
+            is_saved: whether the state is saved. It says that this validation is due; otherwise it is saved if the
+                validation fails, by a single process, as several would wait for each other.
+        """
         try:
             results = {
                 dataset.opt['name']: validate_with(self.model, dataset, self.opt, current_iter, self.tb_logger)
@@ -181,11 +197,18 @@ class TrainingRun:
         except interrupt.Interrupted:
             self.logger.warning(f'Validation of iter {current_iter} was interrupted; the resumed run begins with it.')
             return
+        except Exception:
+            if not is_saved and not self.opt['dist']:
+                self._save(current_iter)
+            raise
         self.model.validation_due = False
         if self.log is not None and any(results.values()):
             write_metrics(self.folder / 'metrics.json', results)
             self.log.write(current_iter, validation={name: means(images) for name, images in results.items()})
         self._keep_best(current_iter, results)
+        if is_saved:
+            self.model.save_training_state(self.sampler.epoch_of(current_iter), current_iter)
+            self._draw_curve()
 
     def _keep_best(self, current_iter: int, results: dict[str, Results]) -> None:
         if self.model.in_warmup:  # its scores say little about the network afterwards

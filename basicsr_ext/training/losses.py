@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.calls import building
 
 
 class WeightedLosses(nn.Module):
@@ -32,7 +33,8 @@ class WeightedLosses(nn.Module):
                 raise OptionError(
                     f'train.losses: expected each name once, got {name[2:]!r} twice. Add name: ... to one.'
                 )
-            self.terms[name] = build_loss({key: value for key, value in block.items() if key != 'name'})
+            with building(f'train, loss {name[2:]}', str(block.get('type'))):
+                self.terms[name] = build_loss({key: value for key, value in block.items() if key != 'name'})
 
     def forward(self, output: Tensor, gt: Tensor) -> OrderedDict[str, Tensor]:
         """The value of each loss by its name in the log.

@@ -15,14 +15,20 @@ class TrainingLog:
     Args:
         path: the file; it is made if it is missing.
         start: iterations already done.
+        validates: whether the validation of the iteration `start` will be done again.
     """
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path, start: int, validates: bool = False) -> None:
         self.path = path
         kept = []
         if path.is_file():
             lines = path.read_text(encoding='utf-8').splitlines()
-            kept = [line for line in lines if line.endswith('}') and json.loads(line)['iter'] <= start]
+            read = [(line, json.loads(line)) for line in lines if line.endswith('}')]
+            kept = [
+                line
+                for line, values in read
+                if values['iter'] < start or (values['iter'] == start and not (validates and 'validation' in values))
+            ]
         with atomic_open(path, 'w') as file:
             file.writelines(f'{line}\n' for line in kept)
         self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115  closed by close()

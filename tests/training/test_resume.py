@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def kill_at_random_moment(file: Path, folder: Path, rng: random.Random) -> int:
             raise AssertionError('the run logs nothing')
         time.sleep(0.01)
     time.sleep(rng.uniform(0, 0.4))
-    process.send_signal(signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has ended by itself
+        process.send_signal(signal.SIGKILL)
     process.wait()
     return max((line['iter'] for line in lines_or_none(folder)), default=0)
 

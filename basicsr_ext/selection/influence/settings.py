@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.options.calls import LossBlock
+from basicsr_ext.options.file_names import check_file_name
 
 AUTO_DAMPING = {
     'float32': 1e-6,
@@ -27,6 +28,9 @@ class LevelSettings:
     name: str
     pretrain_network_g: str | None = None
     dataset: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_file_name(self.name, 'name')
 
 
 @dataclass(frozen=True)
