@@ -42,8 +42,8 @@ from basicsr_ext.training import learning_rate
 from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
-from basicsr_ext.training.validation import check_validation
 from basicsr_ext.training.state import restore_rng_state, rng_state
+from basicsr_ext.training.validation import check_validation
 
 
 @dataclass(frozen=True)
