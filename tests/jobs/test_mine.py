@@ -23,8 +23,8 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.runtime import unit_files
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
 from tests.helpers import jobs
+from tests.helpers.criteria import PLAIN
 from tests.helpers.images import pack_lmdb, write_noise
-from tests.helpers.patch_criteria import PLAIN
 from tests.helpers.processes import run, run_ranks, start, stop_when
 
 Options = dict[str, Any]

@@ -15,21 +15,19 @@ import torch
 from basicsr.archs import build_network
 from basicsr.data import build_dataset
 from basicsr.utils.registry import ARCH_REGISTRY
-from scipy.stats import entropy as scipy_entropy
-from skimage.measure import shannon_entropy
 from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.images.pixels import bgr_to_grey, levels_to_8bit, thumbnail
+from basicsr_ext.images.pixels import thumbnail
 from basicsr_ext.jobs.rank.method import METHODS
 from basicsr_ext.runtime import unit_files
-from basicsr_ext.selection.complexity.criteria import CRITERIA, entropy, gradient, std
+from basicsr_ext.selection.complexity.criteria import CRITERIA
 from basicsr_ext.selection.complexity.networks import Scorer
 from basicsr_ext.selection.complexity.scan import UNIT, ComplexityReader
 from basicsr_ext.selection.complexity.settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
-from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage, grad_mag
 from tests.helpers import jobs
+from tests.helpers.criteria import plain_complexity
 from tests.helpers.images import pack_lmdb
 from tests.helpers.processes import run, run_ranks, stop_when
 
@@ -134,62 +132,6 @@ def grey_of_tensor(image: Tensor) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else pixels[..., 0]
 
 
-# ---- the measures ----
-
-
-def plain(name: str, grey: np.ndarray) -> float:
-    """By loops over pixels or by another library."""
-    if name == 'entropy':
-        return float(scipy_entropy(np.bincount(grey.ravel()), base=2))
-    if name == 'std':
-        return float(grey.astype(np.float64).std())
-    levels, (height, width), total = grey.astype(float), grey.shape, 0.0
-    for y in range(height):
-        for x in range(width):
-            dx = levels[y, x + 1] - levels[y, x] if x + 1 < width else 0
-            dy = levels[y + 1, x] - levels[y, x] if y + 1 < height else 0
-            total += (dx**2 + dy**2) ** 0.5
-    return total / levels.size
-
-
-def test_known_values() -> None:
-    constant, ramp = np.full((7, 5), 93, np.uint8), np.arange(256, dtype=np.uint8).reshape(8, 32)
-    assert [criterion(constant) for criterion in CRITERIA.values()] == [0, 0, 0]
-    assert entropy(ramp) == 8 and entropy(np.tile(ramp, (3, 2))) == 8
-    halves = np.repeat(np.array([[0, 200]], np.uint8), 6, axis=0)
-    assert entropy(halves) == 1 and std(halves) == 100 and gradient(halves) == 100
-    assert std(ramp) == pytest.approx(np.sqrt((256**2 - 1) / 12))
-    assert gradient(np.arange(10, dtype=np.uint8)[None]) == pytest.approx(0.9)
-
-
-@pytest.mark.parametrize('name', CRITERIA)
-def test_measures_equal_plain_loops(name: str) -> None:
-    rng = np.random.default_rng(0)
-    for size, top in (((9, 13), 256), ((1, 1), 256), ((1, 8), 30), ((31, 2), 5), ((40, 40), 256)):
-        grey = rng.integers(0, top, size, np.uint8)
-        assert CRITERIA[name](grey) == pytest.approx(plain(name, grey), rel=1e-6, abs=1e-12)
-
-
-def test_entropy_is_that_of_scikit_image() -> None:
-    grey = np.random.default_rng(1).integers(20, 90, (50, 70), np.uint8)
-    assert entropy(grey) == pytest.approx(shannon_entropy(grey), rel=1e-12)
-
-
-def test_the_gradient_is_that_of_patches() -> None:
-    grey = np.random.default_rng(2).integers(0, 256, (24, 24), np.uint8)
-    patch = PatchImage(grey[..., None], PatchGrid(24, 24, 24, 24))
-    assert gradient(grey) == pytest.approx(255 * grad_mag(patch)[0], rel=1e-6)
-
-
-def test_8_bit_levels_are_rounded_and_clipped() -> None:
-    values = np.array([-3.2, 0.49, 0.51, 254.6, 255.4, 300], np.float32)
-    assert levels_to_8bit(values).tolist() == [0, 0, 1, 255, 255, 255] and levels_to_8bit(values).dtype == np.uint8
-    image = np.random.default_rng(3).integers(0, 256, (5, 6, 3), np.uint8)
-    b, g, r = np.moveaxis(image.astype(float), 2, 0)
-    assert np.abs(bgr_to_grey(image) - (0.299 * r + 0.587 * g + 0.114 * b)).max() <= 0.51
-    assert (bgr_to_grey(image[..., :1]) == image[..., 0]).all()
-
-
 # ---- the job ----
 
 
@@ -199,7 +141,7 @@ def test_the_manifest_holds_what_a_loop_over_the_files_finds(folder: Path, crite
     manifest = rank(options({**GAUSSIAN, 'color': color}, criterion=criterion))
     assert manifest.names == ['path', 'height', 'width', 'complexity', 'rank']
     assert manifest.items() == [Item(file_of(name), *size) for name, size in SIZES.items()]
-    values = [plain(criterion, grey_file(Path('gt', file_of(name)))) for name in SIZES]
+    values = [plain_complexity(criterion, grey_file(Path('gt', file_of(name)))) for name in SIZES]
     np.testing.assert_allclose(manifest.array('complexity'), values, rtol=1e-6)
     order = sorted(range(len(values)), key=lambda row: -values[row])
     assert [manifest.column('rank')[row] for row in order] == [1, 2, 3, 4, 5]
@@ -245,7 +187,7 @@ def test_every_kind_of_dataset_gives_the_values_of_the_folder(folder: Path, kind
 
 def test_changed_images_are_measured_as_they_are_given(folder: Path) -> None:
     opt = options({'type': 'MeanBlurDataset', 'kernel_size': 4, 'dataset': {**GAUSSIAN, 'color': 'gray'}})
-    values = [plain('entropy', grey_of_tensor(sample['gt'])) for sample in samples(opt)]
+    values = [plain_complexity('entropy', grey_of_tensor(sample['gt'])) for sample in samples(opt)]
     np.testing.assert_allclose(rank(opt).array('complexity'), values, rtol=1e-6)
 
 
@@ -263,7 +205,7 @@ def samples(opt: Options) -> list[Options]:
 @pytest.mark.parametrize(('dataset', 'scale'), [(GAUSSIAN, 1), ({**GAUSSIAN, 'color': 'gray'}, 1), (PAIRED, 2)])
 def test_degraded_images_are_those_of_the_samples(folder: Path, dataset: Options, scale: int) -> None:
     opt = {**options(dataset, source='lq'), 'scale': scale}
-    values = [plain('entropy', grey_of_tensor(sample['lq'])) for sample in samples(opt)]
+    values = [plain_complexity('entropy', grey_of_tensor(sample['lq'])) for sample in samples(opt)]
     np.testing.assert_allclose(rank(opt).array('complexity'), values, rtol=1e-6)
     assert not np.allclose(rank({**options(dataset), 'scale': scale}).array('complexity'), values, rtol=1e-3)
 
@@ -276,7 +218,7 @@ def test_restored_images_are_those_of_the_network(folder: Path, tile_size: int |
     net.load_state_dict(torch.load('g.pth', weights_only=True)['params'])
     with torch.no_grad():
         restored = [net.eval()(sample['lq'][None])[0] for sample in samples(opt)]
-    values = [plain('std', grey_of_tensor(image)) for image in restored]
+    values = [plain_complexity('std', grey_of_tensor(image)) for image in restored]
     np.testing.assert_allclose(rank(opt).array('complexity'), values, rtol=2e-3)
     assert set(read_manifest(RESULT).header['weights']) == {'network_g'}
 

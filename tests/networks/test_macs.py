@@ -1,37 +1,26 @@
-"""The MACs of mmengine's analysis against those of torch's own counter of floating-point operations."""
+"""Counts of layers that are not those of a network of ours, by hand."""
 
-from typing import Any
-
-import pytest
 import torch
-from basicsr.archs import build_network
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
-from basicsr_ext.networks.macs import full_macs
-
-NETWORKS: dict[str, dict[str, Any]] = {
-    'IRCNN': {'num_in_ch': 3, 'num_out_ch': 3},
-    'EDSR': {'num_in_ch': 3, 'num_out_ch': 3, 'num_block': 2},
-    'Restormer': {'dim': 8, 'num_blocks': [1, 1, 1, 1], 'num_refinement_blocks': 1},
-    'FlexIR': {'upscale': 1, 'window_size': 4, 'depths': [2], 'embed_dim': 12, 'num_heads': [2], 'plain': True},
-}
+from basicsr_ext.networks.macs import full_macs, paper_count
 
 
-@pytest.mark.parametrize('kind', NETWORKS)
-def test_both_count_alike(kind: str) -> None:
-    """Layer norms, of which mmengine counts 5 operations a value and torch none, aside."""
-    net: nn.Module = build_network({'type': kind, **NETWORKS[kind]}).eval()
-    image, normed = torch.zeros(1, 3, 32, 32), 0
+class Fused(nn.Module):
+    """Attention with 2 heads of 3 channels for 5 queries, 7 keys."""
 
-    def add(module: nn.Module, given: Any, output: torch.Tensor) -> None:
-        nonlocal normed
-        normed += output.numel()
+    def forward(self, x: Tensor) -> Tensor:
+        return scaled_dot_product_attention(x[:, :, :5], x, x)
 
-    for module in net.modules():
-        if isinstance(module, nn.LayerNorm):
-            module.register_forward_hook(add)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net(image)
-    layer_norms = 5 * normed
-    assert full_macs(net, image) == counter.get_total_flops() // 2 + layer_norms
+
+def test_fused_attention_is_counted() -> None:
+    assert full_macs(Fused(), torch.zeros(1, 2, 7, 3)) == 2 * 5 * 7 * (3 + 3)
+    assert paper_count(Fused(), torch.zeros(1, 2, 7, 3)) == (0, 0)
+
+
+def test_other_layers_by_hand() -> None:
+    net = nn.Sequential(nn.Conv2d(4, 6, 3, stride=2, groups=2), nn.BatchNorm2d(6), nn.ConvTranspose2d(6, 2, 2)).eval()
+    params, macs = paper_count(net, torch.zeros(1, 4, 9, 9))
+    assert params == sum(p.numel() for p in net.parameters())
+    assert macs == 16 * 6 * 2 * 9 + 4 * 16 * 6 + 16 * 6 * 2 * 4

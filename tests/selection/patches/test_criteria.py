@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from basicsr_ext.selection.patches.criteria import CRITERIA, PatchGrid, PatchImage, grad, std
-from tests.helpers.patch_criteria import PLAIN, Patch, plain_freq
+from tests.helpers.criteria import PLAIN, Patch, plain_freq
 
 
 def noise(height: int, width: int, channels: int, kind: str = 'uint8') -> np.ndarray:

@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,6 @@ from basicsr_ext.data.wrapper_base import StockDataset, scheduled
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.images.lmdb_env import open_lmdb
-from basicsr_ext.runtime.files import atomic_open, write_json
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.training.loader import build_train_loader, build_validation_sets, samples_per_rank
 from tests.helpers.images import pack_lmdb
@@ -912,72 +910,3 @@ def test_check_counts_the_small_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='and 3 more') as error:
         check_dataset(gaussian(tmp_path, gt_size=8), 'datasets.train')
     assert 'large.png' not in str(error.value)
-
-
-# Writing
-
-
-@pytest.mark.parametrize(('mode', 'content'), [('wb', b'new'), ('w', 'neu: \u00e4')])
-def test_atomic_open_replaces_at_the_end(tmp_path: Path, mode: str, content: Any) -> None:
-    path = tmp_path / 'made' / 'here' / 'state'
-    for _ in range(2):
-        with atomic_open(path, mode) as file:
-            file.write(content)
-            file.flush()
-            assert not path.exists()
-        assert path.read_bytes() == (content if mode == 'wb' else content.encode())
-        assert os.listdir(path.parent) == ['state']
-        path.unlink()
-
-
-@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize('old', [None, b'old'])
-def test_atomic_open_leaves_the_old_file_on_an_error(
-    tmp_path: Path, error: type[BaseException], old: bytes | None
-) -> None:
-    path = tmp_path / 'state'
-    if old is not None:
-        path.write_bytes(old)
-    with pytest.raises(error), atomic_open(path) as file:
-        file.write(b'half')
-        file.flush()
-        raise error
-    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == ({'state': old} if old else {})
-
-
-def test_atomic_open_in_a_process_that_is_killed(tmp_path: Path) -> None:
-    path = tmp_path / 'state.png'
-    path.write_bytes(b'old')
-    child = os.fork()
-    if child == 0:
-        with atomic_open(path) as file:
-            file.write(b'half')
-            file.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    assert path.read_bytes() == b'old'
-    left = [name for name in os.listdir(tmp_path) if name != 'state.png']
-    assert all(name.startswith('.') and not name.endswith('.png') for name in left)  # nobody takes it for an image
-    with atomic_open(path) as file:
-        file.write(b'new')
-    assert path.read_bytes() == b'new'
-
-
-def test_atomic_open_where_no_file_can_be(tmp_path: Path) -> None:
-    (tmp_path / 'file').write_bytes(b'old')
-    with pytest.raises(OSError), atomic_open(tmp_path / 'file' / 'state'):
-        pass
-    (tmp_path / 'folder').mkdir()
-    with pytest.raises(OSError), atomic_open(tmp_path / 'folder'):
-        pass
-    assert sorted(os.listdir(tmp_path)) == ['file', 'folder'] and (tmp_path / 'file').read_bytes() == b'old'
-
-
-def test_write_json(tmp_path: Path) -> None:
-    write_json(tmp_path / 'metrics.json', {'Set12': {'psnr': 30.5}})
-    expected = '{\n  "Set12": {\n    "psnr": 30.5\n  }\n}\n'
-    assert (tmp_path / 'metrics.json').read_text() == expected
-    with pytest.raises(TypeError):
-        write_json(tmp_path / 'metrics.json', {'half': object()})
-    assert (tmp_path / 'metrics.json').read_text() == expected and os.listdir(tmp_path) == ['metrics.json']
