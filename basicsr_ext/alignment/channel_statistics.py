@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from basicsr_ext.alignment.gaussian_kl import channel_statistics, gaussian_kl
 from basicsr_ext.runtime import interrupt
-from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.saved_state import SavedState, within
 
 
 class Images(Protocol):
@@ -66,7 +66,10 @@ class StreamedStatistics:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
-        self.count, self.mean, self.squares = state['count'], state['mean'], state['squares']
+        count, mean, squares = state['count'], state['mean'], state['squares']
+        if type(count) is not int or count < 0 or mean.shape != squares.shape or mean.dtype != squares.dtype:
+            raise ValueError(f'{count} values of {tuple(mean.shape)}')
+        self.count, self.mean, self.squares = count, mean, squares
 
 
 def encode(encoder: nn.Module, images: Tensor) -> Tensor:
@@ -93,9 +96,10 @@ def measure(
     """
     streamed, state = StreamedStatistics(), saved.load() if saved else None
     start = 0
-    if state is not None:
-        start = state['images']
-        streamed.load_state_dict(state['statistics'])
+    if saved is not None and state is not None:
+        with saved.fitting():
+            start = within(state['images'], len(images))
+            streamed.load_state_dict(state['statistics'])
     for index in tqdm(
         range(start, len(images)), title, len(images), initial=start, unit='image', leave=False, disable=None
     ):

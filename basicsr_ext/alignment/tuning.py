@@ -16,7 +16,7 @@ from basicsr_ext.alignment.channel_statistics import ChannelStatistics, Images, 
 from basicsr_ext.alignment.gaussian_kl import gaussian_kl
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
 from basicsr_ext.runtime import interrupt
-from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.saved_state import SavedState, within
 
 
 class Crop(NamedTuple):
@@ -127,10 +127,11 @@ class Tuning:
         """
         optimizer = torch.optim.Adam(self.tuner.parameters(), self.settings.lr)
         state, done, total = saved.load() if saved else None, 0, self.settings.iterations
-        if state is not None:
-            done = state['step']
-            self.tuner.load_state_dict(state['tuner'])
-            optimizer.load_state_dict(state['optimizer'])
+        if saved is not None and state is not None:
+            with saved.fitting():
+                done = within(state['step'], total)
+                self.tuner.load_state_dict(state['tuner'])
+                optimizer.load_state_dict(state['optimizer'])
 
         def current() -> dict[str, Any]:
             return {'step': step, 'tuner': self.tuner.state_dict(), 'optimizer': optimizer.state_dict()}

@@ -17,7 +17,7 @@ from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError
 from basicsr_ext.networks.tiling import Sides
-from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.saved_state import SavedState, within
 
 Pair = tuple[Tensor, Tensor]  # input and clean images
 GradientLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
@@ -193,9 +193,13 @@ class Distillation:
         state = self.state.load()
         if state is None:
             return False
-        self.losses = state['losses']
-        self.variables = {kind: Variables(**part) for kind, part in state['variables'].items()}
-        self.networks.load(state['network'], len(self.losses))
+        with self.state.fitting():
+            within(len(state['losses']), self.settings.steps)
+            self.losses = [float(loss) for loss in state['losses']]
+            self.variables = {kind: Variables(**part) for kind, part in state['variables'].items()}
+            for part in self.variables.values():
+                part.check()
+            self.networks.load(state['network'], len(self.losses))
         return True
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from basicsr_ext.runtime.saved_state import alike
+
 BETAS, EPS = (0.9, 0.999), 1e-8
 
 
@@ -32,6 +34,16 @@ class Variables:
         """The variables before the first step."""
         counts = torch.zeros(len(values), dtype=torch.long)
         return cls(values.clone(), values, torch.zeros_like(values), torch.zeros_like(values), counts)
+
+    def check(self) -> None:
+        """Check what was read from a file.
+
+        Raises:
+            TypeError: tensors that do not belong together.
+        """
+        for tensor in (self.start, self.first, self.second):
+            alike(tensor, self.values)
+        alike(self.counts, torch.zeros(len(self.values)))
 
     def step(self, items: Sequence[int], gradients: Tensor, lr: float) -> None:
         """Move some images.

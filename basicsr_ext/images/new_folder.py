@@ -1,5 +1,6 @@
 """A result that is a plain folder of images as BasicSR reads it: `gt/`, `lq/` beside it, `meta_info.txt`."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.images.writers import FolderWriter
 from basicsr_ext.runtime import interrupt
-from basicsr_ext.runtime.files import atomic_open
+from basicsr_ext.runtime.files import atomic_open, write_json
+
+WRITTEN = ('gt', 'lq', 'meta_info.txt')
+PLACED = 'placed.json'  # that these are of this result
 
 
 class ImageFolder:
@@ -37,21 +42,47 @@ class ImageFolder:
         self.lines.append(f'{name}.png ({",".join(map(str, images["gt"].shape))})\n')
 
 
+def refuse_foreign(folder: Path, unfinished: Path, result: Path) -> None:
+    """Check that the images will replace nothing but what a killed run of the same result has put there.
+
+    Args:
+        folder: of the result.
+        unfinished: of its parts.
+        result: the file that is written last; if it is there, nothing will be written.
+
+    Raises:
+        DataError: images or folders that something else has made.
+    """
+    if not result.is_file():
+        _refuse_images(folder, unfinished)
+
+
+def _refuse_images(folder: Path, unfinished: Path) -> None:
+    if not (unfinished / PLACED).is_file():
+        found = [name for name in WRITTEN if os.path.lexists(folder / name)]
+        refuse_if_any(found, f'none of {", ".join(WRITTEN)}', 'Move them away, or give another name.', str(folder))
+
+
 @contextmanager
 def new_image_folder(folder: Path, unfinished: Path, kinds: Sequence[str]) -> Iterator[ImageFolder]:
     """A writer whose images appear in `folder` when the block ends without an error.
 
-    What a run left there that was killed before it wrote its result is replaced.
+    What a run left there that was killed before it wrote its result is replaced; see `refuse_foreign`.
 
     Args:
         folder: of the result.
         unfinished: of its parts.
         kinds: as in `ImageFolder`.
+
+    Raises:
+        DataError: images or folders that something else has made.
     """
     parts = unfinished / 'written'
     shutil.rmtree(parts, ignore_errors=True)
     writer = ImageFolder(parts, kinds)
     yield writer
+    _refuse_images(folder, unfinished)
+    write_json(unfinished / PLACED, kinds)
     for kind in kinds:
         shutil.rmtree(folder / kind, ignore_errors=True)
         (parts / kind).rename(folder / kind)

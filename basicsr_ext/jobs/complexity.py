@@ -21,7 +21,7 @@ from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.load import Options
-from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.files import write_new_json
 from basicsr_ext.runtime.log import job_log
 
 EXAMPLE = 'basicsr-ext complexity -opt options/complexity/complexity_FlexIR_color.yml'
@@ -79,7 +79,7 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
         height, width = settings.input_size
         get_root_logger().info(f'{opt["network_g"]["type"]}, input {height} x {width}:\n{format_table(rows)}')
         if not args.check:
-            write_json(folder / 'complexity.json', [asdict(row) for row in rows])
+            write_new_json(folder / 'complexity.json', [asdict(row) for row in rows])
             open_log_file()
     return 0
 

@@ -1,7 +1,6 @@
 """A run of a job whose result is made once: stopped and continued at will, never mixed with another one."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.log import job_log
-from basicsr_ext.runtime.unfinished import begin
+from basicsr_ext.runtime.unfinished import begin, forget
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, fingerprint, manifest_header
 
@@ -86,7 +85,7 @@ class Run:
 
     def finish(self, said: str) -> None:
         """Forget what was kept for continuing, now that the result is written, and say what it is."""
-        shutil.rmtree(self.unfinished)
+        forget(self.unfinished)
         get_root_logger().info(said)
 
     def release(self) -> None:

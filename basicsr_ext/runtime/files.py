@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from basicsr_ext.errors import DataError
+
 
 @contextmanager
 def atomic_open(path: str | os.PathLike[str], mode: str = 'wb') -> Iterator[IO[Any]]:
@@ -38,13 +40,6 @@ def atomic_open(path: str | os.PathLike[str], mode: str = 'wb') -> Iterator[IO[A
     finally:
         with suppress(OSError):  # a folder that cannot be looked into says so above
             temporary.unlink(missing_ok=True)
-
-
-def remove_temporary(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; no other process may be writing there."""
-    for pattern in ('.*.tmp', '.*.npy'):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
 
 
 def put_aside(folder: str | os.PathLike[str], label: str = 'archived') -> Path | None:
@@ -83,6 +78,23 @@ def _is_other_process(number: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def write_new_json(path: Path, content: object) -> None:
+    """Write `content` as `write_json` does, unless the file is there.
+
+    Raises:
+        DataError: it is there and holds something else.
+    """
+    if not os.path.lexists(path):
+        write_json(path, content)
+        return
+    try:
+        is_same = json.loads(path.read_text(encoding='utf-8')) == json.loads(json.dumps(content))
+    except (OSError, ValueError, RecursionError):
+        is_same = False
+    if not is_same:
+        raise DataError(f'{path}: expected the same result or none, got another. Give another name, or move it away.')
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:

@@ -1,6 +1,7 @@
 """The folder in which an unfinished result is kept, and the proof that it may be continued."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 from basicsr.utils import get_root_logger
 
-from basicsr_ext.errors import OptionError, first_few
+from basicsr_ext.errors import OptionError, first_few, first_line, shown
 from basicsr_ext.runtime import distributed
-from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.files import remove_stale, write_json
+
+IDENTITY = 'identity.json'  # in the folder of unfinished work, before all else
 
 
 def refuse_other(earlier: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
@@ -51,15 +54,57 @@ def open_unfinished(folder: Path, identity: Mapping[str, Any]) -> bool:
         Whether there is something to continue.
 
     Raises:
-        OptionError: what is there was made from something else.
+        OptionError: what is there was made from something else, or does not tell from what.
     """
-    note = folder / 'identity.json'
-    if note.is_file():
-        refuse_other(json.loads(note.read_text(encoding='utf-8')), identity, str(folder))
+    note = folder / IDENTITY
+    if folder.is_dir():
+        remove_stale(folder)
+    if os.path.lexists(note):
+        refuse_other(read_identity(note), identity, str(folder))
         return True
-    shutil.rmtree(folder, ignore_errors=True)  # a run killed before it knew what it was
+    if os.path.lexists(folder) and _is_foreign(folder):
+        raise OptionError(f'{folder}: expected unfinished work with {IDENTITY}, got something else. Move it away.')
     write_json(note, identity)
     return False
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether something lies there that no run has left: the note is what is written first and removed last."""
+    return not folder.is_dir() or any(folder.iterdir()) and not (folder / IDENTITY).is_file()
+
+
+def forget(folder: Path) -> None:
+    """Remove the folder of unfinished work; a process that is killed meanwhile leaves what the next one removes."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != IDENTITY:
+            path.unlink()
+    (folder / IDENTITY).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def read_identity(path: Path, key: str | None = None) -> dict[str, Any]:
+    """What a result in JSON notes of how it was made.
+
+    Args:
+        path: the file.
+        key: under which it stands; None for the whole file.
+
+    Raises:
+        OptionError: the file is damaged, or another one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        found: dict[str, Any] = content if key is None else content[key]
+        if not isinstance(found, dict):
+            raise TypeError(f'{shown(found)} instead of names and values')
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OptionError(
+            f'{path}: expected a note of how it was made, got a damaged or foreign file ({first_line(error)}). Give '
+            'another name, or remove it to start again.'
+        ) from error
+    return found
 
 
 def begin(
@@ -87,10 +132,12 @@ def begin(
         earlier = made_from(result)
         refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
         logger.info(f'{result} is already there.')
-        if first:
-            shutil.rmtree(unfinished, ignore_errors=True)  # of a run killed at its very end
+        if first and unfinished.is_dir() and not _is_foreign(unfinished):
+            forget(unfinished)  # of a run killed at its very end
         return False
-    if first and open_unfinished(unfinished, identity):
-        logger.info(f'Continuing {unfinished}.')
+    if first:
+        remove_stale(result.parent)
+        if open_unfinished(unfinished, identity):
+            logger.info(f'Continuing {unfinished}.')
     distributed.barrier()
     return True

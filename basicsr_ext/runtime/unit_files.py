@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +10,14 @@ import numpy as np
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from basicsr_ext.errors import DataError
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.runtime.workers import loader
 
 T = TypeVar('T')
+
+DIGEST = 16  # bytes at the end of a file, behind those that NumPy reads
 
 
 class UnitFiles:
@@ -44,7 +48,7 @@ class UnitFiles:
         """
         rank, world = distributed.rank_and_world()
         own = range(rank, len(self.units), world)
-        missing = [unit for unit in own if not self._file(unit).is_file()]
+        missing = [unit for unit in own if self._known(unit) is None]
         total, left = (sum(len(self.units[unit]) for unit in units) for units in (own, missing))
         shown = None if rank == 0 else True
         with tqdm(total=total, initial=total - left, desc=title, unit='image', disable=shown) as bar:
@@ -57,23 +61,38 @@ class UnitFiles:
             raise interrupt.Interrupted
 
     def read(self, unit: int) -> np.ndarray:
-        """The result of a unit that is computed."""
-        result: np.ndarray = np.load(self._file(unit))
+        """The result of a unit that is computed.
+
+        Raises:
+            DataError: the file was changed since.
+        """
+        result = self._known(unit)
+        if result is None:
+            raise DataError(f'{self._file(unit)}: expected what was written, got another file. Run the job again.')
         return result
+
+    def _known(self, unit: int) -> np.ndarray | None:
+        """The result of a unit; None for one that is not there, or is damaged and has to be computed anew."""
+        try:
+            content = self._file(unit).read_bytes()
+        except FileNotFoundError:
+            return None
+        written, digest = content[:-DIGEST], content[-DIGEST:]
+        return np.load(io.BytesIO(written), allow_pickle=False) if digest == _digest(unit, written) else None
 
     def _file(self, unit: int) -> Path:
         return self.folder / f'{unit:06d}.npy'
 
     def _write(self, unit: int, result: np.ndarray) -> None:
+        memory = io.BytesIO()
+        np.save(memory, result, allow_pickle=False)
+        written = memory.getvalue()
         with atomic_open(self._file(unit)) as file:
-            file.write(content(result))
+            file.write(written + _digest(unit, written))
 
 
-def content(array: np.ndarray) -> bytes:
-    """An array as the bytes of a file in NumPy's format, whose own writing does not tell why it failed."""
-    memory = io.BytesIO()
-    np.save(memory, array, allow_pickle=False)
-    return memory.getvalue()
+def _digest(unit: int, content: bytes) -> bytes:
+    return blake2b(content, digest_size=DIGEST, key=str(unit).encode()).digest()
 
 
 def _read(reader: Dataset[T], units: Sequence[int], workers: int) -> Iterable[T]:

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow
 from pyarrow import compute, parquet
 
-from basicsr_ext.errors import DataError, first_few
+from basicsr_ext.errors import DataError, first_few, first_line, shown
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.version import __version__
@@ -257,25 +257,28 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         raise DataError(f'manifest {path}: expected a file, got none. Correct the path or make it first.')
     try:
         table = parquet.ParquetFile(Path(path)).read()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f'manifest {path}: expected a Parquet file, got {error}. {advice}') from error
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        raise DataError(f'manifest {path}: expected a Parquet file, got {first_line(error)}. {advice}') from error
     metadata = table.schema.metadata or {}
-    if KEY not in metadata or 'path' not in table.column_names:
+    if KEY not in metadata or table.column_names.count('path') != 1:
         raise DataError(f'manifest {path}: expected a header and a column path, got another Parquet file. {advice}')
     try:
         header = json.loads(metadata[KEY])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f'manifest {path}: expected a header in JSON, got {error}. {advice}') from error
     if not isinstance(header, dict):
-        raise DataError(f'manifest {path}: expected a header of names and values, got {header!r}. {advice}')
+        raise DataError(f'manifest {path}: expected a header of names and values, got {shown(header)}. {advice}')
     manifest = Manifest(header, table, os.fspath(path))
     _refuse_foreign_paths(manifest)
     try:
         items = manifest.items()
-    except (KeyError, TypeError) as error:
+        is_other = header.get('fingerprint') != fingerprint(items) or not isinstance(header.get('skipped', {}), dict)
+        known = {item.path for item in items}
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f'manifest {path}: expected the images in the header, got none. {advice}') from error
-    known = {item.path for item in items}
-    if header.get('fingerprint') != fingerprint(items) or not known.issuperset(table['path'].unique().to_pylist()):
+    if is_other or not known.issuperset(table['path'].unique().to_pylist()):
         raise DataError(f'manifest {path}: expected the rows that were written, got others. {advice}')
     return manifest
 

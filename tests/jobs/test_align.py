@@ -260,6 +260,68 @@ def test_killed_and_resumed_gives_the_same_files(folder: Path) -> None:
     assert files() == expected
 
 
+@pytest.mark.parametrize('name', ['gt', 'lq', 'meta_info.txt'])
+def test_images_that_are_there_already_are_kept(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Even if they are those that the job reads."""
+    RESULT.mkdir(parents=True)
+    if name == 'gt':
+        Path('gt').rename(RESULT / 'gt')
+        opt = options()
+        for block in (opt['datasets']['train']['dataset'], opt['datasets']['target']):
+            block['dataroot_gt'] = str(RESULT / 'gt')
+    else:
+        shutil.copytree('lq', RESULT / name)
+        opt = options()
+    before = files()
+    for more in ([], ['--check']):
+        assert main(['align', '-opt', write(opt), *more]) == 2
+        assert f'results/small: expected none of gt, lq, meta_info.txt, got {name}.' in capsys.readouterr().err
+    assert files() == before
+
+
+@pytest.mark.parametrize('content', [b'', b'{}', b'[1]', b'\xff', b'{"made_from": 3}', b'[' * 9999])
+def test_damaged_results_are_told(folder: Path, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
+    align(options())
+    (RESULT / 'statistics.json').write_bytes(content)
+    before = files()
+    assert main(['align', '-opt', 'align.yml']) == 2
+    assert 'statistics.json: expected a note of how it was made' in capsys.readouterr().err
+    assert files() == before
+
+
+def test_damaged_states_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(RESULT, ignore_errors=True)
+    with monkeypatch.context() as patch:
+        patch.setattr('basicsr_ext.jobs.align.write_aligned', lambda *_: 1 / 0)
+        patch.setattr('basicsr_ext.runtime.saved_state.SavedState.offer', lambda saved, make: saved.save(make()))
+        assert main(['align', '-opt', write(options())]) == 1
+    (RESULT / '.network_tuner.pth.4194305.tmp').write_bytes(b'of a process that was killed')
+    for name in ('tuner.pth', 'target.pth'):
+        good = (UNFINISHED / name).read_bytes()
+        state = torch.load(UNFINISHED / name, weights_only=True)
+        bad = [b'', good[:-100], good[:100], b'x' * 500]
+        changed: list[Any] = [{}, [1], {'other': 1}]
+        changed += [{**state, key: value} for key in state for value in (None, 'x', -1, 10**9, {}, torch.zeros(3))]
+        for content in bad + changed:
+            if isinstance(content, bytes):
+                (UNFINISHED / name).write_bytes(content)
+            else:
+                torch.save(content, UNFINISHED / name)
+            assert main(['align', '-opt', 'align.yml']) == 2, content
+            assert f'{name}: expected the state of this work, got' in capsys.readouterr().err, content
+        (UNFINISHED / name).write_bytes(good)
+    for content in (b'', b'[]', b'\xff'):
+        (UNFINISHED / 'identity.json').write_bytes(content)
+        assert main(['align', '-opt', 'align.yml']) == 2
+        assert 'identity.json: expected a note of how it was made' in capsys.readouterr().err
+    (UNFINISHED / 'identity.json').unlink()
+    assert main(['align', '-opt', 'align.yml']) == 2
+    assert 'expected unfinished work with identity.json' in capsys.readouterr().err
+    assert not list(RESULT.glob('.*.tmp'))
+
+
 def test_a_check_writes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main(['align', '-opt', write(options()), '--check']) == 0
     assert '3 images and the first one are sound' in caplog.text and not Path('results').exists()

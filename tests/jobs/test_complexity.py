@@ -10,7 +10,7 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs import complexity
 from basicsr_ext.jobs.complexity import ComplexitySettings, complexity_pipeline, complexity_rows
 from basicsr_ext.networks.deployed import deployed_network
@@ -129,6 +129,15 @@ def test_the_file_of_another_job_does_as_well(tmp_path: Path) -> None:
     complexity_pipeline(tmp_path, argv)
     rows = json.loads((tmp_path / 'results/x/complexity.json').read_text())
     assert rows[-1]['macs_full'] == flexir_by_hand(2, 128, 128)[1]
+
+
+def test_counts_of_something_else_are_kept(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert complexity_pipeline(tmp_path, write(tmp_path, complexity={'input_size': [16, 16]})) == 0
+    before = (tmp_path / 'results/x/complexity.json').read_bytes()
+    with pytest.raises(DataError, match=r'complexity\.json: expected the same result or none, got another'):
+        complexity_pipeline(tmp_path, write(tmp_path, complexity={'input_size': [32, 16]}))
+    assert (tmp_path / 'results/x/complexity.json').read_bytes() == before
 
 
 def test_check_writes_nothing(tmp_path: Path) -> None:

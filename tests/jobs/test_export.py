@@ -1,6 +1,7 @@
 """The job export: what it writes, that a plain BasicSR reads exactly the chosen images, what it refuses."""
 
 import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def export(folder: Path, *words: str, output: str = 'chosen.txt') -> Path:
-    assert export_pipeline(folder, ['results/x/ranking.parquet', *words, '-o', output]) == 0
+    assert export_pipeline(folder, ['results/x/ranking.parquet', *words, '-o', output, '--overwrite']) == 0
     return folder / output
 
 
@@ -174,6 +175,25 @@ def test_a_path_outside_the_dataroot_is_refused(folder: Path) -> None:
     with pytest.raises(DataError, match=r'expected paths inside the dataroot, got \.\./secret\.png'):
         export(folder)
     assert not Path('chosen.txt').exists()
+
+
+def test_a_file_that_is_there_is_kept_unless_it_may_be_overwritten(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = ['export', 'results/x/ranking.parquet', '-o', 'chosen.txt', '--subset', 'top', '--size']
+    assert main([*job, '2']) == main([*job, '2']) == 0  # the same content is no matter
+    first = (folder / 'chosen.txt').read_bytes()
+    assert main([*job, '3']) == 2
+    assert 'Add --overwrite to replace it' in capsys.readouterr().err
+    assert (folder / 'chosen.txt').read_bytes() == first
+    assert main([*job, '3', '--overwrite']) == 0
+    assert (folder / 'chosen.txt').read_bytes() != first
+    shutil.copy('results/x/ranking.parquet', 'ranking.csv')
+    for more in ([], ['--overwrite']):
+        assert main(['export', 'ranking.csv', '-o', './ranking.csv', *more]) == 2
+        assert 'expected another file than what is exported' in capsys.readouterr().err
+    assert Path('ranking.csv').read_bytes() == Path('results/x/ranking.parquet').read_bytes()
+    assert not list(folder.glob('.*'))
 
 
 def test_mistakes_end_in_one_line_and_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -323,15 +323,16 @@ def test_what_is_finished_is_not_measured_again(many: Path, monkeypatch: pytest.
 
     with monkeypatch.context() as patch:
         patch.setattr(unit_files.UnitFiles, '_write', fail_at_the_third)
-        with pytest.raises(KeyboardInterrupt):
-            main(['mine', '-opt', 'mine.yml'])
+        assert main(['mine', '-opt', 'mine.yml']) == 130
     next(UNFINISHED.glob('000000.*')).unlink()
-    (UNFINISHED / '.000000.1.npy').write_bytes(b'half a file of a process that was killed')
+    (UNFINISHED / '.000000.npy.1.tmp').write_bytes(b'half a file of a process that was killed')
+    second = (UNFINISHED / '000001.npy').read_bytes()
+    (UNFINISHED / '000001.npy').write_bytes(second[:-3] + b'xxx')  # damaged
     measured = []
     with monkeypatch.context() as patch:
         patch.setattr(unit_files.UnitFiles, '_write', lambda *args: measured.append(args[1]) or write_unit(*args))
         assert main(['mine', '-opt', 'mine.yml']) == 0
-    assert measured == [0, 2, 3, 4, 5]
+    assert measured == [0, 1, 2, 3, 4, 5]
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
 
 

@@ -1,9 +1,9 @@
 """The job `align`: bring the images of a small dataset to the distribution of a large one."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning
 from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.images.new_folder import refuse_foreign
 from basicsr_ext.jobs.align.images import write_aligned
 from basicsr_ext.jobs.align.options import FILE, AlignSettings
 from basicsr_ext.jobs.align.parts import Parts, build_parts, try_first
@@ -25,6 +26,7 @@ from basicsr_ext.reports.diversity_plot import draw_diversity
 from basicsr_ext.runtime.checkpoint import save_network_weights
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.unfinished import read_identity
 
 EXAMPLE = 'basicsr-ext align -opt options/align/align_BSD400_gray_2.yml'
 
@@ -59,7 +61,8 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         OptionError, DataError: networks and images that do not fit together.
         Interrupted: a stop was asked for; the state is saved.
     """
-    with resumable(opt, 'align', RESULT, _made_from) as run:
+    with resumable(opt, 'align', RESULT, partial(read_identity, key='made_from')) as run:
+        refuse_foreign(run.folder, run.unfinished, run.result)
         parts = build_parts(opt, settings)
         try_first(parts, settings)
         if only_check:
@@ -89,11 +92,6 @@ def _identity(opt: Options, settings: AlignSettings, parts: Parts) -> dict[str, 
         networks['g'] = parts.restoration_loss.net
     train, target = source_of(parts.train, parts.items), source_of(parts.target)
     return identity('align', opt, {'align': settings}, networks, train=train, target=target)
-
-
-def _made_from(result: Path) -> dict[str, Any]:
-    made_from: dict[str, Any] = json.loads(result.read_text(encoding='utf-8'))['made_from']
-    return made_from
 
 
 def _report(

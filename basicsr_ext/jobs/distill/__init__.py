@@ -21,6 +21,7 @@ from basicsr_ext.distillation.matching import Loss
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import OptionError, first_line, under
+from basicsr_ext.images.new_folder import refuse_foreign
 from basicsr_ext.jobs.distill.images import MANIFEST, MadeImages, write_distilled
 from basicsr_ext.jobs.distill.options import FILE
 from basicsr_ext.jobs.distill.parts import DistillData
@@ -69,6 +70,7 @@ def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -
         Interrupted: a stop was asked for; the state is saved.
     """
     with resumable(opt, 'distill', MANIFEST) as run:
+        refuse_foreign(run.folder, run.unfinished, run.result)
         data = DistillData(opt, settings)
         check_dataset(data.train, 'datasets.train')
         distillation = _distillation(opt, settings, data, SavedState(run.unfinished / 'state.pth'))

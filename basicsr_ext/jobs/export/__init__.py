@@ -2,10 +2,12 @@
 
 import argparse
 import csv
+import filecmp
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -51,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         'OUTPUT/GT and OUTPUT/LQ, or OUTPUT_GT.lmdb and OUTPUT_LQ.lmdb. Of both, .csv: all columns, of a ranking in '
         'the order of the ranks. Of a network, .pth: weights, .onnx: a model for onnxruntime',
     )
+    parser.add_argument('--overwrite', action='store_true', help='replace a file OUTPUT that is there and differs')
     of_ranking = parser.add_argument_group('a ranking of images')
     of_ranking.add_argument('--subset', choices=['top', 'mid', 'bottom', 'random'], help='which images; needs a number')
     of_ranking.add_argument('--size', type=int, metavar='K', help='number of images')
@@ -122,9 +125,9 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
     if args.opt is not None:
         _refuse(args, (*OF_RANKING, *OF_PATCHES), 'options of a network')
         weights = Path(root_path, find_file(args.manifest))
-        with _writing(args):
+        with _new_file(output, args, weights) as path:
             opt = load_options(args.opt)
-            said = export_weights(weights, opt, output, args.pointer, args.input_size, args.param_key)
+            said = export_weights(weights, opt, path, args.pointer, args.input_size, args.param_key)
         print(f'{args.manifest}: {args.output} ({said})')
         return 0
     _refuse(args, OF_NETWORK, 'them with -opt, for a network')
@@ -144,11 +147,35 @@ def _refuse(args: argparse.Namespace, names: Sequence[str], expected: str) -> No
 
 
 @contextmanager
-def _writing(args: argparse.Namespace) -> Iterator[None]:
+def _new_file(output: Path, args: argparse.Namespace, source: Path) -> Iterator[Path]:
+    """The path to write: the output, or one beside it that is compared with what is there already.
+
+    Args:
+        output: the file.
+        args: the command line.
+        source: what is exported, which is never overwritten.
+
+    Raises:
+        OptionError: the file cannot be written, is the source, or differs and may not be overwritten.
+    """
     try:
-        yield
+        if output.exists() and source.exists() and output.samefile(source):
+            raise OptionError(f'-o {args.output}: expected another file than what is exported, got it. Name another.')
+        if args.overwrite or not os.path.lexists(output):
+            yield output
+            return
+        with TemporaryDirectory(prefix=f'.{output.name}.', dir=output.parent) as folder:
+            made = Path(folder, output.name)
+            yield made
+            if not filecmp.cmp(made, output, shallow=False):
+                raise OptionError(
+                    f'-o {args.output}: expected a new file, or the one that would be written, got another. Add '
+                    '--overwrite to replace it, or name another.'
+                )
     except OSError as error:
-        raise OptionError(f'-o {args.output}: expected a file to write, got {error.strerror}. Name another.') from error
+        raise OptionError(
+            f'-o {args.output}: expected a file to write, got {error.strerror or error}. Name another.'
+        ) from error
 
 
 # ---- a ranking of images ----
@@ -162,8 +189,8 @@ def _export_ranking(manifest: Manifest, output: Path, args: argparse.Namespace) 
     rows = _rows(manifest, ranks, args)
     if write is _write_csv:
         rows.sort(key=ranks.__getitem__)
-    with _writing(args):
-        write(output, manifest, rows)
+    with _new_file(output, args, Path(manifest.source)) as path:
+        write(path, manifest, rows)
     print(f'{len(rows)} of {len(ranks)} images of {args.manifest}: {args.output}')
 
 
@@ -203,8 +230,8 @@ def _export_patches(manifest: Manifest, output: Path, args: argparse.Namespace) 
     rows = _kept(manifest, args)
     if ending == '.csv':
         _refuse(args, OF_PIXELS, 'options of a table')
-        with _writing(args):
-            _write_csv(output, manifest, rows)
+        with _new_file(output, args, Path(manifest.source)) as path:
+            _write_csv(path, manifest, rows)
     else:
         paths = export_patches(manifest, rows, output, args.dataroot, args.dataroot_lq, bool(args.lq))
         written = [os.path.join(os.path.dirname(args.output), path.relative_to(output.parent)) for path in paths]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.saved_state import SavedState, alike
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
 from basicsr_ext.selection.influence.krylov import lanczos
@@ -86,7 +86,8 @@ class InfluenceEngine:
         saved = SavedState(self.folder / 'test_gradient.pth')
         state = saved.load()
         if state is not None:
-            return state['gradient'].to(self.device)
+            with saved.fitting():
+                return alike(state['gradient'], self.derivatives.parameters[0].new_empty(self.derivatives.size))
         gradient = self._mean(
             self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), 'test gradient'
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from basicsr_ext.errors import DivergenceError
-from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.saved_state import SavedState, alike, within
 
 Product = Callable[[Tensor, int], Tensor]
 
@@ -65,10 +65,16 @@ def lanczos(product: Product, vector: Tensor, steps: int, saved: SavedState) -> 
         DivergenceError: a product is not finite.
     """
     norm = vector.norm().item()
-    state = saved.load() or {'basis': [vector / norm], 'diagonal': [], 'side': []}
-    basis: list[Tensor] = [row.to(vector) for row in state['basis']]
-    diagonal: list[float] = state['diagonal']
-    side: list[float] = state['side']
+    basis: list[Tensor] = [vector / norm]
+    diagonal: list[float] = []
+    side: list[float] = []
+    state = saved.load()
+    if state is not None:
+        with saved.fitting():
+            basis = [alike(row, vector) for row in state['basis']]
+            diagonal, side = ([float(value) for value in state[key]] for key in ('diagonal', 'side'))
+            if not len(basis) - 1 == len(side) == within(len(diagonal), min(steps, len(vector))):
+                raise ValueError(f'{len(basis)} vectors, {len(diagonal)} and {len(side)} numbers')
     for number in range(len(diagonal), min(steps, len(vector))):
         image = product(basis[-1], number)
         if not torch.isfinite(image).all():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from basicsr_ext.errors import DivergenceError
-from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.saved_state import SavedState, alike, within
 
 Product = Callable[[Tensor, int], Tensor]
 
@@ -32,10 +32,12 @@ def stochastic_solve(
     Raises:
         DivergenceError: |s| grows without bound.
     """
-    state = saved.load() or {'step': 0, 's': vector.clone()}
-    s = state['s'].to(vector)
+    state, done, s = saved.load(), 0, vector.clone()
+    if state is not None:
+        with saved.fitting():
+            done, s = within(state['step'], times), alike(state['s'], vector)
     norm = vector.norm().item()
-    for step in range(state['step'], times):
+    for step in range(done, times):
         s = vector + s - (product(s, step) + damping * s) / scale
         length = s.norm().item()
         # While every step contracts or keeps the length, |s| <= (step + 2) |v|; ten times that is no rounding.
