@@ -127,7 +127,7 @@ class Restorer:
             The same, of (H scale) x (W scale).
 
         Raises:
-            DataError: another shape or type.
+            DataError: another shape or type, or the network gives NaN.
         """
         return self._restore(image)[0]
 
@@ -139,6 +139,11 @@ class Restorer:
             )
         levels = LEVELS[image.dtype.name]
         restored = restore(self.net, self._as_input(image, levels), self.settings)
+        if not restored.image.isfinite().all():
+            raise DataError(
+                f'Restorer: expected a finite image from {type(self.net).__name__}, got NaN or infinite pixels. Take '
+                'other weights, or a precision with a wider range.'
+            )
         colours = self._as_image(restored.image, grey=image.ndim == 2)
         pixels = colours.mul_(levels).round_().clamp_(0, levels).numpy().astype(image.dtype)
         if image.shape[2:] == (4,):

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge
 from basicsr.losses import build_loss
-from basicsr.metrics import calculate_metric
-from basicsr.utils import get_root_logger, tensor2img
+from basicsr.utils import get_root_logger
 from basicsr.utils.misc import set_random_seed
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
@@ -42,7 +41,6 @@ from basicsr_ext.training import learning_rate
 from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
-from basicsr_ext.training.state import restore_rng_state, rng_state
 from basicsr_ext.training.validation import check_validation
 
 
@@ -268,24 +266,6 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
         raise OptionError(f'{where}: expected a finite loss on the first batch, got none. Look at {sample["gt_path"]}.')
 
 
-def check_metrics(dataset: SampleDataset, metrics: Options, where: str) -> None:
-    """Measure the ground truth of the first image against itself: do the metrics take their arguments and its size?
-
-    Raises:
-        OptionError: one does not, or needs ground truth that there is none of.
-    """
-    drawn = rng_state()
-    sample = dataset[0]
-    restore_rng_state(drawn)
-    if 'gt' not in sample or sample['gt'].ndim != 3:
-        return  # videos have models and metrics of their own
-    image = tensor2img([sample['gt'][None]])
-    for metric, block in metrics.items():
-        with building(f'val.metrics.{metric}', f'{block["type"]} of the first image of {where}'):
-            calculate_metric({'img': image, 'img2': image}, block)
-    restore_rng_state(drawn)
-
-
 def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:
     """Shuffle a first sample, and look for a loss that is left in the warm-up.
 
@@ -316,7 +296,5 @@ def check_everything(opt: Options) -> None:
         check_first_batch(model, dataset, f'datasets.{key}')
         if block['phase'] in ('val', 'test'):
             check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
-        if block['phase'] != 'train':
-            check_metrics(dataset, (opt.get('val') or {}).get('metrics') or {}, f'datasets.{key}')
         logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
     logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

@@ -87,9 +87,6 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
-                checks.check_metrics(
-                    val_set, (opt.get('val') or {}).get('metrics') or {}, f'dataset {val_set.opt["name"]}'
-                )
         _refuse_other_plan(train_set, opt, resume_state)
         made = made_with(opt, len(train_set))
         if resume_state is not None:

@@ -15,7 +15,7 @@ from basicsr_ext.models.restoration_options import ValOptions
 from basicsr_ext.networks.tiling import evaluating
 from basicsr_ext.reports.agreement import draw_agreement, shares, write_table
 from basicsr_ext.schedule.sample import Sample, SampleDataset
-from basicsr_ext.training.validation import Results, keep_results, measure_all
+from basicsr_ext.training.validation import Results, gives_finite, keep_results, measure_all
 
 METRICS = {'spearman': {'better': 'higher'}, 'pearson': {'better': 'higher'}, 'mse': {'better': 'lower'}}
 
@@ -118,6 +118,7 @@ class ComplexityScorerModel(RestorationModel):
     def _measure(self, sample: Sample, image: str) -> dict[str, float]:
         self.feed_data(sample)
         self.test()
+        gives_finite(self, self.output, str(sample['lq_path'][0]))
         return {'label': self.gt.item(), 'prediction': self.output.item()}
 
 

@@ -63,6 +63,8 @@ def read_value(value: Any, hint: Any, where: str) -> Any:
         return read_value(value, (exact or fitting)[0], where)
     if origin is Annotated:
         read = read_value(value, arguments[0], where)
+        if isinstance(read, float) and math.isinf(read):
+            wrong(where, 'a finite number', value)
         for mark in arguments[1:]:
             if hasattr(mark, 'check'):
                 mark.check(read, where)

@@ -5,13 +5,14 @@ import os
 import random
 from collections.abc import Sequence
 from copy import deepcopy
+from math import isinf, isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Interval
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, wrong
 from basicsr_ext.options.blocks import read_value, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.dataset_blocks import expand_home
@@ -68,6 +69,7 @@ def complete(
 
     require(opt, ('name', 'num_gpu', 'datasets', 'path'))
     _check_types(opt)
+    _refuse_non_finite(opt, '')
     if launcher != 'none':
         distributed.start(launcher, **(opt.get('dist_params') or {}))
     opt['dist'] = launcher != 'none'
@@ -116,6 +118,16 @@ def _check_types(opt: Options) -> None:
     for key, hint in VALUES.items():
         if key in opt:
             opt[key] = read_value(opt[key], hint, key)
+
+
+def _refuse_non_finite(value: Any, where: str) -> None:
+    """Refuse NaN, and infinite numbers wherever they are no threshold, as rates and weights of losses."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in pairs:
+            _refuse_non_finite(item, f'{where}.{key}' if where else str(key))
+    elif isinstance(value, float) and (isnan(value) or (isinf(value) and not where.startswith('val.'))):
+        wrong(where, 'a finite number', value)
 
 
 def _complete_paths(opt: Options, root: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from hashlib import blake2b
 from typing import Any
 
@@ -145,8 +145,24 @@ def load_network_weights(
             f'checkpoint {path} (key {key}): expected weights of {type(net).__name__}, got none that fit: '
             f'{_some(unexpected)}. Correct network_g or the path.'
         )
+    _refuse_non_finite(fitting, {name for name, _ in net.named_parameters()}, path)
     net.load_state_dict(fitting, strict=strict)
     return key
+
+
+def _refuse_non_finite(weights: Mapping[str, Tensor], parameters: Set[str], path: str | os.PathLike[str]) -> None:
+    """Refuse NaN everywhere and infinite numbers in parameters; a buffer may be a mask that holds some."""
+    broken = [
+        name
+        for name, value in weights.items()
+        if (value.is_floating_point() or value.is_complex())
+        and (value.isnan().any() or (name in parameters and value.isinf().any()))
+    ]
+    if broken:
+        raise CheckpointError(
+            f'checkpoint {path}: expected finite weights, got NaN or infinite ones in {len(broken)} of {len(weights)} '
+            f'tensors {_some(broken)}. Take a checkpoint from before the training diverged.'
+        )
 
 
 def weights_digest(net: nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import re
 import time
@@ -90,7 +91,7 @@ def write_new_json(path: Path, content: object) -> None:
         write_json(path, content)
         return
     try:
-        is_same = json.loads(path.read_text(encoding='utf-8')) == json.loads(json.dumps(content))
+        is_same = json.loads(path.read_text(encoding='utf-8')) == json.loads(json.dumps(finite(content)))
     except (OSError, ValueError, RecursionError):
         is_same = False
     if not is_same:
@@ -98,7 +99,16 @@ def write_new_json(path: Path, content: object) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Write `content` atomically as indented JSON."""
+    """Write `content` atomically as indented JSON, in which NaN and infinite numbers, which JSON lacks, are null."""
     with atomic_open(path, 'w') as file:
-        json.dump(content, file, indent=2)
+        json.dump(finite(content), file, indent=2, allow_nan=False)
         file.write('\n')
+
+
+def finite(content: Any) -> Any:
+    """Content for JSON with None in the place of every number that is not finite."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,18 +1,20 @@
 """Which checkpoint is the best one so far."""
 
+from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
-from basicsr_ext.training.validation import Results, means
+from basicsr_ext.training.validation import Scores
 
 
-def best_score(metrics: dict[str, Any], results: dict[str, Results], current_iter: int) -> dict[str, Any] | None:
+def best_score(metrics: dict[str, Any], results: Mapping[str, Scores], current_iter: int) -> dict[str, Any] | None:
     """The value that decides: the first metric of `val.metrics`, averaged over the images of the first dataset.
 
     Returns:
         `dataset`, `metric`, `value`, `better` (higher or lower) and `iter`; None where nothing was measured.
     """
-    for dataset, images in results.items():
-        measured = {metric: value for metric, value in means(images).items() if metric in metrics}  # not what it cost
+    for dataset, scores in results.items():
+        measured = {metric: value for metric, value in scores.means.items() if metric in metrics}  # not what it cost
         for metric, value in measured.items():
             better = metrics[metric].get('better', 'higher')
             return {'dataset': dataset, 'metric': metric, 'value': value, 'better': better, 'iter': current_iter}
@@ -20,8 +22,13 @@ def best_score(metrics: dict[str, Any], results: dict[str, Results], current_ite
 
 
 def is_better(score: dict[str, Any], best: dict[str, Any] | None) -> bool:
-    """Whether a score beats the best one so far; an equal one does not."""
-    if best is None:
+    """Whether a score beats the best one so far; an equal one does not, nor NaN, which in turn every number beats.
+
+    The best one of another metric or dataset, which the options of an earlier run named, is none.
+    """
+    if isnan(score['value']):
+        return False
+    if best is None or isnan(best['value']) or any(best[key] != score[key] for key in ('dataset', 'metric', 'better')):
         return True
     higher: bool = score['value'] > best['value']
     lower: bool = score['value'] < best['value']

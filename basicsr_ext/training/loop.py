@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from basicsr_ext.data.distinct_items import distinct_items, plan
 from basicsr_ext.data.wrapper_base import is_dynamic
+from basicsr_ext.errors import DivergenceError, first_few
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
@@ -22,7 +23,7 @@ from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
 from basicsr_ext.training.training_log import TrainingLog
-from basicsr_ext.training.validation import Results, means, validate_with, write_metrics
+from basicsr_ext.training.validation import Scores, validate_with, write_metrics
 
 Options = dict[str, Any]
 
@@ -166,8 +167,17 @@ class TrainingRun:
     def _save(self, current_iter: int) -> None:
         self.logger.info('Saving models and training states.')
         self._log_distinct(current_iter)
+        self._refuse_broken_weights(current_iter)
         self.model.save(self.sampler.epoch_of(current_iter), current_iter)
         self._draw_curve()
+
+    def _refuse_broken_weights(self, current_iter: int) -> None:
+        broken = [name for name, value in self.model.net_g.named_parameters() if not value.isfinite().all()]
+        if broken:
+            raise DivergenceError(
+                f'Iteration {current_iter}: expected finite weights, got NaN or infinite ones in {first_few(broken)}. '
+                'Lower the rate; the last saved state is intact.'
+            )
 
     def _draw_curve(self) -> None:
         if self.log is not None:
@@ -202,15 +212,15 @@ class TrainingRun:
                 self._save(current_iter)
             raise
         self.model.validation_due = False
-        if self.log is not None and any(results.values()):
+        if self.log is not None and any(scores.means for scores in results.values()):
             write_metrics(self.folder / 'metrics.json', results)
-            self.log.write(current_iter, validation={name: means(images) for name, images in results.items()})
+            self.log.write(current_iter, validation={name: scores.means for name, scores in results.items()})
         self._keep_best(current_iter, results)
         if is_saved:
             self.model.save_training_state(self.sampler.epoch_of(current_iter), current_iter)
             self._draw_curve()
 
-    def _keep_best(self, current_iter: int, results: dict[str, Results]) -> None:
+    def _keep_best(self, current_iter: int, results: dict[str, Scores]) -> None:
         if self.model.in_warmup:  # its scores say little about the network afterwards
             return
         best = best_score(self.model.opt['val'].get('metrics') or {}, results, current_iter)

@@ -17,7 +17,7 @@ from basicsr_ext.schedule.warmup import Interval
 
 
 def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.PathLike[str]) -> None:
-    """Save losses and validation metrics over the iterations, the warm-ups shaded.
+    """Save losses and validation metrics over the iterations, the warm-ups shaded; null, for not finite, is left out.
 
     Args:
         log: `training_log.jsonl`.
@@ -50,21 +50,21 @@ def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.P
     save_figure(figure, path)
 
 
-def _losses(line: dict[str, Any]) -> dict[str, float]:
+def _losses(line: dict[str, Any]) -> dict[str, float | None]:
     return {name: value for name, value in line.items() if name.startswith('l_')}
 
 
-def _first_metrics(line: dict[str, Any]) -> dict[str, float]:
+def _first_metrics(line: dict[str, Any]) -> dict[str, float | None]:
     """The first metric on every dataset: several have scales of their own."""
     firsts = {dataset: next(iter(means.items()), None) for dataset, means in line['validation'].items()}
     return {f'{first[0]} on {dataset}': first[1] for dataset, first in firsts.items() if first is not None}
 
 
-def _series(points: Iterable[tuple[int, dict[str, float]]]) -> dict[str, tuple[list[int], list[float]]]:
+def _series(points: Iterable[tuple[int, dict[str, float | None]]]) -> dict[str, tuple[list[int], list[float]]]:
     series: dict[str, tuple[list[int], list[float]]] = {}
     for iteration, values in points:
         for name, value in values.items():
-            if not math.isfinite(value):
+            if value is None or not math.isfinite(value):  # NaN in the logs of older versions
                 continue
             iterations, column = series.setdefault(name, ([], []))
             iterations.append(iteration)

@@ -112,6 +112,16 @@ def restore_rng_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state['cuda'])
 
 
+@contextmanager
+def same_rng_afterwards() -> Iterator[None]:
+    """Put the generators back after something that may draw, so that training draws what it always drew."""
+    drawn = rng_state()
+    try:
+        yield
+    finally:
+        restore_rng_state(drawn)
+
+
 def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     """Write `<iter>.state`: BasicSR's keys and what it leaves out.
 

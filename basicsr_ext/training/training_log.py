@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from basicsr_ext.runtime.files import atomic_open
+from basicsr_ext.runtime.files import atomic_open, finite
 
 
 class TrainingLog:
@@ -34,8 +34,8 @@ class TrainingLog:
         self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115  closed by close()
 
     def write(self, current_iter: int, **values: Any) -> None:
-        """Append a line."""
-        self._file.write(json.dumps({'iter': current_iter, **values}) + '\n')
+        """Append a line; NaN and infinite numbers are null."""
+        self._file.write(json.dumps({'iter': current_iter, **finite(values)}, allow_nan=False) + '\n')
         self._file.flush()
 
     def close(self) -> None:

@@ -1,15 +1,18 @@
 """Validation of any model with SRModel's protocol: all ranks share the images, every image's values are kept."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from basicsr.data import build_dataloader
 from basicsr.metrics import calculate_metric
 from basicsr.models.base_model import BaseModel
@@ -20,13 +23,28 @@ from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from basicsr_ext.data.image_names import distinct_names, result_names
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.options.calls import building
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.manifest import Item
+from basicsr_ext.training.state import same_rng_afterwards
 
 Results = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the validation of a dataset found.
+
+    Attributes:
+        means: metric -> mean over the images.
+        images: image -> metric -> value; empty where a model with a validation of its own tells the means alone.
+    """
+
+    means: dict[str, float]
+    images: Results
 
 
 def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_logger: Any, save_img: bool) -> Results:
@@ -65,20 +83,30 @@ def check_validation(model: Any, dataset: SampleDataset, metrics: dict[str, Any]
     """Find what would end the validation of a dataset by `validate`, without validating.
 
     Args:
-        model: that will be validated; one with a validation of its own is not looked at.
-        dataset: its first sample is read where a metric compares with ground truth.
+        model: that will be validated; one with a validation of its own may name images twice and need no ground truth.
+        dataset: its first sample is read where there are metrics, and its ground truth measured against itself.
         metrics: `val.metrics`.
 
     Raises:
         DataError: an image is listed twice.
-        OptionError: a metric needs ground truth, of which the dataset has none.
+        OptionError: a metric needs ground truth, of which the dataset has none, or does not take its arguments.
     """
-    if not _is_ours(model):
+    is_ours, name = _is_ours(model), dataset.opt['name']
+    if is_ours:
+        result_names(dataset)
+    if not metrics or not len(dataset):
         return
-    result_names(dataset)
-    comparing = [metric for metric, block in (metrics or {}).items() if _compares(block)]
-    if comparing and len(dataset) and dataset[0].get('gt') is None:
-        raise _no_ground_truth(comparing[0], dataset.opt['name'])
+    with same_rng_afterwards():
+        gt = dataset[0].get('gt')
+        comparing = [metric for metric, block in metrics.items() if _compares(block)]
+        if is_ours and comparing and gt is None:
+            raise _no_ground_truth(comparing[0], name)
+        if gt is None or gt.ndim != 3:
+            return  # videos have models and metrics of their own
+        image = tensor2img([gt[None]])
+        for metric, block in metrics.items():
+            with building(f'val.metrics.{metric}', f'{block["type"]} of the first image of {name}'):
+                calculate_metric({'img': image, 'img2': image}, block)
 
 
 def _is_ours(model: Any) -> bool:
@@ -153,27 +181,48 @@ def keep_results(model: Any, name: str, results: Results, current_iter: int | st
 
 def validate_with(
     model: Any, dataset: SampleDataset, opt: dict[str, Any], current_iter: int | str, tb_logger: Any
-) -> Results:
+) -> Scores:
     """Validate in the way that belongs to the model.
 
     Stock models that inherit SRModel's validation get the one above. A model with a validation of its own (videos,
-    HiFaceGAN, a user's) runs that; its values are those it leaves in `validation_results`, if any.
+    HiFaceGAN, HAT's, a user's) runs that; its values are those it leaves in `validation_results`, or else in
+    `metric_results`, as BasicSR's models do. Where it leaves none, a warning says so.
     """
     save_img, kind = opt['val']['save_img'], type(model)
     if (
         kind.validation is BaseModel.validation
         and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation
     ):
-        return validate(model, dataset, current_iter, tb_logger, save_img)
+        results = validate(model, dataset, current_iter, tb_logger, save_img)
+        return Scores(means(results), results)
     name = dataset.opt['name']
     block = next(block for block in opt['datasets'].values() if block['name'] == name)
     loader = build_dataloader(dataset, block, opt['num_gpu'], opt['dist'], None, opt['manual_seed'])
     best = deepcopy(getattr(model, 'best_metric_results', {}))
+    vars(model).pop('metric_results', None)  # those of another dataset
     model.validation(loader, current_iter, tb_logger, save_img)
     if getattr(model, 'in_warmup', False):  # whose scores say little about the network afterwards
         model.best_metric_results = best
-    results: Results = getattr(model, 'validation_results', {}).get(name, {})
-    return results
+    results = getattr(model, 'validation_results', {}).get(name, {})
+    scores = Scores(means(results), results) if results else _own_scores(model)
+    if opt['val'].get('metrics') and not scores.means and opt['rank'] == 0:
+        get_root_logger().warning(
+            f'Validation {name}: {kind.__name__} has a validation of its own, which leaves no values in '
+            'metric_results: nothing is known of val.metrics, and nothing decides about the best checkpoint.'
+        )
+    return scores
+
+
+def _own_scores(model: Any) -> Scores:
+    """The values in `metric_results`: means of metrics, or of video models {folder: frames x metrics}."""
+    found = getattr(model, 'metric_results', None) or {}
+    names = list(model.opt['val'].get('metrics') or {})
+    if all(isinstance(value, torch.Tensor) and value.ndim == 2 for value in found.values()):
+        results = {
+            folder: dict(zip(names, values.mean(dim=0).tolist(), strict=True)) for folder, values in found.items()
+        }
+        return Scores(means(results), results)
+    return Scores({metric: float(value) for metric, value in found.items()}, {})
 
 
 _names_read: WeakKeyDictionary[SampleDataset, list[str]] = WeakKeyDictionary()
@@ -203,19 +252,37 @@ def _validate_image(
     model.feed_data(sample)
     model.test()
     visuals = model.get_current_visuals()
+    is_finite = gives_finite(model, visuals['result'], f'{dataset_name}, {sample["lq_path"][0]}')
     images = {'img': tensor2img([visuals['result']])}
     if 'gt' in visuals:
         images['img2'] = tensor2img([visuals['gt']])
     for held in ('lq', 'gt', 'output'):  # a large image should not stay in memory beside the next one
         model.__dict__.pop(held, None)
-    if saved_as is not None:
+    if saved_as is not None and is_finite:
         imwrite(images['img'], str(saved_as))
     for metric, block in metrics.items():
         if 'img2' not in images and _compares(block):
             raise _no_ground_truth(metric, dataset_name)
-    values = {metric: float(calculate_metric(images, block)) for metric, block in metrics.items()}
+    values = {
+        metric: float(calculate_metric(images, block)) if is_finite else math.nan for metric, block in metrics.items()
+    }
     extra: dict[str, float] = model.extra_results(images['img'], saved_as) if hasattr(model, 'extra_results') else {}
     return {**values, **extra}
+
+
+def gives_finite(model: Any, output: torch.Tensor, image: str) -> bool:
+    """Whether the output for an image is finite; in training a warning says so, as its scores are then NaN.
+
+    Raises:
+        DataError: it is not, in a test.
+    """
+    if output.isfinite().all():
+        return True
+    message = f'{image}: expected finite output of {type(model).__name__}, got NaN or infinite values.'
+    if not model.opt['is_train']:
+        raise DataError(f'{message} Take other weights, or a precision with a wider range.')
+    get_root_logger().warning(f'{message} Its scores are not finite.')
+    return False
 
 
 def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter: int | str) -> Path:
@@ -239,8 +306,10 @@ def _log(model: Any, name: str, metrics: dict[str, Any], current_iter: int | str
     extra = ', '.join(f'{key} {value:.4g}' for key, value in mean.items() if key not in metrics)
     if extra:
         get_root_logger().info(f'Validation {name}: {extra}')
-    if 'inf' in map(str, model.metric_results.values()):
+    if any(map(math.isinf, model.metric_results.values())):
         get_root_logger().warning(f'Validation {name}: an infinite mean; an image equals its ground truth.')
+    if any(map(math.isnan, model.metric_results.values())):
+        get_root_logger().warning(f'Validation {name}: a mean that is no number; files hold null, and it is no best.')
 
 
 def means(results: Results) -> dict[str, float]:
@@ -249,9 +318,10 @@ def means(results: Results) -> dict[str, float]:
     return {metric: sum(values[metric] for values in results.values()) / len(results) for metric in names}
 
 
-def write_metrics(path: Path, results: dict[str, Results]) -> None:
-    """Write `{dataset: {metric: mean}, "per_image": {dataset: {image: {metric: value}}}}` as JSON."""
-    write_json(path, {**{name: means(images) for name, images in results.items()}, 'per_image': results})
+def write_metrics(path: Path, results: dict[str, Scores]) -> None:
+    """Write `{dataset: {metric: mean}, "per_image": {dataset: {image: {metric: value}}}}` as JSON, null for NaN."""
+    per_image = {name: scores.images for name, scores in results.items()}
+    write_json(path, {**{name: scores.means for name, scores in results.items()}, 'per_image': per_image})
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What a ranking is asked for: the block `rank` of an option file."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
@@ -70,7 +71,11 @@ class RankSettings:
     groups: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.dampings or min(self.dampings) < 0 or len(set(self.dampings)) < len(self.dampings):
+        if (
+            not self.dampings
+            or not all(0 <= each < inf for each in self.dampings)
+            or len(set(self.dampings)) < len(self.dampings)
+        ):
             raise OptionError(
                 f'damping: expected different numbers of at least 0, or auto, got {self.damping!r}. Correct the value.'
             )
