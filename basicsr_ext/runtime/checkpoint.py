@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 import torch
+from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from basicsr_ext.errors import CheckpointError, first_line
@@ -111,7 +112,8 @@ def load_network_weights(
         net: the network, not wrapped in DistributedDataParallel; its method `adapt_state_dict(weights)`, if it has one,
             first turns weights of a relative into its own.
         path: a file written by `torch.save`.
-        strict: whether every name has to agree; without it only names and shapes that agree are loaded.
+        strict: whether every name has to agree; without it only names and shapes that agree are loaded, and a warning
+            names the others.
         param_key: the key to prefer.
 
     Returns:
@@ -147,6 +149,13 @@ def load_network_weights(
         )
     _refuse_non_finite(fitting, {name for name, _ in net.named_parameters()}, path)
     net.load_state_dict(fitting, strict=strict)
+    absent = [name for name in expected if name not in fitting]
+    if absent or len(fitting) < len(weights):
+        get_root_logger().warning(
+            f'checkpoint {path} (key {key}): {len(absent)} of {len(expected)} tensors of {type(net).__name__} were not '
+            f'loaded and keep the values that they were built with: {_some(absent)}; {len(unexpected)} in the file are '
+            f'of no use: {_some(unexpected)}; {len(misshaped)} are of another shape: {_some(misshaped)}.'
+        )
     return key
 
 

@@ -20,6 +20,21 @@ def test_what_is_written_is_read_under_its_key(tmp_path: Path) -> None:
         assert torch.equal(read.weight, net.weight) and torch.equal(read.bias, net.bias)
 
 
+def test_what_is_not_loaded_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 1))
+    weights = net.state_dict()
+    part = {'0.weight': weights['0.weight'], '1.bias': torch.zeros(9), 'head': torch.zeros(1)}
+    torch.save(part, tmp_path / 'net.pth')
+    load_network_weights(net, tmp_path / 'net.pth', strict=False)
+    assert '5 of 6 tensors of Sequential were not loaded' in caplog.text
+    assert '[0.bias, 1.weight, 1.bias, 2.weight, 2.bias]' in caplog.text
+    assert '[head]' in caplog.text and '[1.bias (9,) instead of (4,)]' in caplog.text
+    caplog.clear()
+    torch.save(weights, tmp_path / 'net.pth')
+    load_network_weights(net, tmp_path / 'net.pth', strict=False)
+    assert not caplog.text
+
+
 def test_a_file_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('')
     with pytest.raises(CheckpointError, match='expected to write it'):
