@@ -87,6 +87,14 @@ NETWORK_PATH_KEYS = ('pretrain_network', 'param_key', 'strict_load')  # each wit
 COMPLETED_PATH_KEYS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 
 
+# Beyond these a machine hangs or runs out of memory before it can say why.
+LOADER_BOUNDS = {
+    'num_worker_per_gpu': (0, 1024),
+    'batch_size_per_gpu': (1, 65_536),
+    'dataset_enlarge_ratio': (1, 1_000_000),
+}
+
+
 def check_options(opt: Options) -> None:
     """Check a completed option file without reading images.
 
@@ -223,10 +231,11 @@ def _check_dataset_block(block: Options, where: str) -> None:
     if inspect.isclass(dataset) and issubclass(dataset, ComposedDataset):
         for path, inner in inner_blocks(block, where).items():
             _check_dataset_block(inner, f'{where}.{path}')
-    for key in ('num_worker_per_gpu', 'batch_size_per_gpu', 'dataset_enlarge_ratio'):
-        low = 0 if key == 'num_worker_per_gpu' else 1
-        if key in block and not (isinstance(block[key], int) and block[key] >= low):
-            raise OptionError(f'{where}.{key}: expected an integer of at least {low}, got {block[key]!r}. Correct it.')
+    for key, (low, high) in LOADER_BOUNDS.items():
+        if key in block and not (isinstance(block[key], int) and low <= block[key] <= high):
+            is_large = isinstance(block[key], int) and block[key] > high
+            bound = f'at most {high}' if is_large else f'at least {low}'
+            wrong(f'{where}.{key}', f'an integer of {bound}', block[key])
     for key, kind, path in paths_in(block):
         if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
             raise DataError(f'{where}.{key}: expected a folder, got {path!r}. Correct the path.')

@@ -4,10 +4,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import yaml
-
-from basicsr_ext.errors import OptionError, nearest
-from basicsr_ext.options.load import OptionLoader, Options, load_options
+from basicsr_ext.errors import OptionError, nearest, shown, under
+from basicsr_ext.options.load import Options, load_options, read_yaml
 
 
 def override(opt: Options, assignment: str) -> None:
@@ -23,10 +21,8 @@ def override(opt: Options, assignment: str) -> None:
     key, separator, text = assignment.partition('=')
     if not separator:
         raise OptionError(f'--set {assignment}: expected key.key=value, got no "=". Write --set train.optim_g.lr=2e-4.')
-    try:
-        value = yaml.load(text, Loader=OptionLoader)
-    except yaml.YAMLError as error:
-        raise OptionError(f'--set {assignment}: expected a YAML value, got {text!r} ({error}). Quote it.') from error
+    with under(f'--set {shown(assignment)}: '):
+        value = read_yaml(text)
     block: Any = opt
     steps = key.strip().split('.')
     for depth, step in enumerate(steps):

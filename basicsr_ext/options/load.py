@@ -8,13 +8,55 @@ from typing import Any
 
 import yaml
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, first_line, shown, under
 
 Options = dict[str, Any]
 
 
+# An option file of some hundred lines is far below these.
+LONGEST_TEXT = 2_000_000  # characters
+MOST_VALUES = 200_000  # with every alias and merged block counted as often as it is used
+DEEPEST = 60  # blocks inside each other
+LARGEST = 2**63  # whole numbers are below
+
+
 class OptionLoader(yaml.SafeLoader):
-    """YAML that cannot run code, reads `1e-4` as a number and refuses a key given twice."""
+    """YAML that cannot run code, reads `1e-4` as a number and refuses a key given twice.
+
+    It also refuses what a few lines can blow up: aliases of aliases, blocks inside blocks without end, numbers that
+    fit nowhere.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Read the nodes of the file, and count what will be made of them before it is."""
+        node = super().get_single_node()
+        if node is not None:
+            self._count(node, {}, 1)
+        return node
+
+    def _count(self, node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
+        """The values that a node stands for. `known` holds those of nodes already counted; 0 while they are."""
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        where = f'{self.name}, line {node.start_mark.line + 1}'
+        if depth > DEEPEST or known.get(node) == 0:
+            raise OptionError(f'{where}: expected at most {DEEPEST} blocks inside each other, got more. Flatten them.')
+        if node not in known:
+            known[node] = 0
+            parts = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+            known[node] = 1 + sum(self._count(part, known, depth + 1) for part in parts)
+        if known[node] > MOST_VALUES:
+            raise OptionError(f'{where}: expected at most {MOST_VALUES} values, got more. Write fewer aliases.')
+        return known[node]
+
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        """A whole number, if it fits into 64 bits."""
+        text = self.construct_scalar(node)
+        value = self.construct_yaml_int(node) if len(text) < 100 else LARGEST
+        if abs(value) >= LARGEST:
+            where = f'{self.name}, line {node.start_mark.line + 1}'
+            raise OptionError(f'{where}: expected whole numbers below 2**63, got {shown(text)}. Correct the value.')
+        return value
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         """Read a block as it stands in the file, before `<<` adds the keys of another one."""
@@ -40,6 +82,34 @@ OptionLoader.add_implicit_resolver(
 )
 
 
+OptionLoader.add_constructor('tag:yaml.org,2002:int', OptionLoader.construct_number)
+
+
+def read_yaml(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        OptionError: it is not plain YAML; the message says why in one line.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise OptionError(f'expected at most {LONGEST_TEXT} characters, got {len(text)}. Split the file.')
+    try:
+        return yaml.load(text, Loader=OptionLoader)  # a SafeLoader
+    except OptionError:
+        raise
+    except RecursionError as error:
+        raise OptionError(
+            f'expected at most {DEEPEST} blocks inside each other, got too many to read. Flatten them.'
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = '' if mark is None else f' in line {mark.line + 1}, column {mark.column + 1}'
+        said = first_line(Exception(error.problem or error.context))
+        raise OptionError(f'expected plain YAML, got {shown(said)}{place}. Correct it there.') from error
+    except Exception as error:  # values that only look like a date or a number, and characters that are none
+        raise OptionError(f'expected plain YAML, got {first_line(error)}. Quote the value.') from error
+
+
 def load_options(path: str | os.PathLike[str]) -> Options:
     """Read an option file.
 
@@ -47,12 +117,13 @@ def load_options(path: str | os.PathLike[str]) -> Options:
         OptionError: the file is missing, is not YAML, is not a mapping, has a key twice or asks to run code.
     """
     try:
-        with open(path, encoding='utf-8') as file:
-            opt = yaml.load(file, Loader=OptionLoader)  # a SafeLoader
+        text = Path(path).read_text(encoding='utf-8')
     except OSError as error:
         raise OptionError(f'-opt {path}: expected an option file, got {error.strerror}. Correct the path.') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f'-opt {path}: expected plain YAML, got {error}. Correct the file there.') from error
+    except ValueError as error:
+        raise OptionError(f'-opt {path}: expected a text in UTF-8, got {first_line(error)}. Convert it.') from error
+    with under(f'-opt {path}: '):
+        opt = read_yaml(text)
     if not isinstance(opt, dict):
         raise OptionError(f'-opt {path}: expected a mapping of options, got {type(opt).__name__}. Correct the file.')
     return opt
@@ -62,11 +133,26 @@ def find_file(path: str) -> str:
     """The file that an option names: `~` is the home folder, `pkg://basicsr_ext/...` a file of an installed package."""
     if path.startswith('pkg://'):
         package, _, inside = path.removeprefix('pkg://').partition('/')
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
+        if not package.isidentifier() or not inside or '..' in inside.split('/') or inside.startswith('/'):
+            # find_spec would import the packages around one whose name has dots
+            raise OptionError(
+                f'{path}: expected pkg://PACKAGE/FILE, a package without dots and a file in it, got another form. '
+                'Correct it or name a file.'
+            )
+        origin = _origin(package)
+        if origin is None:
             raise OptionError(f'{path}: expected an installed package, got {package!r}. Install it or name a file.')
-        return str(Path(found.origin).parent / inside)
+        return str(Path(origin).parent / inside)
     return os.path.expanduser(path)
+
+
+def _origin(package: str) -> str | None:
+    """The file of a package at the top, which is not imported."""
+    try:
+        found = importlib.util.find_spec(package)
+    except ValueError:  # such as __main__, which says nothing of itself
+        return None
+    return None if found is None or not found.has_location else found.origin
 
 
 def number(text: str) -> int | float:

@@ -203,6 +203,7 @@ def test_unknown_key(denoising: Options, key: str, value: Any, message: str) -> 
         ('datasets.train.io_backend', {'type': 'disc'}, r'datasets\.train\.io_backend.type: expected disk or lmdb'),
         ('datasets.train.dataroot_gt', 5, r'datasets\.train\.dataroot_gt: expected text, got 5'),
         ('datasets.train.batch_size_per_gpu', 0, r'batch_size_per_gpu: expected an integer of at least 1, got 0'),
+        ('datasets.train.batch_size_per_gpu', 10**12, r'batch_size_per_gpu: expected an integer of at most 65536'),
         ('datasets.train.batch_size_per_gpu', '~~', r'datasets\.train\.batch_size_per_gpu: expected a value, got none'),
         ('datasets.train.num_worker_per_gpu', -1, r'num_worker_per_gpu: expected an integer of at least 0, got -1'),
         ('train.total_iter', 'many', r"train\.total_iter: expected an integer, got 'many'"),

@@ -105,7 +105,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path, text: str) -> None:
 
 def test_code_in_an_override_is_refused_and_not_run(tmp_path: Path) -> None:
     marker = tmp_path / 'was_here'
-    with pytest.raises(OptionError, match='expected a YAML value'):
+    with pytest.raises(OptionError, match='expected plain YAML'):
         override({'a': 1}, f'a=!!python/object/apply:os.system ["touch {marker}"]')
     assert not marker.exists()
 
@@ -207,7 +207,7 @@ def test_override(assignment: str, path: tuple[str | int, ...], value: Any) -> N
         ('name.x=1', "'x', which is not in name"),
         ('train.total_iter', 'expected key.key=value, got no "="'),
         ('=5', "got ''"),
-        ('name=[1', 'expected a YAML value'),
+        ('name=[1', 'expected plain YAML'),
     ],
 )
 def test_override_refuses(assignment: str, message: str) -> None:
