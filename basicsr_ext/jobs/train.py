@@ -25,6 +25,7 @@ from basicsr_ext.runtime.files import atomic_open, put_aside, remove_stale
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
 from basicsr_ext.training.building import build_dataset, build_model
+from basicsr_ext.training.carried import carrying
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.loop import TrainingRun
 from basicsr_ext.training.made_with import changes, made_with, refuse_changes, refuse_end, refuse_seed
@@ -98,7 +99,7 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
         checks.check_warmup(model, train_set, warmup)
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)
-        model.made_with = made
+        carrying(model).made_with = made
         if resume_state is not None:
             model.resume_training(resume_state)
             get_root_logger().info(f'Resuming training from iter: {start}.')

@@ -15,7 +15,8 @@ from basicsr_ext.models.restoration_options import ValOptions
 from basicsr_ext.networks.tiling import evaluating
 from basicsr_ext.reports.agreement import draw_agreement, shares, write_table
 from basicsr_ext.schedule.sample import Sample, SampleDataset
-from basicsr_ext.training.validation import Results, gives_finite, keep_results, measure_all
+from basicsr_ext.training.carried import Results
+from basicsr_ext.training.validation import gives_finite, keep_results, measure_all
 
 METRICS = {'spearman': {'better': 'higher'}, 'pearson': {'better': 'higher'}, 'mse': {'better': 'lower'}}
 

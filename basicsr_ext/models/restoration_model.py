@@ -101,8 +101,6 @@ class RestorationModel(SRModel):
         flags = {field.name: opt[field.name] for field in fields(self.ModelOptions) if field.name in opt}
         self.model_options = read_block(self.ModelOptions, flags, 'options')
         self.val_options = read_block(self.ValOptions, opt.get('val') or {}, 'val')
-        self.best_score: dict[str, Any] | None = None
-        self.validation_due = False
         super().__init__(opt)
         scale = output_scale(self.get_bare_model(self.net_g))
         if scale not in (None, opt.get('scale', 1)):

@@ -19,6 +19,7 @@ from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training.best import best_score, is_better, save_networks
+from basicsr_ext.training.carried import carrying
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
@@ -44,10 +45,12 @@ class TrainingRun:
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()
         self.message_logger = MessageLogger(opt, start, tb_logger)
-        is_due = getattr(model, 'validation_due', False)
-        self.log = TrainingLog(self.folder / 'training_log.jsonl', start, is_due) if opt['rank'] == 0 else None
-        warmup.restore(getattr(model, 'warmup_state', None))
-        model.in_warmup = False
+        notes = carrying(model)
+        self.log = (
+            TrainingLog(self.folder / 'training_log.jsonl', start, notes.validation_due) if opt['rank'] == 0 else None
+        )
+        warmup.restore(notes.warmup_state)
+        notes.in_warmup = False
 
     def go(self) -> None:
         """Train until the last iteration or until a stop is requested; the state is saved in both cases."""
@@ -55,7 +58,7 @@ class TrainingRun:
         self._draw_curve()  # a killed run may have left an old one
         self._follow_warmup(self.start)
         began = time.time()
-        if getattr(self.model, 'validation_due', False):
+        if self.model.validation_due:
             self._validate(self.start, is_saved=True)
             if self.model.validation_due:  # interrupted again: the state on disk still says so
                 return
@@ -224,7 +227,7 @@ class TrainingRun:
         if self.model.in_warmup:  # its scores say little about the network afterwards
             return
         best = best_score(self.model.opt['val'].get('metrics') or {}, results, current_iter)
-        if best is not None and is_better(best, getattr(self.model, 'best_score', None)):
+        if best is not None and is_better(best, self.model.best_score):
             self.model.best_score = best
             save_networks(self.model, 'best')
             self.logger.info(f'Best {best["metric"]} on {best["dataset"]}: {best["value"]:.4f}; saved net_g_best.pth.')

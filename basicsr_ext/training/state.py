@@ -20,6 +20,7 @@ from basicsr_ext.errors import CheckpointError, OptionError, first_few, first_li
 from basicsr_ext.options.blocks import is_required, read_value
 from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.checkpoint import atomic_torch_save, read_checkpoint
+from basicsr_ext.training.carried import carrying
 from basicsr_ext.training.made_with import changes, follows_new_rates, say_changes
 
 torch.serialization.add_safe_globals([Counter])  # milestones of BasicSR's MultiStepRestartLR
@@ -133,7 +134,7 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     generators = distributed.gather(rng_state())
     if current_iter == -1 or model.opt['rank'] != 0:
         return
-    scaler = getattr(model, 'scaler', None)
+    scaler, notes = getattr(model, 'scaler', None), carrying(model)
     state = {
         'epoch': epoch,
         'iter': current_iter,
@@ -143,11 +144,11 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
         'total_iter': int(model.opt['train']['total_iter']),
         'rng': generators,
         'best_metric_results': _plain(getattr(model, 'best_metric_results', {})),
-        'best_score': getattr(model, 'best_score', None),
+        'best_score': notes.best_score,
         'scaler': scaler.state_dict() if scaler is not None else None,
-        'validation_due': getattr(model, 'validation_due', False),
-        'warmup': getattr(model, 'warmup_state', None),
-        'made_with': getattr(model, 'made_with', None),
+        'validation_due': notes.validation_due,
+        'warmup': notes.warmup_state,
+        'made_with': notes.made_with,
     }
     atomic_torch_save(state, os.path.join(model.opt['path']['training_states'], f'{current_iter}.state'))
 
@@ -173,7 +174,7 @@ def resume(model: Any, load: Callable[[dict[str, Any]], None], state: dict[str, 
     Raises:
         CheckpointError: the state is not one of this model.
     """
-    before, now = state.get('made_with'), getattr(model, 'made_with', None)
+    before, now = state.get('made_with'), carrying(model).made_with
     found = list(changes(before, now)) if before and now else []
     with _refusing_foreign_values(state):
         if follows_new_rates(found):

@@ -29,9 +29,8 @@ from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.manifest import Item
+from basicsr_ext.training.carried import Results, carrying
 from basicsr_ext.training.state import same_rng_afterwards
-
-Results = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -171,9 +170,7 @@ def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample, s
 
 def keep_results(model: Any, name: str, results: Results, current_iter: int | str, tb_logger: Any) -> None:
     """Leave the values of a dataset in the model, and log the means; see `validate`."""
-    if not hasattr(model, 'validation_results'):
-        model.validation_results = {}
-    model.validation_results[name] = results
+    carrying(model).validation_results[name] = results
     metrics = model.opt['val'].get('metrics') or {}
     if metrics:
         _log(model, name, metrics, current_iter, tb_logger)
@@ -201,9 +198,9 @@ def validate_with(
     best = deepcopy(getattr(model, 'best_metric_results', {}))
     vars(model).pop('metric_results', None)  # those of another dataset
     model.validation(loader, current_iter, tb_logger, save_img)
-    if getattr(model, 'in_warmup', False):  # whose scores say little about the network afterwards
+    if carrying(model).in_warmup:  # whose scores say little about the network afterwards
         model.best_metric_results = best
-    results = getattr(model, 'validation_results', {}).get(name, {})
+    results = carrying(model).validation_results.get(name, {})
     scores = Scores(means(results), results) if results else _own_scores(model)
     if opt['val'].get('metrics') and not scores.means and opt['rank'] == 0:
         get_root_logger().warning(
@@ -296,7 +293,7 @@ def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter
 def _log(model: Any, name: str, metrics: dict[str, Any], current_iter: int | str, tb_logger: Any) -> None:
     mean = means(model.validation_results[name])
     model.metric_results = {metric: value for metric, value in mean.items() if metric in metrics}
-    in_warmup = getattr(model, 'in_warmup', False)  # whose scores say little about the network afterwards
+    in_warmup = carrying(model).in_warmup  # whose scores say little about the network afterwards
     if not in_warmup or hasattr(model, 'best_metric_results'):
         model._initialize_best_metric_results(name)
     if not in_warmup:
