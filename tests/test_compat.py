@@ -292,7 +292,11 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
+TORCHRUN = {'WORLD_SIZE': '4', 'MASTER_ADDR': 'node1', 'MASTER_PORT': '29400'}
+
+
 def test_torchrun_without_a_gpu(joined: dict[str, Any]) -> None:
+    os.environ.update(TORCHRUN)
     with pytest.raises(ZeroDivisionError):
         dist_util._init_dist_pytorch.__wrapped__('nccl')
     dist_util._init_dist_pytorch('nccl', timeout=1)
@@ -302,7 +306,7 @@ def test_torchrun_without_a_gpu(joined: dict[str, Any]) -> None:
 @pytest.mark.parametrize(('environment', 'device'), [({}, 1), ({'LOCAL_RANK': '0'}, 0)])
 def test_torchrun_with_gpus(environment: dict[str, str], device: int, joined: dict[str, Any]) -> None:
     joined['gpus'] = 2
-    os.environ.update(environment)
+    os.environ.update({**TORCHRUN, **environment})
     dist_util._init_dist_pytorch('nccl')
     assert (joined['backend'], joined['device']) == ('nccl', device)
 
@@ -449,9 +453,9 @@ def test_auto_resume_with_a_missing_network_or_none_left(tmp_path: Path) -> None
 def test_resume_states_may_hold_more_and_none_is_no_error(tmp_path: Path) -> None:
     opt = write_states(tmp_path, 5)
     path = tmp_path / 'training_states' / '5.state'
-    torch.save({**torch.load(path, weights_only=True), 'rng': {'torch': torch.get_rng_state(), 'best': 1.5}}, path)
+    torch.save({**torch.load(path, weights_only=True), 'rng': [{'torch': torch.get_rng_state(), 'best': 1.5}]}, path)
     (tmp_path / 'training_states' / 'notes.state').write_text('not a state')
-    assert basicsr.train.load_resume_state(opt)['rng']['best'] == 1.5
+    assert basicsr.train.load_resume_state(opt)['rng'][0]['best'] == 1.5
     opt['path']['training_states'] = str(tmp_path / 'nowhere')
     assert basicsr.train.load_resume_state(opt) is None
 
