@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from basicsr_ext.errors import ImageError
+from basicsr_ext.images.jpeg import has_end, is_jpeg, is_whole
 from basicsr_ext.images.lmdb_env import open_lmdb
 from basicsr_ext.images.pixels import bgr_to_grey
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 
 
 def is_lmdb(root: str) -> bool:
@@ -54,9 +55,12 @@ def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
     Raises:
         ImageError: it is no image or is damaged; a JPEG that ends early, which OpenCV would fill with grey.
     """
-    if content.startswith(b'\xff\xd8') and b'\xff\xd9' not in content[-1024:]:
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
+    except cv2.error as error:  # too many pixels, for one
+        raise ImageError(f'{path}: expected an image, got one that OpenCV refuses ({error.err}). Remove it.') from error
+    if is_jpeg(content) and not (has_end(content) if image is None else is_whole(content, image)):
         raise ImageError(f'{path}: expected a whole JPEG, got one that ends early. Replace or remove it.')
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
     if image is None:
         raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
     return image
@@ -71,8 +75,7 @@ def decode_grey(content: bytes, path: str) -> np.ndarray:
     Raises:
         ImageError: as `decode_image`.
     """
-    is_jpeg = content.startswith(b'\xff\xd8')
-    image = decode_image(content, cv2.IMREAD_GRAYSCALE if is_jpeg else cv2.IMREAD_ANYCOLOR, path)
+    image = decode_image(content, cv2.IMREAD_GRAYSCALE if is_jpeg(content) else cv2.IMREAD_ANYCOLOR, path)
     return bgr_to_grey(image)
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from basicsr.utils import bgr2ycbcr
+from basicsr.utils import bgr2ycbcr, get_root_logger
 
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, first_few, refuse_if_any
 from basicsr_ext.images.decoding import (
     IMAGE_SUFFIXES,
     decode_grey,
@@ -18,6 +18,7 @@ from basicsr_ext.images.decoding import (
     lmdb_content,
     read_image,
 )
+from basicsr_ext.images.listing import is_outside, name_list, not_in_utf8, read_lines, walk_images
 
 Color = Literal['gray', 'y', 'rgb']
 Kind = Literal['gt', 'lq']  # of the images of an item: clean, and the input where it is a file too
@@ -29,8 +30,8 @@ class ImageFiles:
     Args:
         root: a folder, or a folder whose name ends in `.lmdb`.
         backend: `disk` or `lmdb`.
-        meta_info_file: names relative to `root`, one a line, anything after a blank ignored, used in their order; None
-            takes every image of the folder (not of folders below it, as BasicSR). Not for an LMDB.
+        meta_info_file: names relative to `root` as in `name_list`, used in their order; None takes every image of the
+            folder and of folders below it, and names in a warning what else lies there. Not for an LMDB.
         where: path of the block in the option file, named in errors.
         color: `rgb` for colours; `gray` for OpenCV's conversion of colour files; `y` for the BT.601 Y of a colour file
             as BasicSR computes it, and grey files as they are.
@@ -57,33 +58,47 @@ class ImageFiles:
         elif meta_info_file is not None:
             self.names = self._names_in_meta_info(meta_info_file, where)
         else:
-            entries = (e for e in os.scandir(self.root) if e.is_file() and not e.name.startswith('.'))
-            names = (e.name for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES))
-            self.names = sorted(names, key=os.path.splitext)  # the order of the keys in an LMDB, which have no ending
+            self.names = self._names_in_folder(where)
         if not self.names:
             raise DataError(
                 f'{where}.dataroot_gt: expected images ({" ".join(IMAGE_SUFFIXES)}), got none in {root!r}. '
-                'Correct the path; folders below it are not searched.'
+                'Correct the path.'
             )
+        refuse_if_any(not_in_utf8(self.names), 'names of files in UTF-8', 'Rename the files.', f'{where}.dataroot_gt')
+
+    def _names_in_folder(self, where: str) -> list[str]:
+        names, others = walk_images(self.root, where)
+        if others:
+            get_root_logger().warning(
+                f'{where}: {len(others)} files in {self.root!r} are not used, as they are no images by their ending '
+                f'or broken links: {first_few(others)}.'
+            )
+        folders = sorted({os.path.dirname(name) for name in names})
+        if folders not in ([], ['']):
+            get_root_logger().info(
+                f'{where}: {len(names)} images in {len(folders)} folders: '
+                f'{first_few([folder or "." for folder in folders])}.'
+            )
+        return names
 
     def _names_in_lmdb(self, where: str) -> list[str]:
         index = Path(self.root, 'meta_info.txt')
         if not index.is_file():
             raise DataError(f'{where}.dataroot_gt: expected a BasicSR LMDB with meta_info.txt, got {self.root!r}.')
-        return sorted(os.path.splitext(line.split()[0])[0] for line in index.read_text().splitlines() if line.strip())
+        lines = read_lines(str(index), f'{where}.dataroot_gt')
+        return sorted(os.path.splitext(line.partition(' (')[0].split()[0])[0] for line in lines)
 
     def _names_in_meta_info(self, meta_info_file: str, where: str) -> list[str]:
         if not os.path.isfile(meta_info_file):
             raise DataError(f'{where}.meta_info_file: expected a file, got {meta_info_file!r}. Correct the path.')
-        names = [line.split()[0] for line in Path(meta_info_file).read_text().splitlines() if line.strip()]
-        root = Path(self.root).resolve()
-        outside = [name for name in names if root not in Path(root, name).resolve().parents]
-        missing = [name for name in names if name not in outside and not Path(root, name).is_file()]
+        names = name_list(meta_info_file, self.root, f'{where}.meta_info_file')
+        outside = [name for name in names if is_outside(name)]
+        missing = [name for name in names if name not in set(outside) and not Path(self.root, name).is_file()]
         for problem, found in (('inside', outside), ('that exist in', missing)):
             if found:
                 raise DataError(
                     f'{where}.meta_info_file: expected files {problem} {self.root!r}, got {len(found)} that are not: '
-                    f'{", ".join(found[:5])}. Correct {meta_info_file}.'
+                    f'{first_few(found)}. Correct {meta_info_file}.'
                 )
         return names
 

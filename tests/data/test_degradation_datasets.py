@@ -766,10 +766,8 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         gaussian(tmp_path / 'missing')
     (tmp_path / 'notes.txt').write_text('no image')
     (tmp_path / '.hidden.png').write_bytes(b'')
-    write_images(tmp_path / 'below')
-    with pytest.raises(
-        DataError, match=r'dataroot_gt: expected images .* got none in .*folders below it are not searched'
-    ):
+    (tmp_path / 'below').mkdir()
+    with pytest.raises(DataError, match=r'dataroot_gt: expected images .* got none in .*Correct the path'):
         gaussian(tmp_path)
 
 
@@ -828,12 +826,10 @@ def test_meta_info_selects_the_images(folder: Path, tmp_path: Path) -> None:
         ('../secret.png', r'expected files inside .*, got 1 that are not: \.\./secret\.png'),
         ('below/../../secret.png', r'expected files inside .*, got 1 that are not: below/\.\./\.\./secret\.png'),
         ('{root}/secret.png', r'expected files inside .*, got 1 that are not: /.*/secret\.png'),
-        ('link.png', r'expected files inside .*, got 1 that are not: link\.png'),
     ],
 )
 def test_meta_info_with_a_wrong_name(folder: Path, tmp_path: Path, line: str, message: str) -> None:
     shutil.copy(folder / 'a.png', tmp_path / 'secret.png')
-    (folder / 'link.png').symlink_to(tmp_path / 'secret.png')
     (folder / 'below').mkdir()
     (tmp_path / 'meta.txt').write_text(f'a.png\n{line.format(root=tmp_path)}\n')
     with pytest.raises(DataError, match=rf'dataset tiny\.meta_info_file: {message}'):
