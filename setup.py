@@ -52,6 +52,7 @@ setup(
         'pillow>=9.5',
         'pyarrow>=14',
         'pyyaml>=6',
+        'safetensors>=0.4',
         'scipy>=1.10',
         'shtab>=1.7',
         'torch>=2.4',

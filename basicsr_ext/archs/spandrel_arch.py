@@ -193,13 +193,4 @@ def _from_checkpoint(
 
 
 def _read(path: str) -> dict[str, Tensor]:
-    if not path.endswith('.safetensors'):
-        return extract_weights(read_checkpoint(path), None, path)[0]
-    safetensors = _import('safetensors')
-    try:
-        weights: dict[str, Tensor] = _import('safetensors.torch').load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f'checkpoint {path}: expected a file of safetensors, got {error}. Correct the path or fetch it again.'
-        ) from error
-    return weights
+    return extract_weights(read_checkpoint(path), None, path)[0]

@@ -2,12 +2,16 @@
 
 import os
 import pickle
+import re
+import zipfile
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
 import torch
 from basicsr.utils import get_root_logger
+from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
 from basicsr_ext.errors import CheckpointError, first_line
@@ -49,13 +53,20 @@ def save_network_weights(path: str | os.PathLike[str], weights: Mapping[Any, Map
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:
-    """Load a checkpoint as data (`weights_only=True`) onto the CPU.
+    """Load a checkpoint of torch (as data, `weights_only=True`) or of safetensors onto the CPU.
 
     Raises:
         CheckpointError: there is no such file, it is damaged, or it holds more than tensors and plain values.
     """
     if not os.path.isfile(path):
         raise CheckpointError(f'checkpoint {path}: expected a file, found none. Correct the path in the option file.')
+    if _is_safetensors(path):
+        return _read_safetensors(path)
+    if _is_torchscript(path):
+        raise CheckpointError(
+            f'checkpoint {path}: expected tensors and plain values, got a TorchScript archive, a program with its '
+            'weights. Where you trust it, save these: torch.save(torch.jit.load(path).state_dict(), other_path).'
+        )
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except PermissionError as error:
@@ -65,12 +76,45 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f'checkpoint {path}: expected tensors and plain values, got something that would run code or is damaged '
-            f'({first_line(error)}). Save it again with torch.save(network.state_dict(), path).'
+            f'({_said_of_pickle(error)}). Save it again with torch.save(network.state_dict(), path).'
         ) from error
     except Exception as error:  # a damaged file makes torch raise almost anything
         raise CheckpointError(
             f'checkpoint {path}: expected a file written by torch.save, got a damaged one '
             f'({first_line(error)}). Fetch or save it again.'
+        ) from error
+
+
+def _said_of_pickle(error: pickle.UnpicklingError) -> str:
+    """What the file holds: the class that torch names behind a page of advice, or else the first line."""
+    found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
+    return f'an object of class {found[1]}, as of a whole network' if found else first_line(error)
+
+
+def _is_torchscript(path: str | os.PathLike[str]) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith('/constants.pkl') for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):  # torch says what is wrong
+        return False
+
+
+def _is_safetensors(path: str | os.PathLike[str]) -> bool:
+    """Whether the ending says so, or the first bytes do: the length of a header in JSON, and its first brace."""
+    if os.fspath(path).endswith('.safetensors'):
+        return True
+    with suppress(OSError), open(path, 'rb') as file:
+        start = file.read(9)
+        return start[8:] == b'{' and int.from_bytes(start[:8], 'little') < os.path.getsize(path)
+    return False
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    try:
+        return load_safetensors(path)
+    except Exception as error:
+        raise CheckpointError(
+            f'checkpoint {path}: expected a file of safetensors, got {first_line(error)}. Fetch or save it again.'
         ) from error
 
 
@@ -85,17 +129,23 @@ def extract_weights(
         path: named in errors.
 
     Returns:
-        The state dict without `module.` prefixes, and the key it was found under (`'plain'` for none).
+        The state dict without the prefixes `module.` and `_orig_mod.` of wrapped and compiled networks, and the key it
+        was found under (`'plain'` for none).
 
     Raises:
-        CheckpointError: there is no state dict in it.
+        CheckpointError: there is no state dict in it, or its tensors are sparse, quantised or without values.
     """
     if isinstance(checkpoint, Mapping):
         for key in dict.fromkeys((*([param_key] if param_key else []), *PARAM_KEYS)):
             if _is_state_dict(checkpoint.get(key)):
-                return _strip(checkpoint[key]), key
+                return _plain_weights(checkpoint[key], path), key
         if _is_state_dict(checkpoint):
-            return _strip(checkpoint), 'plain'
+            return _plain_weights(checkpoint, path), 'plain'
+        if any(str(name).endswith('_packed_params') for name in checkpoint):
+            raise CheckpointError(
+                f'checkpoint {path}: expected weights as they are trained, got those of a quantised network. Take the '
+                'file from before it was quantised.'
+            )
     found = f'keys {_some(list(checkpoint))}' if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
     raise CheckpointError(
         f'checkpoint {path}: expected a state dict, plain or under one of {", ".join(PARAM_KEYS)}, got {found}. '
@@ -111,7 +161,7 @@ def load_network_weights(
     Args:
         net: the network, not wrapped in DistributedDataParallel; its method `adapt_state_dict(weights)`, if it has one,
             first turns weights of a relative into its own.
-        path: a file written by `torch.save`.
+        path: a file written by `torch.save`, or one of safetensors.
         strict: whether every name has to agree; without it only names and shapes that agree are loaded, and a warning
             names the others.
         param_key: the key to prefer.
@@ -132,6 +182,12 @@ def load_network_weights(
         for name in weights
         if name in expected and weights[name].shape != expected[name].shape
     ]
+    unlike = [name for name in weights if name in expected and weights[name].is_complex() > expected[name].is_complex()]
+    if unlike:
+        raise CheckpointError(
+            f'checkpoint {path} (key {key}): expected real weights, got complex ones in {_some(unlike)}. Correct '
+            'network_g or the path.'
+        )
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
     if strict and (misshaped or missing or unexpected):
@@ -187,8 +243,20 @@ def _is_state_dict(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
 
-def _strip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix('module.'): value for name, value in weights.items()}
+def _plain_weights(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    for name, value in weights.items():
+        kinds = {
+            'sparse': value.layout is not torch.strided,
+            'quantised': value.is_quantized,
+            'without values, on the device meta': value.is_meta,
+        }
+        for kind, is_so in kinds.items():
+            if is_so:
+                raise CheckpointError(
+                    f'checkpoint {path}: expected weights as they are trained, got {name}, which is {kind}. Save them '
+                    'as dense tensors of floating-point numbers.'
+                )
+    return {name.removeprefix('module.').removeprefix('_orig_mod.'): value for name, value in weights.items()}
 
 
 def _some(names: list[str]) -> str:

@@ -236,8 +236,11 @@ def test_a_checkpoint_of_safetensors(tmp_path: Path) -> None:
     again = SpandrelArch(checkpoint=str(tmp_path / 'net.safetensors')).eval()
     assert torch.equal(again(images(16, 24)), net(images(16, 24)))
     (tmp_path / 'net.safetensors').write_bytes(b'nothing')
-    for name in ('net.safetensors', 'none.safetensors'):
-        with pytest.raises(CheckpointError, match=rf'{name}: expected a file of safetensors, got'):
+    for name, expected in (
+        ('net.safetensors', 'a file of safetensors, got'),
+        ('none.safetensors', 'a file, found none'),
+    ):
+        with pytest.raises(CheckpointError, match=rf'{name}: expected {expected}'):
             SpandrelArch(checkpoint=str(tmp_path / name))
 
 

@@ -1,9 +1,12 @@
 """Weights of networks on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from basicsr_ext.errors import CheckpointError
@@ -39,3 +42,68 @@ def test_a_file_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) 
     (tmp_path / 'file').write_text('')
     with pytest.raises(CheckpointError, match='expected to write it'):
         save_network_weights(tmp_path / 'file' / 'net.pth', {'params': nn.Linear(1, 1).state_dict()})
+
+
+def weights() -> dict[str, torch.Tensor]:
+    return {'weight': torch.rand(3, 2), 'bias': torch.rand(3)}
+
+
+def quantised() -> torch.Tensor:
+    return torch.quantize_per_tensor(torch.rand(3), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize(
+    'content, said',
+    [
+        (lambda: nn.Linear(2, 3), 'an object of class torch.nn.modules.linear.Linear'),
+        (lambda: {'params': {**weights(), 'bias': torch.rand(3).to_sparse()}}, 'bias, which is sparse'),
+        (lambda: {**weights(), 'weight': torch.rand(3, 2).to_sparse_csr()}, 'weight, which is sparse'),
+        (lambda: {**weights(), 'bias': torch.rand(3).to('meta')}, 'bias, which is without values'),
+        (lambda: {**weights(), 'bias': quantised()}, 'bias, which is quantised'),
+        (lambda: {'a._packed_params': 1}, 'those of a quantised network'),
+        (lambda: {**weights(), 'bias': torch.rand(3, dtype=torch.complex64)}, 'expected real weights'),
+        (None, 'got a TorchScript archive'),
+    ],
+)
+def test_what_is_no_dense_weights_is_said_in_one_line(
+    tmp_path: Path, content: Callable[[], Any] | None, said: str
+) -> None:
+    path = str(tmp_path / 'net.pth')
+    if content is None:
+        torch.jit.script(nn.Linear(2, 3)).save(path)
+    else:
+        torch.save(content(), path)
+    with pytest.raises(CheckpointError) as error:
+        load_network_weights(nn.Linear(2, 3), path)
+    assert said in str(error.value) and '\n' not in str(error.value) and '\x1b' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['net.safetensors', 'net.pth'])
+def test_safetensors(tmp_path: Path, name: str) -> None:
+    net, found = nn.Linear(2, 3), weights()
+    save_file(found, tmp_path / name)
+    assert load_network_weights(net, tmp_path / name) == 'plain'
+    assert torch.equal(net.weight, found['weight']) and torch.equal(net.bias, found['bias'])
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
+    with pytest.raises(CheckpointError, match='expected a file of safetensors'):
+        load_network_weights(net, tmp_path / name)
+
+
+def test_weights_of_wrapped_and_compiled_networks(tmp_path: Path) -> None:
+    net, found = nn.Linear(2, 3), weights()
+    torch.save({f'module._orig_mod.{name}': value for name, value in found.items()}, tmp_path / 'net.pth')
+    load_network_weights(net, tmp_path / 'net.pth')
+    assert torch.equal(net.weight, found['weight'])
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_file_cut_anywhere_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / 'net.pth'
+    for old_format in (False, True):
+        torch.save(weights(), path, _use_new_zipfile_serialization=not old_format)
+        whole = path.read_bytes()
+        for end in [*range(0, 60, 3), *range(60, len(whole) - 1, 97)]:
+            path.write_bytes(whole[:end])
+            with pytest.raises(CheckpointError):
+                read_checkpoint(path)
