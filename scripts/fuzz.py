@@ -34,6 +34,7 @@ import yaml
 from pyarrow import parquet
 
 from basicsr_ext.__main__ import main as run_command
+from basicsr_ext.jobs import jobs, load
 from basicsr_ext.selection.manifest import KEY
 
 Options = dict[str, Any]
@@ -191,6 +192,8 @@ def make_world(folder: Path) -> None:
     """Images, weights, earlier results, and of each job what a killed run has left: `states/JOB/`."""
     from basicsr.archs import build_network
 
+    for job in jobs():
+        load(job)  # before the forks
     world = folder / 'world'
     (world / 'lq').mkdir(parents=True)
     (world / 'gt').mkdir()

@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from basicsr_ext.alignment.gaussian_kl import channel_statistics, gaussian_kl
 from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
 
 
@@ -100,11 +100,11 @@ def measure(
         with saved.fitting():
             start = within(state['images'], len(images))
             streamed.load_state_dict(state['statistics'])
-    for index in tqdm(
-        range(start, len(images)), title, len(images), initial=start, unit='image', leave=False, disable=None
-    ):
-        streamed.update(encode(encoder, images[index][None].to(device)))
-        _offer(saved, index + 1, streamed)
+    with Progress(title, len(images), start) as progress:
+        for index in range(start, len(images)):
+            streamed.update(encode(encoder, images[index][None].to(device)))
+            _offer(saved, index + 1, streamed)
+            progress.update()
     if saved is not None and start < len(images):
         saved.save({'images': len(images), 'statistics': streamed.state_dict()})
     return streamed.result()

@@ -10,12 +10,12 @@ import torch
 from annotated_types import Ge, Gt
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from basicsr_ext.alignment.channel_statistics import ChannelStatistics, Images, encode, measure
 from basicsr_ext.alignment.gaussian_kl import gaussian_kl
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
 from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
 
 
@@ -137,11 +137,10 @@ class Tuning:
             return {'step': step, 'tuner': self.tuner.state_dict(), 'optimizer': optimizer.state_dict()}
 
         self.tuner.train()
-        with tqdm(total=total, initial=done, desc='Tuner', unit='step', leave=False, disable=None) as bar:
+        with Progress('Tuner', total, done, 'step') as progress:
             for step in range(done + 1, total + 1):
                 terms = self.step(step, optimizer)
-                bar.set_postfix({name: f'{value:.3g}' for name, value in terms.items()}, refresh=False)
-                bar.update()
+                progress.update(1, **terms)
                 if step % max(1, total // 10) == 0:
                     shown = ', '.join(f'{name} {value:.4g}' for name, value in terms.items())
                     get_root_logger().info(f'Tuner, step {step} of {total}: {shown}')

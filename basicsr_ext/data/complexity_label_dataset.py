@@ -11,7 +11,6 @@ import torch
 from annotated_types import Ge
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
-from tqdm import tqdm
 
 from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.data.label_file import read_labels
@@ -20,6 +19,7 @@ from basicsr_ext.images.decoding import is_lmdb
 from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.images.pixels import as_array, as_tensor, resize_square
 from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.selection.complexity.criteria import entropy
 
@@ -155,13 +155,13 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
     values: list[float] = []
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(files), desc='Entropies', unit='image', leave=False, disable=None) as shown,
+        Progress('Entropies', len(files)) as progress,
     ):
         for start in range(0, len(files), AT_ONCE):
             indices = range(start, min(start + AT_ONCE, len(files)))
             for value in pool.map(lambda index: entropy(files.grey(index)), indices):
                 values.append(value)
-                shown.update()
+                progress.update()
                 if interrupt.requested():
                     pool.shutdown(cancel_futures=True)
                     raise interrupt.Interrupted

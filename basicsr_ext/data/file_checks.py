@@ -6,12 +6,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.data.stock_files import Files, files_of
 from basicsr_ext.errors import DataError, OptionError, refuse_if_any
 from basicsr_ext.images.image_files import Kind
+from basicsr_ext.runtime.progress import shown
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -89,8 +88,8 @@ def check_pixels(dataset: SampleDataset, where: str) -> None:
         DataError: damaged images; names them.
     """
     images = list(chain.from_iterable(_images(reader, used) for reader, used in used_items(dataset)))
-    shown = tqdm(images, f'Decoding {where}', leave=False, disable=None)
-    damaged = [path for path, files, index, kind in shown if not _decodes(files, index, kind)]
+    decoding = shown(images, f'Decoding {where}', len(images))
+    damaged = [path for path, files, index, kind in decoding if not _decodes(files, index, kind)]
     refuse_if_any(damaged, 'images that decode', 'Replace or remove them.', where)
 
 

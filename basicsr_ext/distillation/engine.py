@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from basicsr_ext.distillation.codec import Codec
 from basicsr_ext.distillation.degradation import Degrade, degraded
@@ -17,6 +16,7 @@ from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError
 from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
 
 Pair = tuple[Tensor, Tensor]  # input and clean images
@@ -108,12 +108,11 @@ class Distillation:
         if not self._continue():
             self.begin(patches)
         done, last = len(self.losses), self.settings.steps
-        with tqdm(desc='distill', total=last, initial=done, unit='step', leave=False, disable=None) as bar:
+        with Progress('Distilling', last, done, 'step') as progress:
             for step, batch in zip(range(done + 1, last + 1), self.real(done), strict=False):
                 self.losses.append(self.match(step, batch))
                 self._train(step)
-                bar.set_postfix(loss=f'{self.losses[-1]:.3f}')
-                bar.update()
+                progress.update(loss=self.losses[-1])
                 if step % self.settings.picture_freq == 0 or step == last:
                     show(self)
                 self.state.offer(self._state)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from basicsr.utils import get_root_logger
-from tqdm import tqdm
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.whole_images import WholeImages
@@ -15,6 +14,7 @@ from basicsr_ext.errors import DataError, OptionError, first_few, under
 from basicsr_ext.images.pixels import for_display, swap_order, to_unit
 from basicsr_ext.reports import patch_pictures as pictures
 from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.progress import shown
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.correlation import pearson, rank_correlations
 from basicsr_ext.selection.manifest import Manifest, read_manifest
@@ -170,7 +170,8 @@ class PatchReader:
             DataError: a damaged image, or one that ends before a patch does.
         """
         patches: dict[int, np.ndarray] = {}
-        for place in tqdm(np.unique(self.images[rows]), 'inspect', unit='image', leave=False, disable=None):
+        places = np.unique(self.images[rows])
+        for place in shown(places, 'Reading', len(places)):
             image = self.pixels(place)
             for row in rows[self.images[rows] == place]:
                 y, x, size = self.y[row], self.x[row], self.size[row]

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from basicsr.utils import get_root_logger
-from tqdm import tqdm
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.errors import DataError, under
@@ -17,6 +15,7 @@ from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_tex
 from basicsr_ext.reports.ranking_pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
 from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
 from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.spread import spread_to_ends
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest
@@ -51,10 +50,10 @@ def inspect_images(
 
     groups: list[Group] = []
     statistics: Statistics = {}
-    with tqdm(total=sum(map(len, rows.values())), desc='inspect', unit='image', leave=False, disable=None) as bar:
+    with Progress('Reading', sum(map(len, rows.values()))) as progress:
         for name, chosen in rows.items():
             images = [(index_of[row], int(ranks[row]), float(scores[row])) for row in chosen]
-            group, values = _look_at(name, images, dataset, bar)
+            group, values = _look_at(name, images, dataset, progress)
             groups.append(group)
             statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
     draw_gallery(groups, folder / 'gallery.png')
@@ -112,7 +111,7 @@ def _read(dataset: SampleDataset, index: int) -> np.ndarray:
 
 
 def _look_at(
-    name: str, images: Sequence[tuple[int, int, float]], dataset: SampleDataset, bar: 'tqdm[Any]'
+    name: str, images: Sequence[tuple[int, int, float]], dataset: SampleDataset, progress: Progress
 ) -> tuple[Group, Values]:
     """Read the images of a group once, one at a time: (index, rank, score) of each, by rank."""
     values: Values = {criterion: [] for criterion in CRITERIA}
@@ -132,7 +131,7 @@ def _look_at(
             shown.append(Shown(_reduced(pixels, THUMBNAIL), rank, score))
         if place == at_example:
             example, spectrum = Shown(_reduced(pixels, EXAMPLE), rank, score), _reduced(picture, EXAMPLE)
-        bar.update()
+        progress.update()
     ranks, scores = [rank for _, rank, _ in images], [score for _, _, score in images]
     return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values
 

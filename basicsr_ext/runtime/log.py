@@ -21,6 +21,10 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
+def _record(text: str) -> logging.LogRecord:
+    return logging.LogRecord('basicsr', logging.INFO, __file__, 0, text, None, None)
+
+
 @contextmanager
 def job_log(job: str, name: str, folder: Path, is_first: bool, options: str) -> Iterator[Callable[[], None]]:
     """BasicSR's logger for one job, beginning with the environment and the options.
@@ -54,8 +58,9 @@ def job_log(job: str, name: str, folder: Path, is_first: bool, options: str) -> 
     try:
         if is_first:
             logger.setLevel(logging.INFO)
-        logger.info(get_env_info())
-        logger.info(options)
+        # Long, and of no use on the screen before anything went wrong.
+        held.emit(_record(get_env_info()))
+        held.emit(_record(options))
         yield open_file
     finally:
         logger.removeHandler(held)

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import atomic_open
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.workers import loader
 
 T = TypeVar('T')
@@ -50,11 +50,10 @@ class UnitFiles:
         own = range(rank, len(self.units), world)
         missing = [unit for unit in own if self._known(unit) is None]
         total, left = (sum(len(self.units[unit]) for unit in units) for units in (own, missing))
-        shown = None if rank == 0 else True
-        with tqdm(total=total, initial=total - left, desc=title, unit='image', disable=shown) as bar:
+        with Progress(title, total, total - left, hidden=rank > 0) as progress:
             for unit, found in zip(missing, _read(reader, missing, workers), strict=True):
                 self._write(unit, finish(found))
-                bar.update(len(self.units[unit]))
+                progress.update(len(self.units[unit]))
                 if interrupt.requested():
                     break
         if distributed.any_rank(interrupt.requested()):

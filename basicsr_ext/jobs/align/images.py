@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import files_of, reads_pairs
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import bgr_8bit
+from basicsr_ext.runtime.progress import shown
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -31,7 +30,7 @@ def write_aligned(
     """
     kinds = ('gt', 'lq') if reads_pairs(dataset) else ('gt',)
     with new_image_folder(folder, unfinished, kinds) as images:
-        for index, name in enumerate(tqdm(names, 'Writing', unit='image', leave=False, disable=None)):
+        for index, name in enumerate(shown(names, 'Writing', len(names))):
             reader, place = source(dataset, index)
             files = files_of(reader)
             lq = {'lq': files.original(place, 'lq')} if 'lq' in files.kinds else {}

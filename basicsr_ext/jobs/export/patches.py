@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from basicsr_ext.data.from_manifest import dataset_of, index_of_places
 from basicsr_ext.data.patch_source import PatchSource
@@ -11,6 +10,7 @@ from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.images.names import twins
 from basicsr_ext.images.writers import check_names, new_images, output_paths
 from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.progress import shown
 from basicsr_ext.selection.manifest import Manifest
 from basicsr_ext.selection.patches.choice import Keep, criterion_of, keep_patches
 
@@ -50,9 +50,8 @@ def export_patches(
     columns = (manifest.array(name) for name in ('y', 'x', 'size'))
     y, x, size = (column[rows] for column in columns)
     groups = _groups(images[rows])
-    bar = tqdm(groups, 'export', unit='image', leave=False, disable=None)
     with new_images(output, source.kinds, len(rows), int(size.max()) ** 2 * 3) as writers:
-        for group in bar:
+        for group in shown(groups, 'Writing', len(groups)):
             if interrupt.requested():
                 raise interrupt.Interrupted
             image = images[rows[group[0]]]

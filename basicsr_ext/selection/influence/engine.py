@@ -1,6 +1,7 @@
 """Influence of training images on a test set."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, alike
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
@@ -88,9 +89,8 @@ class InfluenceEngine:
         if state is not None:
             with saved.fitting():
                 return alike(state['gradient'], self.derivatives.parameters[0].new_empty(self.derivatives.size))
-        gradient = self._mean(
-            self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), 'test gradient'
-        )
+        with self._progress('Gradient of the target', 1, unit='gradient') as progress:
+            gradient = self._mean(self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), progress)
         if not torch.isfinite(gradient).all() or not gradient.any():
             raise DataError(
                 'datasets.test: expected a finite gradient of the test loss that is not zero, got another one. '
@@ -100,28 +100,37 @@ class InfluenceEngine:
         return gradient
 
     def _mean(
-        self, data: ImageBatches, images: list[int] | None, term: Callable[[Batch], Tensor], title: str
+        self, data: ImageBatches, images: list[int] | None, term: Callable[[Batch], Tensor], progress: Progress
     ) -> Tensor:
-        """The mean over images of a vector, each rank adding its share."""
+        """The mean over images of a vector, each rank adding its share; it is 1 of what the progress counts."""
         units = data.units(images)
         total = torch.zeros(self.derivatives.size, device=self.device, dtype=self.derivatives.parameters[0].dtype)
-        for _, batches in self._shown(data, units[self.rank :: self.world_size], title):
+        own = units[self.rank :: self.world_size]
+        for _, batches in self._batches(data, own):
             if interrupt.requested():
                 break
             for batch in batches:
                 total += term(batch)
+            progress.update(1 / len(own))
         if distributed.any_rank(interrupt.requested()):
             raise interrupt.Interrupted
         return distributed.add_up(total) / sum(map(len, units))
 
-    def _shown(self, data: ImageBatches, units: list[list[int]], title: str) -> Iterator[tuple[list[int], list[Batch]]]:
-        """Each unit and its batches on the device, with a progress bar on rank 0."""
-        total = sum(map(len, units))
-        hidden = None if self.rank == 0 else True  # None: hidden unless this is a terminal
-        with tqdm(total=total, desc=f'{self.title}{title}', unit='image', leave=False, disable=hidden) as bar:
-            for unit, batches in zip(units, data.load(units), strict=True):
-                yield unit, [batch.to(self.device) for batch in batches]
-                bar.update(len(unit))
+    def _shown(
+        self, data: ImageBatches, units: list[list[int]], title: str, done: int = 0
+    ) -> Iterator[tuple[list[int], list[Batch]]]:
+        """Each unit and its batches on the device; rank 0 tells how far it is, `done` images before these included."""
+        with self._progress(title, done + sum(map(len, units)), done) as progress:
+            for unit, batches in self._batches(data, units):
+                yield unit, batches
+                progress.update(len(unit))
+
+    def _batches(self, data: ImageBatches, units: list[list[int]]) -> Iterator[tuple[list[int], list[Batch]]]:
+        for unit, batches in zip(units, data.load(units), strict=True):
+            yield unit, [batch.to(self.device) for batch in batches]
+
+    def _progress(self, title: str, total: int, done: int = 0, unit: str = 'image') -> Progress:
+        return Progress(f'{self.title}{title}', total, done, unit, hidden=self.rank > 0)
 
     # ---- (H + damping I)^-1 v, one row per damping ----
 
@@ -133,12 +142,16 @@ class InfluenceEngine:
         solver, steps = self.settings.solver, self.settings.iterations
         term = self.derivatives.gauss_newton_product if solver == 'gauss_newton' else self.derivatives.hessian_product
         images = self.order[: self.settings.curvature_images]
+        with ExitStack() as stack:
+            progress: Progress | None = None
 
-        def product(x: Tensor, number: int) -> Tensor:
-            title = f'{solver} product {number + 1} of {steps}'
-            return self._mean(self.train, images, lambda batch: term(batch, x), title)
+            def product(x: Tensor, number: int) -> Tensor:
+                nonlocal progress
+                if progress is None:  # a continued run does not begin at the first product
+                    progress = stack.enter_context(self._progress(solver, steps, number, 'product'))
+                return self._mean(self.train, images, lambda batch: term(batch, x), progress)
 
-        krylov = lanczos(product, vector, steps, SavedState(self.folder / 'solver.pth'))
+            krylov = lanczos(product, vector, steps, SavedState(self.folder / 'solver.pth'))
         largest = krylov.ritz_values[-1]
         dampings = [relative * largest for relative in self.settings.dampings]
         self.chosen = {
@@ -160,7 +173,7 @@ class InfluenceEngine:
 
     def _scale(self, vector: Tensor) -> float:
         """The largest eigenvalue of a few images' Hessians: half of it would just be stable."""
-        shown = self._shown(self.train, [[image] for image in self.order[:SCALE_IMAGES]], 'scale')
+        shown = self._shown(self.train, [[image] for image in self.order[:SCALE_IMAGES]], 'Scale')
         largest = [largest_eigenvalue(partial(self._hessian, batches), vector) for _, batches in shown]
         return distributed.from_first(max(largest))
 
@@ -172,7 +185,7 @@ class InfluenceEngine:
             nonlocal stream
             if stream is None:  # a continued run does not begin at the first image
                 images = [[self.order[place % len(self.order)]] for place in range(step, times)]
-                stream = self._shown(self.train, images, 'stochastic step')
+                stream = self._shown(self.train, images, 'Steps', step)
             return self._hessian(next(stream)[1], x)
 
         return stochastic_solve(product, vector, times, scale, damping, SavedState(self.folder / file))
@@ -187,8 +200,10 @@ class InfluenceEngine:
         notes = ScoreNotes(self.folder, self.rank)
         units = self.train.units()
         todo = [unit for unit in units if unit[0] not in notes.known]
+        own = todo[self.rank :: self.world_size]
+        done = (sum(map(len, units)) - sum(map(len, todo))) // self.world_size
         distributed.barrier()  # every rank has read the notes
-        for unit, batches in self._shown(self.train, todo[self.rank :: self.world_size], 'scores'):
+        for unit, batches in self._shown(self.train, own, 'Scores', done):
             if interrupt.requested():
                 break
             rows = {image: np.zeros(1) for image in unit}

@@ -1,0 +1,52 @@
+"""What long works tell where there is no terminal."""
+
+import logging
+
+import pytest
+
+from basicsr_ext.runtime.progress import Progress, shown
+
+
+class Clock:
+    """Time that passes as it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_lines_at_growing_distances(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    clock, at = Clock(), []
+    with Progress('Reading', 4000, clock=clock) as progress:
+        for _ in range(4000):
+            clock.now += 1
+            before = len(caplog.messages)
+            progress.update(loss=0.5)
+            at += [clock.now] * (len(caplog.messages) - before)
+    assert at[:7] == [10, 30, 70, 150, 310, 610, 910] and at[-1] < 4000
+    assert caplog.messages[0] == 'Reading: 10 of 4000 images, 1 images/s, 1:06:30 left, loss 0.5'
+
+
+def test_what_was_done_before_is_told_and_does_not_count_as_speed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    with Progress('cg', 10, 3, 'product', clock=clock) as progress:
+        for _ in range(4):
+            clock.now += 10
+            progress.update(0.5)
+    assert caplog.messages == [
+        'Continuing: 3 of 10 products (cg).',
+        'cg: 3.5 of 10 products, 20 s/product, 0:02:10 left',
+        'cg: 4.5 of 10 products, 20 s/product, 0:01:50 left',
+    ]
+
+
+def test_the_other_processes_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    with Progress('Reading', 4, 1, hidden=True, clock=clock) as progress:
+        clock.now = 1000
+        progress.update()
+    assert list(shown('abc', 'Reading', 3)) == ['a', 'b', 'c'] and not caplog.messages
