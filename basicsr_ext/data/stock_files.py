@@ -17,11 +17,11 @@ from basicsr_ext.images.decoding import (
     IMAGE_SUFFIXES,
     decode_grey,
     decode_image,
-    header_size,
     is_lmdb,
     lmdb_content,
     read_image,
 )
+from basicsr_ext.images.headers import header_size
 from basicsr_ext.images.image_files import ImageFiles, Kind
 from basicsr_ext.images.pixels import to_unit
 from basicsr_ext.schedule.sample import SampleDataset

@@ -8,6 +8,7 @@ import numpy as np
 
 from basicsr_ext.errors import ImageError
 from basicsr_ext.images.decoding import decode_image, read_image
+from basicsr_ext.images.jpeg import is_jpeg
 from basicsr_ext.runtime.files import atomic_open
 
 LEVELS = {'uint8': 255, 'uint16': 65535}  # the largest value of each type of pixels
@@ -22,8 +23,8 @@ QUALITY['.webp'] = [cv2.IMWRITE_WEBP_QUALITY, 101]  # more than 100: without los
 def read_image_file(path: str | os.PathLike[str]) -> np.ndarray:
     """Read PNG, JPEG, TIFF, WebP and what else OpenCV decodes.
 
-    A palette becomes colour; grey with alpha becomes colour with alpha, as OpenCV has it; the orientation that a camera
-    noted in a JPEG is carried out.
+    A palette becomes colour; grey with alpha becomes colour with alpha; the orientation that a camera noted is carried
+    out.
 
     Returns:
         H x W grey, H x W x 3 RGB or H x W x 4 RGB and alpha; uint8 or uint16.
@@ -32,9 +33,8 @@ def read_image_file(path: str | os.PathLike[str]) -> np.ndarray:
         ImageError: the file is missing, damaged or of another type of pixels.
     """
     content = read_image('', os.fspath(path))
-    # Only JPEG has no alpha; for the other formats OpenCV drops it when it turns images upright.
-    is_jpeg = content.startswith(b'\xff\xd8')
-    flag = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg else cv2.IMREAD_UNCHANGED
+    # OpenCV turns only what has no alpha upright.
+    flag = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg(content) else cv2.IMREAD_UNCHANGED
     image = decode_image(content, flag, os.fspath(path))
     if image.dtype.name not in LEVELS:
         raise ImageError(f'{path}: expected 8- or 16-bit pixels, got {image.dtype}. Convert the file.')

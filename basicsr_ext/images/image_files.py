@@ -14,10 +14,10 @@ from basicsr_ext.images.decoding import (
     IMAGE_SUFFIXES,
     decode_grey,
     decode_image,
-    header_size,
     lmdb_content,
     read_image,
 )
+from basicsr_ext.images.headers import header_size
 from basicsr_ext.images.listing import is_outside, name_list, not_in_utf8, read_lines, walk_images
 
 Color = Literal['gray', 'y', 'rgb']

@@ -143,6 +143,8 @@ def _decodes_to_the_end(content: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(content + ROOM)) as image:
             image.load()
+    except Image.DecompressionBombError:
+        return True  # which Pillow does not decode
     except (OSError, SyntaxError, ValueError):
         return False
     return True
