@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -446,7 +447,10 @@ def make_wrong(draw: random.Random, job: str, states: Path) -> str:
     if job in COMMANDS or job in ('distill', 'align'):
         kinds += [lambda: wrong_manifest(draw, job)] * (3 if job in COMMANDS else 1)
     done = draw.choice(kinds)()
-    return f'{done}; {kinds[0]()}' if draw.random() < 0.1 else done
+    if draw.random() < 0.1:
+        with suppress(OSError):  # what is to be changed may be gone already
+            done = f'{done}; {kinds[0]()}'
+    return done
 
 
 # ---- a trial ----

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,130 @@ class Observations:
     fingerprint: str
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class ImageObservation:
+    """The regions of one image after each of the exits.
+
+    Attributes:
+        scores, differences: as in `Observations`, of its regions.
+        laps: seconds per computed pixel of each part of the network, batches x parts.
+        pixels: computed for each region, with padding.
+        counts: pixels times channels of the restored image; pixels of the input; those computed for the whole image.
+        digest: of the image.
+    """
+
+    scores: Tensor
+    differences: Tensor
+    laps: Tensor
+    pixels: int
+    counts: tuple[int, int, int]
+    digest: str
+
+
+class Observing:
+    """Observes images one after another; what is observed can be kept and taken up again.
+
+    The times are the medians over the batches, a pixel, of each part of the network; the first batch runs twice, once
+    to warm up.
+
+    Args:
+        net: in evaluation mode.
+        settings: regions and score; neither pointer nor threshold is read.
+        costs: of the network.
+        clock: gives seconds.
+
+    Attributes:
+        seen: what is observed of each image so far.
+    """
+
+    def __init__(
+        self, net: ExitNetwork, settings: InferenceSettings, costs: ExitCosts, clock: Clock = perf_counter
+    ) -> None:
+        self.net, self.settings, self.costs = net, settings, costs
+        self.score = _ThresholdScore(settings.adaptive or AdaptiveSettings(threshold=0))
+        self.like = next(p for p in net.parameters() if p.is_floating_point())  # type: ignore[attr-defined]
+        self.watch, self.is_warm = _Watch(self.like.device, clock), False
+        self.seen: list[ImageObservation] = []
+
+    def state(self) -> dict[str, Any]:
+        """What `load` takes up."""
+        return {'seen': [vars(image) for image in self.seen]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up what was observed before.
+
+        Raises:
+            KeyError, TypeError, ValueError: something else.
+        """
+        exits = self.net.num_branches
+        seen = [ImageObservation(**image) for image in state['seen']]
+        for image in seen:
+            regions, batches = len(image.scores), len(image.laps)
+            shapes = ((regions, exits - 1), (regions, exits), (batches, 3 * exits + 1))
+            for found, shape in zip((image.scores, image.differences, image.laps), shapes, strict=True):
+                if tuple(found.shape) != shape or found.dtype != torch.float64 or not batches:
+                    raise ValueError(f'{tuple(found.shape)} for {shape}')
+            if not all(type(number) is int and number > 0 for number in (image.pixels, *image.counts)):
+                raise ValueError(f'{image.pixels} and {image.counts} pixels')
+            bytes.fromhex(image.digest)
+        self.seen = seen
+
+    @torch.no_grad()
+    def add(self, image: Tensor) -> None:
+        """Cut an image, C x H x W, [0, 1], into regions as `restore` does, and pass them all through all exits."""
+        height, width = image.shape[1:]
+        grid, whole = self.settings.grid(height, width), self.costs.pixels(height, width)
+        computed = self.costs.pixels(*grid.region_size)
+        scores, differences, laps = [], [], []
+        for places in grid.batches(1, self.settings.batch_limit(self.like.device.type)):
+            for _ in range(1 if self.is_warm else 2):
+                self.watch.lap()
+                regions = grid.cut(image[None], places).to(self.like)
+                outputs, batch_scores, times = _pass(self.net, regions, self.score, self.watch)
+            self.is_warm = True
+            scale = outputs[0].shape[-1] // regions.shape[-1]
+            weights = _weights(grid.scaled(scale), places).to(self.like.device)
+            scores.append(batch_scores.cpu().double())
+            differences.append(torch.from_numpy(_differences(outputs, weights)))
+            laps.append(torch.from_numpy(times / (computed * len(places))))
+        content = f'{tuple(image.shape)}'.encode() + image.contiguous().cpu().numpy().tobytes()
+        self.seen.append(
+            ImageObservation(
+                torch.cat(scores),
+                torch.cat(differences),
+                torch.stack(laps),
+                computed,
+                (outputs[0].shape[1] * height * width * scale**2, height * width, whole),
+                blake2b(content, digest_size=16).hexdigest(),
+            )
+        )
+
+    def result(self) -> Observations:
+        """All images together.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not self.seen:
+            raise DataError('observe: expected at least one image, got none. Correct the dataset.')
+        numbers = [len(image.scores) for image in self.seen]
+        values, inputs, whole = (sum(counts) for counts in zip(*(image.counts for image in self.seen), strict=True))
+        exits, costs = self.net.num_branches, self.costs
+        laps = torch.cat([image.laps for image in self.seen]).numpy()
+        begin, steps, tails, scoring = np.split(np.median(laps, 0) * 1e3, (1, 1 + exits, 1 + 2 * exits))
+        digest = blake2b(''.join(image.digest for image in self.seen).encode(), digest_size=16)
+        return Observations(
+            torch.cat([image.scores for image in self.seen]).numpy(),
+            torch.cat([image.differences for image in self.seen]).numpy(),
+            np.repeat([image.pixels for image in self.seen], numbers),
+            np.repeat(np.arange(len(numbers)), numbers),
+            values,
+            Expense(np.array(costs.regular), np.array(costs.adaptive), whole),
+            Expense(begin + steps.cumsum() + tails, begin + (steps + tails + scoring).cumsum(), inputs / 1e6),
+            digest.hexdigest(),
+        )
+
+
 def observe(
     net: ExitNetwork,
     images: Iterable[Tensor],
@@ -72,64 +196,15 @@ def observe(
     costs: ExitCosts,
     clock: Clock = perf_counter,
 ) -> Observations:
-    """Cut images into regions as `restore` does, and pass them all through all exits.
-
-    The times are the medians over the batches, a pixel, of each part of the network; the first batch runs twice, once
-    to warm up.
-
-    Args:
-        net: in evaluation mode.
-        images: C x H x W, [0, 1].
-        settings: regions and score; neither pointer nor threshold is read.
-        costs: of the network.
-        clock: gives seconds.
+    """Observe all images, C x H x W, [0, 1]; see `Observing`.
 
     Raises:
         DataError: no image.
     """
-    score = _ThresholdScore(settings.adaptive or AdaptiveSettings(threshold=0))
-    like = next(p for p in net.parameters() if p.is_floating_point())  # type: ignore[attr-defined]
-    watch = _Watch(like.device, clock)
-    scores: list[np.ndarray] = []
-    differences: list[np.ndarray] = []
-    pixels: list[int] = []
-    numbers: list[int] = []
-    laps: list[np.ndarray] = []
-    values, whole, inputs, digest = 0, 0, 0, blake2b(digest_size=16)
-    for number, image in enumerate(images):
-        digest.update(f'{tuple(image.shape)}'.encode() + image.contiguous().cpu().numpy().tobytes())
-        height, width = image.shape[1:]
-        grid = settings.grid(height, width)
-        whole, inputs = whole + costs.pixels(height, width), inputs + height * width
-        computed = costs.pixels(*grid.region_size)
-        for places in grid.batches(1, settings.batch_limit(like.device.type)):
-            for _ in range(1 if laps else 2):
-                watch.lap()
-                regions = grid.cut(image[None], places).to(like)
-                outputs, batch_scores, times = _pass(net, regions, score, watch)
-            scale = outputs[0].shape[-1] // regions.shape[-1]
-            weights = _weights(grid.scaled(scale), places).to(like.device)
-            scores.append(batch_scores.cpu().double().numpy())
-            differences.append(_differences(outputs, weights))
-            pixels += [computed] * len(places)
-            numbers += [number] * len(places)
-            laps.append(times / (computed * len(places)))
-        values += outputs[0].shape[1] * height * width * scale**2
-    if not laps:
-        raise DataError('observe: expected at least one image, got none. Correct the dataset.')
-    begin, steps, tails, scoring = np.split(
-        np.median(laps, 0) * 1e3, (1, 1 + net.num_branches, 1 + 2 * net.num_branches)
-    )
-    return Observations(
-        np.concatenate(scores),
-        np.concatenate(differences),
-        np.array(pixels),
-        np.array(numbers),
-        values,
-        Expense(np.array(costs.regular), np.array(costs.adaptive), whole),
-        Expense(begin + steps.cumsum() + tails, begin + (steps + tails + scoring).cumsum(), inputs / 1e6),
-        digest.hexdigest(),
-    )
+    observing = Observing(net, settings, costs, clock)
+    for image in images:
+        observing.add(image)
+    return observing.result()
 
 
 class _ThresholdScore:

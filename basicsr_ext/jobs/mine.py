@@ -10,6 +10,7 @@ from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from torch import nn
 
+from basicsr_ext.data.file_checks import check_pixels
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper_base import scheduled
@@ -70,7 +71,7 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
     Args:
         opt: completed and checked options.
         settings: the block `mine`.
-        only_check: build and try everything, write nothing.
+        only_check: build everything, try the first images and decode all, write nothing.
 
     Raises:
         DataError: bad images, where these are refused; no patch at all.
@@ -85,6 +86,7 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         scan.check_network()
         if only_check:
             scan.try_first()
+            _check_pixels(dataset, settings)
             run.sound(f'{len(items)} images and the first patches')
             return
         without = ('workers',) if nets else ('workers', 'batch_size', 'precision')
@@ -107,6 +109,16 @@ def _check_images(items: Sequence[Item], settings: MineSettings) -> None:
             f'datasets.train: expected images to cut patches from, got none: {first_few(bad)}. Correct the dataroot '
             'or lower mine.patch_size.'
         )
+
+
+def _check_pixels(dataset: SampleDataset, settings: MineSettings) -> None:
+    """Decode every image."""
+    try:
+        check_pixels(dataset, 'datasets.train')
+    except DataError as error:
+        if settings.bad_images == 'refuse':
+            raise
+        get_root_logger().warning(f'Will be skipped: {error}')
 
 
 def _scan(

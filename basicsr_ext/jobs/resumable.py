@@ -64,11 +64,12 @@ class Run:
         """Say that `--check` found nothing wrong."""
         get_root_logger().info(f'{self.name}: options, {what} are sound.')
 
-    def begin(self, identity: Mapping[str, Any]) -> bool:
+    def begin(self, identity: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> bool:
         """Look at what earlier runs left; every rank has to come here.
 
         Args:
-            identity: all that decides the result, as JSON values.
+            identity: all that decides the unfinished work, as JSON values.
+            asked: what else decides the result.
 
         Returns:
             Whether there is work to do; not if the result is there.
@@ -78,7 +79,7 @@ class Run:
         """
         if self.is_first:
             self._take()
-        has_work = begin(self.result, self.unfinished, identity, self._made_from)
+        has_work = begin(self.result, self.unfinished, identity, self._made_from, asked or {})
         if has_work:
             self._open_log_file()
         return has_work

@@ -112,14 +112,16 @@ def begin(
     unfinished: Path,
     identity: Mapping[str, Any],
     made_from: Callable[[Path], Mapping[str, Any]],
+    asked: Mapping[str, Any],
 ) -> bool:
     """Look at what earlier runs left, and make the folder of the unfinished result; every rank has to come here.
 
     Args:
         result: the file that is to be made.
         unfinished: folder of its parts.
-        identity: all that decides the result, as JSON values.
+        identity: all that decides the unfinished work, as JSON values.
         made_from: reads the identity in a result.
+        asked: what else decides the result.
 
     Returns:
         Whether there is work to do; not if the result is there.
@@ -130,7 +132,8 @@ def begin(
     logger, first = get_root_logger(), distributed.rank_and_world()[0] == 0
     if result.is_file():
         earlier = made_from(result)
-        refuse_other({key: earlier.get(key) for key in identity}, identity, str(result))
+        now = {**identity, **asked}
+        refuse_other({key: earlier.get(key) for key in now}, now, str(result))
         logger.info(f'{result} is already there.')
         if first and unfinished.is_dir() and not _is_foreign(unfinished):
             forget(unfinished)  # of a run killed at its very end

@@ -1,6 +1,7 @@
 """The job `calibrate`: what it writes, who reads it, what it refuses."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 import yaml
 from basicsr.archs import build_network
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import CheckpointError, DataError, OptionError
 from basicsr_ext.inference import Restorer, read_settings
+from basicsr_ext.inference.observation import Observing
 from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.runtime import interrupt
 from tests.helpers.flexir import NETWORK, run_job
@@ -70,6 +72,71 @@ def test_a_budget_of_time_in_the_job(tmp_path: Path) -> None:
     assert calibrate_pipeline(tmp_path, ['-opt', str(prepare(tmp_path, 1, budget_ms=1e9))]) == 0
     found = json.loads((tmp_path / 'results/found/calibration.json').read_text())
     assert found['inference'] == {'regions': 5, 'overlap': 0, 'pointer': 2}
+
+
+def without_times(found: dict[str, Any]) -> dict[str, Any]:
+    rows = [*found['pointers'], *found['thresholds'], found['chosen']]
+    return {**found, 'rows': [{key: row[key] for key in row if '_ms' not in key and 'ms_' not in key} for row in rows],
+            'pointers': None, 'thresholds': None, 'chosen': None}  # fmt: skip
+
+
+def test_stopped_and_continued_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each image, by a new process of its own as far as the job can tell."""
+    result = tmp_path / 'results/found/calibration.json'
+    argv = ['-opt', str(prepare(tmp_path, budget=0.8))]
+    assert calibrate_pipeline(tmp_path, argv) == 0
+    expected = without_times(json.loads(result.read_text()))
+    before = result.read_bytes()
+    assert calibrate_pipeline(tmp_path, argv) == 0  # there already
+    assert result.read_bytes() == before
+    shutil.rmtree(tmp_path / 'results')
+    seen: list[int] = []
+    add = Observing.add
+
+    def add_and_stop(observing: Observing, image: torch.Tensor) -> None:
+        add(observing, image)
+        seen.append(len(observing.seen))
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Observing, 'add', add_and_stop)
+        assert [calibrate_pipeline(tmp_path, argv) for _ in range(4)] == [143] * 4
+        assert seen == [1, 2, 3, 4] and not result.exists()
+    state = tmp_path / 'results/found/unfinished/observations.pth'
+    good = state.read_bytes()
+    for bad in (b'', good[:-90], b'{}'):
+        state.write_bytes(bad)
+        with pytest.raises(CheckpointError, match=r'observations\.pth: expected the state of this work'):
+            calibrate_pipeline(tmp_path, argv)
+    for changed in ({'seen': 3}, {'seen': [{}]}, {'seen': []}):
+        torch.save(changed, state)
+        if changed['seen'] != []:
+            with pytest.raises(CheckpointError, match=r'observations\.pth: expected the state of this work'):
+                calibrate_pipeline(tmp_path, argv)
+    state.write_bytes(good)
+    assert calibrate_pipeline(tmp_path, argv) == 0
+    assert without_times(json.loads(result.read_text())) == expected
+    assert not state.parent.exists()
+
+
+def test_another_budget_needs_another_name_but_not_other_observations(tmp_path: Path) -> None:
+    result = tmp_path / 'results/found/calibration.json'
+    with pytest.raises(OptionError, match=r'calibrate\.budget: expected 0'):
+        calibrate_pipeline(tmp_path, ['-opt', str(prepare(tmp_path, budget=0.01))])
+    assert (tmp_path / 'results/found/unfinished/observations.pth').is_file()
+    assert calibrate_pipeline(tmp_path, ['-opt', str(prepare(tmp_path, budget=0.8))]) == 0
+    before = result.read_bytes()
+    with pytest.raises(OptionError, match=r'asked\.budget: 0\.8 became 0\.9'):
+        calibrate_pipeline(tmp_path, ['-opt', str(prepare(tmp_path, budget=0.9))])
+    assert result.read_bytes() == before
+
+
+def test_a_check_decodes_every_image(tmp_path: Path) -> None:
+    file = prepare(tmp_path)
+    last = sorted((tmp_path / 'noisy').iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:-200])
+    with pytest.raises(DataError, match=last.name):
+        calibrate_pipeline(tmp_path, ['-opt', str(file), '--check'])
 
 
 def test_check_writes_nothing_and_a_stop_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -593,6 +593,14 @@ def test_what_only_a_network_reads_does_not_matter_without_it(folder: Path) -> N
     assert rows(mine(opt)) == expected
 
 
+def test_a_check_decodes_every_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path('gt', file_of('d'))
+    path.write_bytes(path.read_bytes()[:-200])
+    assert main(['mine', '-opt', write(options()), '--check']) == 2
+    assert 'd.png' in capsys.readouterr().err
+    assert main(['mine', '-opt', write(options(bad_images='skip')), '--check']) == 0
+
+
 @pytest.mark.parametrize('criteria', [['grad'], ['grad', 'loss']])
 def test_check_writes_nothing(folder: Path, criteria: list[str]) -> None:
     assert main(['mine', '-opt', write(with_network(IRCNN, criteria=criteria)), '--check']) == 0

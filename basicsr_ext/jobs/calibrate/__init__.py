@@ -1,38 +1,42 @@
 """The job `calibrate`: find the pointer or the threshold of early exits that meets a budget, on unlabelled images."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
-from basicsr.utils.misc import set_random_seed
 from torch import Tensor
-from tqdm import tqdm
 
-from basicsr_ext.data.file_checks import check_dataset
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.inventory import content_digest
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.budget import TOLERANCE, choose, choose_by_time
 from basicsr_ext.inference.calibration import as_block, evaluate, format_operations, sweep, uncertainty
 from basicsr_ext.inference.exit_costs import exit_costs
-from basicsr_ext.inference.observation import Observations, observe
+from basicsr_ext.inference.observation import Observations, Observing
 from basicsr_ext.inference.realised import realised_time
 from basicsr_ext.inference.settings import InferenceSettings
 from basicsr_ext.jobs.calibrate.options import FILE, CalibrateSettings
 from basicsr_ext.jobs.option_file import run_job
-from basicsr_ext.jobs.resumable import open_log
+from basicsr_ext.jobs.resumable import identity, resumable
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.calibration_plot import draw_calibration
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.progress import Progress, shown
+from basicsr_ext.runtime.saved_state import SavedState, within
 from basicsr_ext.runtime.spread import spread
+from basicsr_ext.runtime.unfinished import read_identity
 from basicsr_ext.schedule.sample import SampleDataset
+
+RESULT = 'calibration.json'
+ASKED = ('budget', 'budget_ms', 'thresholds')  # of what is observed, which does not depend on it
 
 EXAMPLE = 'basicsr-ext calibrate -opt options/calibrate/calibrate_FlexIR_light_color_sigma25.yml'
 
@@ -45,12 +49,12 @@ def calibrate_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | 
         argv: the command line; None takes the process's own.
 
     Returns:
-        0, or 128 + the signal that stopped the job.
+        0, or 128 + the signal that stopped the job after it saved its state; the same command continues it.
 
     Raises:
         BasicsrExtError: whatever is wrong with options, data or weights, or a budget that cannot be met.
     """
-    return run_job(FILE, calibrate, root_path, argv, stopped='Stopped; nothing is written.')
+    return run_job(FILE, calibrate, root_path, argv)
 
 
 def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = False) -> None:
@@ -59,39 +63,46 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
     Args:
         opt: completed and checked options.
         settings: the block `calibrate`.
-        only_check: try the first image, write nothing.
+        only_check: try the first image and decode all, write nothing.
 
     Raises:
         OptionError: the network has no exits, or the budget cannot be met.
-        Interrupted: a stop was asked for.
+        Interrupted: a stop was asked for; what was observed is saved.
     """
-    folder = Path(opt['path']['results_root'])
-    with open_log(opt, 'calibrate') as open_log_file:
+    with resumable(opt, 'calibrate', RESULT, partial(read_identity, key='made_from')) as run:
         logger = get_root_logger()
-        set_random_seed(opt['manual_seed'])
         net = trained_network(opt).eval()
         if not isinstance(net, ExitNetwork):
             raise OptionError(f'network_g.type: expected one with exits, as FlexIR, got {type(net).__name__}.')
         datasets = _datasets(opt)
-        chosen = _spread(datasets, 1 if only_check else settings.images)
+        chosen = _spread(datasets, settings.images)
         observed = settings.observed()
-        first = next(_images(datasets, chosen[:1], ''))
+        first = _image(datasets, chosen[0])
         costs = exit_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
-        observations = observe(net, _images(datasets, chosen, 'Exits'), observed, costs)
+        observing = Observing(net, observed, costs)
         if only_check:
-            logger.info(f'{opt["name"]}: options, files and the first image are sound.')
+            observing.add(first)
+            for key, dataset in zip(sorted(opt['datasets']), datasets, strict=True):
+                check_pixels(dataset, f'datasets.{key}')
+            run.sound(f'{len(chosen)} images and the network')
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        open_log_file()
+        contents = {key: content_digest(data) for key, data in zip(sorted(opt['datasets']), datasets, strict=True)}
+        made_from = identity('calibrate', opt, {'calibrate': settings}, {'g': net}, ASKED, contents=contents)
+        asked = {key: getattr(settings, key) for key in ASKED}
+        if not run.begin(made_from, {'asked': asked}):
+            return
+        _observe(observing, SavedState(run.unfinished / 'observations.pth'), datasets, chosen)
+        observations = observing.result()
         pointers, thresholds = sweep(observations, observed, settings.thresholds)
         logger.info(
             f'{len(chosen)} images, {len(observations.pixels)} regions:\n{format_operations(pointers + thresholds)}'
         )
-        images = partial(_images, datasets, chosen, 'Time')
-        inference, taken = _meet(settings, observed, observations, lambda choice: realised_time(net, images(), choice))
+        measured = partial(_measured, net, datasets, chosen)
+        inference, taken = _meet(settings, observed, observations, measured)
         operation = None if inference is None else evaluate(observations, inference)
         content: dict[str, Any] = {
             'name': opt['name'],
+            'made_from': {**made_from, 'asked': asked},
             'inference': None if inference is None else as_block(inference),
             'chosen': None if operation is None else {**asdict(operation), 'measured_ms_per_megapixel': taken},
             'options': {
@@ -107,8 +118,8 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
             'pointers': [asdict(row) for row in pointers],
             'thresholds': [asdict(row) for row in thresholds],
         }
-        draw_calibration(pointers, thresholds, operation, folder / 'calibration.png')
-        write_json(folder / 'calibration.json', content)
+        draw_calibration(pointers, thresholds, operation, run.folder / 'calibration.png')
+        write_json(run.result, content)
         if inference is not None and operation is not None:
             error = uncertainty(observations, observations.macs, inference)
             if not 2 * error < TOLERANCE:
@@ -117,7 +128,33 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
                     'errors). Take more to be surer.'
                 )
             logger.info(f'Chosen, {taken:.1f} ms per megapixel when run:\n{format_operations([operation])}')
-        logger.info(f'Written to {folder / "calibration.json"}.')
+        run.finish(f'{len(chosen)} images: {run.result}')
+
+
+def _observe(
+    observing: Observing, saved: SavedState, datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]]
+) -> None:
+    """Observe the images that are left."""
+    state = saved.load()
+    if state is not None:
+        with saved.fitting():
+            observing.load(state)
+            within(len(observing.seen), len(chosen))
+    done = len(observing.seen)
+    with Progress('Exits', len(chosen), done) as progress:
+        for place in chosen[done:]:
+            observing.add(_image(datasets, place))
+            progress.update()
+            saved.offer(observing.state)
+    saved.save(observing.state())
+
+
+def _measured(
+    net: ExitNetwork, datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]], choice: InferenceSettings
+) -> float:
+    """The time per megapixel that a choice takes."""
+    images = (_image(datasets, place) for place in shown(chosen, 'Time', len(chosen)))
+    return realised_time(net, images, choice)
 
 
 def _meet(
@@ -152,10 +189,13 @@ def _spread(datasets: Sequence[SampleDataset], number: int | None) -> list[tuple
     return [every[place] for place in spread(len(every) if number is None else number, len(every))]
 
 
-def _images(datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]], what: str) -> Iterator[Tensor]:
-    """The degraded images, C x H x W, one after the other, with a progress bar if it has a name."""
-    for which, index in tqdm(chosen, what, unit='image', leave=False, disable=None if what else True):
-        if interrupt.requested():
-            raise interrupt.Interrupted
-        image: Tensor = datasets[which][index]['lq']
-        yield image
+def _image(datasets: Sequence[SampleDataset], place: tuple[int, int]) -> Tensor:
+    """The degraded image, C x H x W, at a dataset and an index.
+
+    Raises:
+        Interrupted: a stop was asked for.
+    """
+    if interrupt.requested():
+        raise interrupt.Interrupted
+    image: Tensor = datasets[place[0]][place[1]]['lq']
+    return image
