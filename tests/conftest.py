@@ -10,6 +10,7 @@ import basicsr_ext  # noqa: F401  before any test imports BasicSR, which it repa
 import pytest
 from basicsr.utils import logger as basicsr_logger
 
+from basicsr_ext.training.loop import TrainingRun
 from tests.helpers.named_files import make_pictures
 from tests.helpers.processes import end_all
 
@@ -32,6 +33,18 @@ def every_test_finds_the_same_logger() -> Iterator[None]:
     for handler in (*handlers, *logger.handlers):
         handler.close()
     logger.handlers = []
+
+
+@pytest.fixture
+def curves() -> None:
+    """Let trainings draw their curves."""
+
+
+@pytest.fixture(autouse=True)
+def no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing of curves, most of the time of a small training, where a test does not ask for `curves`."""
+    if 'curves' not in request.fixturenames:
+        monkeypatch.setattr(TrainingRun, '_draw_curve', lambda self: None)
 
 
 @pytest.fixture

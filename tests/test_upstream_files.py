@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from basicsr_ext.__main__ import main
 from basicsr_ext.options.calls import check_call
 from basicsr_ext.options.load import OptionLoader
+from basicsr_ext.training.loop import TrainingRun
 
 TRAIN = """\
 # general settings
@@ -333,6 +334,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp(request.param))
         patch.setattr(vgg_arch, 'vgg', SimpleNamespace(vgg19=small_vgg19))
+        patch.setattr(TrainingRun, '_draw_curve', lambda self: None)  # takes most of the time
         make_pairs(
             'datasets/DIV2K/HR_sub', 'datasets/DIV2K/LR_sub', size, scale, ['0001_s001', '0001_s002', '0002_s001']
         )

@@ -2,7 +2,8 @@
 
 A process that imports torch and BasicSR takes four seconds before it does anything. `start` therefore forks a server
 that has imported them: the fork has its own folder, arguments and output and can be stopped and killed like any
-process. Where the import or the launcher is the point, `fresh=True` starts a new interpreter.
+process. A training in it leaves out the drawing of its curve. Where the import or the launcher is the point,
+`fresh=True` starts a new interpreter.
 """
 
 import multiprocessing
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from basicsr_ext.jobs import jobs
+from basicsr_ext.training.loop import TrainingRun
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
@@ -67,6 +69,7 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], outp
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    TrainingRun._draw_curve = lambda self: None  # type: ignore[method-assign]  # most of the time of a small training
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1), os.dup2(descriptor, 2)
     if arguments[0] == '-m':

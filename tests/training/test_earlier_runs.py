@@ -134,6 +134,7 @@ def test_a_kill_between_validation_and_its_state_gives_the_same_run(
     assert validations == [3, 6]
 
 
+@pytest.mark.usefixtures('curves')
 def test_the_curve_is_drawn_again_and_stale_files_go_when_a_run_continues(folder: Path) -> None:
     assert train(folder) == 0
     root = folder / 'experiments/run'

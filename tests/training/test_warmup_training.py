@@ -201,6 +201,7 @@ def test_auto_refuses_more_workers_than_its_window_covers(tmp_path: Path) -> Non
     assert not (tmp_path / 'experiments').exists()
 
 
+@pytest.mark.usefixtures('curves')
 def test_a_warmup_does_not_decide_about_the_best_and_leaves_pictures(tmp_path: Path) -> None:
     file = prepare(tmp_path, val__val_freq=2, **warm(tmp_path))
     train_pipeline(tmp_path, ['-opt', str(file)])
