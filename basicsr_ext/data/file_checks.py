@@ -6,10 +6,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import cv2
+from basicsr.utils import get_root_logger
+
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.data.stock_files import Files, files_of
-from basicsr_ext.errors import DataError, OptionError, refuse_if_any
+from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any
+from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 from basicsr_ext.images.image_files import Kind
+from basicsr_ext.images.listing import has_mark, is_outside, not_in_utf8, read_lines
 from basicsr_ext.runtime.progress import shown
 from basicsr_ext.schedule.sample import SampleDataset
 
@@ -28,6 +33,11 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
     for key in ('dataroot_gt', 'dataroot_lq'):
         if block.get(key) is None:
             raise OptionError(f'{where}.{key}: expected a folder, got none. Add it.')
+    if block.get('scale') is None:
+        raise OptionError(
+            f'{where}.scale: expected how many times as large as LQ GT is, got none. Write scale: 1, or another, at the '
+            'top of the option file.'
+        )
     if block.get('io_backend', {}).get('type') != 'disk' or block.get('meta_info_file'):
         return
     gt, lq = (_visible_files(block[f'dataroot_{kind}']) for kind in ('gt', 'lq'))
@@ -35,6 +45,8 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
         raise DataError(
             f'{where}.dataroot_gt: expected images, got none in {block["dataroot_gt"]!r}. Correct the path.'
         )
+    for key in ('dataroot_gt', 'dataroot_lq'):
+        check_stock_folder(block[key], f'{where}.{key}')
     template = block.get('filename_tmpl', '{}')
     wanted = {template.format(Path(name).stem) + Path(name).suffix: name for name in gt}
     missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in set(lq)]
@@ -43,8 +55,42 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
     refuse_if_any(surplus, 'a GT image for every LQ image, without partner', 'Remove them or set filename_tmpl.', where)
 
 
+def check_stock_folder(folder: str, where: str) -> None:
+    """Name the files of a folder that one of BasicSR's datasets would stumble over: it takes each for an image.
+
+    Raises:
+        DataError: files that are no images.
+    """
+    names = [name for name in _visible_files(folder) if not name.lower().endswith(IMAGE_SUFFIXES)]
+    foreign = [name for name in names if not cv2.haveImageReader(os.path.join(folder, name))]
+    refuse_if_any(foreign, 'images alone, as BasicSR takes every file for one', 'Remove the other files.', where)
+
+
 def _visible_files(folder: str) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith('.'))
+
+
+def check_stock_list(path: str, where: str) -> None:
+    """Look into a list that one of BasicSR's datasets will read, which takes it as it stands.
+
+    Args:
+        path: of the list.
+        where: its path in the option file.
+
+    Raises:
+        DataError: it is not in UTF-8, or begins with a byte-order mark, which BasicSR takes for a part of a name.
+    """
+    lines = read_lines(path, where)
+    if has_mark(path):
+        raise DataError(
+            f'{where}: expected a list in plain UTF-8, got a byte-order mark at the start of {path!r}, which BasicSR '
+            'takes for a part of the first name. Save it without.'
+        )
+    outside = [line for line in lines if is_outside(line.split()[0])]
+    if outside:
+        get_root_logger().warning(
+            f'{where}: {len(outside)} names lead out of the folder, and BasicSR follows them: {first_few(outside)}.'
+        )
 
 
 def check_dataset(dataset: SampleDataset, where: str) -> None:
@@ -63,16 +109,32 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
     opt, files = reader.opt, files_of(reader)
     scale, is_train = opt.get('scale', 1), opt.get('phase', 'train') == 'train'
     least = (opt.get('gt_size') if is_train else None) or scale
-    small, different = [], []
+    small, different, unprintable = [], [], []
     for index in used:
-        paths, sizes = files.listed(index), files.sizes(index)
+        paths = files.listed(index)
+        unprintable += not_in_utf8(list(paths.values()))
+        if unprintable:
+            continue
+        sizes = files.sizes(index)
         shown = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
         if sizes and min(sizes['gt']) < least:
             small.append(shown['gt'])
         if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
+            # Cameras note that an image has to be turned, which headers do not count.
+            sizes = {kind: _decoded_size(files, index, kind) or size for kind, size in sizes.items()}
+        if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
             different.append(f'{shown["gt"]} for {shown["lq"]}')
+    refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
     refuse_if_any(small, f'images of at least {least} x {least} pixels', 'Remove them or lower gt_size.', where)
+
+
+def _decoded_size(files: Files, index: int, kind: Kind) -> tuple[int, int] | None:
+    try:
+        height, width = files.original(index, kind).shape[:2]
+    except DataError:
+        return None
+    return height, width
 
 
 def _fits(gt: tuple[int, int], lq: tuple[int, int], scale: int, is_train: bool) -> bool:
@@ -90,6 +152,8 @@ def check_pixels(dataset: SampleDataset, where: str) -> None:
     images = list(chain.from_iterable(_images(reader, used) for reader, used in used_items(dataset)))
     decoding = shown(images, f'Decoding {where}', len(images))
     damaged = [path for path, files, index, kind in decoding if not _decodes(files, index, kind)]
+    missing = [path for path in damaged if os.sep in path and not os.path.exists(path)]
+    refuse_if_any(missing, 'files that exist, missing', 'Correct the list or add them.', where)
     refuse_if_any(damaged, 'images that decode', 'Replace or remove them.', where)
 
 

@@ -9,6 +9,7 @@ from basicsr.data import build_dataset
 from torch.utils.data import Dataset
 
 from basicsr_ext.data.degradation_base import DegradationDataset, Filter
+from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import DataError
 from basicsr_ext.options.dataset_blocks import inner_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
@@ -85,7 +86,8 @@ class StockDataset(ComposedDataset):
 
     def __getitem__(self, index: int) -> Sample:
         with seeded_globals(index):
-            return self.dataset[index]
+            sample: Sample = read_item(self.dataset, index)
+            return sample
 
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
         """A patch of `gt_size` x `gt_size` pixels, y and x of which are given, cut from a pair of whole images.

@@ -9,7 +9,7 @@ import numpy as np
 from basicsr_ext.errors import ImageError
 from basicsr_ext.images.headers import TiffTags, open_header, tiff_tags, upright
 from basicsr_ext.images.jpeg import has_end, is_jpeg, is_whole
-from basicsr_ext.images.lmdb_env import open_lmdb
+from basicsr_ext.images.lmdb_env import read_key
 from basicsr_ext.images.pixels import bgr_to_grey
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
@@ -32,11 +32,10 @@ def read_image(root: str, path: str) -> bytes:
         ImageError: it cannot be read.
     """
     if is_lmdb(root):
-        with open_lmdb(root).begin() as transaction:
-            content = transaction.get(path.encode())
+        content = read_key(root, path)
         if content is None:
             raise ImageError(f'{root}: expected an image under the key {path!r}, got none.')
-        return bytes(content)
+        return content
     try:
         with open(path, 'rb') as file:
             return file.read()

@@ -1,5 +1,6 @@
 """Which images there are: those of a folder, and those that a list names."""
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -74,6 +75,12 @@ def read_lines(path: str, where: str) -> list[str]:
             'Save it as UTF-8.'
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def has_mark(path: str) -> bool:
+    """Whether a list begins with a byte-order mark."""
+    with open(path, 'rb') as file:
+        return file.read(3).startswith((codecs.BOM_UTF8, *UTF_16))
 
 
 def name_list(path: str, root: str, where: str) -> list[str]:

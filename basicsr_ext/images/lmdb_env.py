@@ -1,6 +1,7 @@
 """One LMDB environment per path and process."""
 
 import os
+import struct
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,10 @@ from basicsr_ext.errors import DataError
 # lmdb 3 refuses a second environment on a path that is open in the process, so all readers share one.
 _environments: dict[str, tuple[int, Any]] = {}
 _lock = threading.Lock()
+
+# Of a meta page of a 64-bit LMDB: magic number, bytes of a page, last page, number of the transaction.
+META = struct.Struct('<16x I 20x I 92x QQ')
+MAGIC = 0xBEEFC0DE
 
 
 def _renew_lock() -> None:
@@ -49,12 +54,55 @@ def _open(path: str) -> Any:
         raise DataError(
             f'LMDB {path}: expected the package lmdb, got {error}. Run "pip install lmdb" or use io_backend disk.'
         ) from error
+    _check_size(path)
     try:
         return lmdb.open(path, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise DataError(
             f'LMDB {path}: expected a folder with data.mdb, got {error}. Correct the path or use io_backend disk.'
         ) from error
+
+
+def _check_size(path: str) -> None:
+    """Compare the size of an LMDB with what its two meta pages say: reading behind the end would kill the process.
+
+    Raises:
+        DataError: it is shorter.
+    """
+    content = os.path.join(path, 'data.mdb')
+    if not os.path.isfile(content):
+        return  # what opening it says
+    with open(content, 'rb') as file:
+        start = file.read(META.size)
+        if len(start) < META.size:
+            raise DataError(f'LMDB {path}: expected data, got {len(start)} bytes. Copy it again.')
+        page = META.unpack(start)[1]
+        file.seek(page)
+        second = file.read(META.size)
+        size = os.fstat(file.fileno()).st_size
+    metas = [META.unpack(meta) for meta in (start, second) if len(meta) == META.size]
+    valid = [(transaction, last) for magic, _, last, transaction in metas if magic == MAGIC]
+    if valid and size < (max(valid)[1] + 1) * page:
+        raise DataError(
+            f'LMDB {path}: expected {(max(valid)[1] + 1) * page} bytes in data.mdb, got {size}: it is cut. Copy it '
+            'again.'
+        )
+
+
+def read_key(path: str, key: str) -> bytes | None:
+    """The value of a key of the LMDB at `path`; None if there is no such key.
+
+    Raises:
+        DataError: the LMDB is damaged.
+    """
+    import lmdb
+
+    try:
+        with open_lmdb(path).begin() as transaction:
+            value = transaction.get(key.encode())
+    except lmdb.Error as error:
+        raise DataError(f'LMDB {path}: expected a value of {key!r}, got {error}. Copy it again.') from error
+    return None if value is None else bytes(value)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from basicsr.utils.registry import (
 )
 from torch.utils.data import default_collate
 
-from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels
+from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, wrong
 from basicsr_ext.models.restoration_model import RestorationModel
@@ -242,8 +242,13 @@ def _check_dataset_block(block: Options, where: str) -> None:
         is_ours = key == 'meta_info_file' or options is not None
         if kind == 'file' and is_ours and not os.path.isfile(os.path.expanduser(path)):
             raise DataError(f'{where}.{key}: expected a file, got {path!r}. Correct the path.')
+        if key == 'meta_info_file' and options is None:
+            check_stock_list(os.path.expanduser(path), f'{where}.{key}')
     if block['type'] == 'PairedImageDataset':
         check_pairs(block, where)
+    lq = block.get('dataroot_lq')
+    if block['type'] == 'SingleImageDataset' and 'meta_info_file' not in block and os.path.isdir(str(lq)):
+        check_stock_folder(str(lq), f'{where}.dataroot_lq')
 
 
 def _check_files(opt: Options) -> None:

@@ -23,6 +23,7 @@ from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from basicsr_ext.data.image_names import distinct_names, result_names
+from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.calls import building
 from basicsr_ext.runtime import distributed, interrupt
@@ -96,7 +97,7 @@ def check_validation(model: Any, dataset: SampleDataset, metrics: dict[str, Any]
     if not metrics or not len(dataset):
         return
     with same_rng_afterwards():
-        gt = dataset[0].get('gt')
+        gt = read_item(dataset, 0).get('gt')
         comparing = [metric for metric, block in metrics.items() if _compares(block)]
         if is_ours and comparing and gt is None:
             raise _no_ground_truth(comparing[0], name)
@@ -160,7 +161,7 @@ def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample, s
         for index in shown:
             if interrupt.requested() and world_size == 1:
                 raise interrupt.Interrupted
-            sample = default_collate([dataset[index]])
+            sample = default_collate([read_item(dataset, index)])
             mine[names[index]] = measure(sample, names[index])
     results: Results = {}
     for part in distributed.gather(mine):
