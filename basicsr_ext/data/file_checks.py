@@ -35,8 +35,8 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
             raise OptionError(f'{where}.{key}: expected a folder, got none. Add it.')
     if block.get('scale') is None:
         raise OptionError(
-            f'{where}.scale: expected how many times as large as LQ GT is, got none. Write scale: 1, or another, at the '
-            'top of the option file.'
+            f'{where}.scale: expected how many times as large as LQ GT is, got none. Write scale: 1, or another, at '
+            'the top of the option file.'
         )
     if block.get('io_backend', {}).get('type') != 'disk' or block.get('meta_info_file'):
         return

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 
 from basicsr_ext.errors import BasicsrExtError, DataError
-from basicsr_ext.images.decoding import decode_image, is_lmdb, read_image
+from basicsr_ext.images.decoding import decode_image, read_image
 
 
 def read_item(dataset: Any, index: int) -> Any:
@@ -37,8 +37,7 @@ def _damaged_file(dataset: Any, index: int) -> DataError | None:
         root = opt.get(f'dataroot_{key.removesuffix("_path")}')
         if isinstance(path, str):
             try:
-                in_lmdb = isinstance(root, str) and is_lmdb(root)
-                decode_image(read_image(root if in_lmdb else '', path), cv2.IMREAD_COLOR, path)
+                decode_image(read_image(root if isinstance(root, str) else '', path), cv2.IMREAD_COLOR, path)
             except DataError as error:
                 return error
     return None
