@@ -150,6 +150,8 @@ def one_line(error: BaseException) -> str:
     """The message of an error without line breaks; the report of a worker process becomes what the worker met."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if lines[0].startswith('Caught ') and len(lines) > 1 and lines[1].startswith('Original Traceback'):
+        last = max(number for number, line in enumerate(lines) if 'Traceback (most recent call last)' in line)
+        lines = lines[last:]  # of errors that led to one another
         while len(lines) > 1 and not _names_an_error(lines[0]):
             lines = lines[1:]
         lines[0] = lines[0].partition(': ')[2] or lines[0]

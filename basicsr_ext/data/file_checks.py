@@ -116,14 +116,14 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
         if unprintable:
             continue
         sizes = files.sizes(index)
-        shown = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
-        if sizes and min(sizes['gt']) < least:
-            small.append(shown['gt'])
         if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
             # Cameras note that an image has to be turned, which headers do not count.
             sizes = {kind: _decoded_size(files, index, kind) or size for kind, size in sizes.items()}
+        named = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
+        if sizes and min(sizes['gt']) < least:
+            small.append(named['gt'])
         if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
-            different.append(f'{shown["gt"]} for {shown["lq"]}')
+            different.append(f'{named["gt"]} for {named["lq"]}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
     refuse_if_any(small, f'images of at least {least} x {least} pixels', 'Remove them or lower gt_size.', where)

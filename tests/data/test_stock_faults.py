@@ -45,8 +45,8 @@ def test_a_damaged_file_is_named_where_it_is_read() -> None:
     for read in (lambda: StockDataset(dataset)[1], lambda: read_item(dataset, 1)):
         with pytest.raises(DataError, match=r'^lq/001\.png: expected an image, got a damaged'):
             read()
-    os.remove('gt/001.png')
-    with pytest.raises(DataError, match=r'^gt/001\.png: expected an image file, got No such file'):
+    os.remove('lq/001.png')
+    with pytest.raises(DataError, match=r'^lq/001\.png: expected an image file, got No such file'):
         read_item(dataset, 1)
 
 
