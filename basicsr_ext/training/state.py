@@ -65,7 +65,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a `.state`; keys of somebody else are named in a warning.
 
     Raises:
-        CheckpointError: it cannot be read, or a key is missing or holds something else.
+        CheckpointError: it cannot be read, or a key of BasicSR is missing or holds something else.
     """
     state = read_checkpoint(path)
     advice = 'Name a file of training_states/, or take weights as path.pretrain_network_g.'
@@ -79,16 +79,21 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
             f'state {path}: expected the keys epoch, iter, optimizers, schedulers, got none of {first_few(missing)} '
             f'among its keys: {keys}. {advice}'
         )
-    for name, field in known.items():
-        if name in state:
-            try:
-                read_value(state[name], field.type, name)
-            except OptionError as error:
-                raise CheckpointError(f'state {path}, {error}') from error
+    _check_values(state, f'state {path}', required=True)
     foreign = [str(key) for key in state if key not in known]
     if foreign:
         logging.getLogger('basicsr').warning(f'state {path}: keys that nothing here reads: {first_few(foreign)}.')
     return state
+
+
+def _check_values(state: dict[str, Any], where: str, required: bool) -> None:
+    """Raise CheckpointError if a value is of another type: of BasicSR's keys or of ours, which others may use too."""
+    for field in fields(TrainingState):
+        if field.name in state and is_required(field) == required:
+            try:
+                read_value(state[field.name], field.type, field.name)
+            except OptionError as error:
+                raise CheckpointError(f'{where}, {error}') from error
 
 
 def rng_state() -> dict[str, Any]:
@@ -174,6 +179,7 @@ def resume(model: Any, load: Callable[[dict[str, Any]], None], state: dict[str, 
     Raises:
         CheckpointError: the state is not one of this model.
     """
+    _check_values(state, f'state of iteration {state["iter"]}', required=False)
     before, now = state.get('made_with'), carrying(model).made_with
     found = list(changes(before, now)) if before and now else []
     with _refusing_foreign_values(state):

@@ -110,6 +110,7 @@ def test_states_of_older_versions_and_of_basicsr_load(folder: Path, caplog: pyte
         (lambda state: {**state, 'iter': 'six'}, "iter: expected an integer, got 'six'"),
         (lambda state: {**state, 'optimizers': []}, 'expected optimisers, schedules and generators of this model'),
         (lambda state: {**state, 'rng': [{'python': 3}]}, 'expected optimisers, schedules and generators'),
+        (lambda state: {**state, 'best_score': 30}, 'best_score: expected a block of options or ~, got 30'),
         (lambda state: [state], 'expected a training state, got list'),
     ],
 )

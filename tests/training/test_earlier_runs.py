@@ -14,6 +14,7 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.jobs.train import TrainingRun
 from basicsr_ext.runtime.files import put_aside, remove_stale
 from basicsr_ext.training import loop
+from basicsr_ext.training.state import newest_state
 from tests.helpers.training import assert_same, lines, options, prepare
 
 METRIC = {'psnr': {'type': 'calculate_psnr', 'crop_border': 'x'}}
@@ -155,13 +156,13 @@ def test_an_empty_or_small_damaged_state_is_passed_over(folder: Path, caplog: py
     whole = newest.read_bytes()
     torch.save({}, newest)
     empty = newest.read_bytes()
+    opt = {'auto_resume': True, 'path': {'training_states': str(newest.parent), 'models': str(folder)}}
     for damaged in (empty, b'', b'P', whole[:2], whole[:4], whole[:30], b'\x80\x02.', b'\x80\x05K', b'(', b'\x80\x02c'):
         newest.write_bytes(damaged)
-        caplog.clear()
-        with caplog.at_level(logging.INFO, 'basicsr'):
-            assert train(folder, '--auto_resume') == 0
-        assert 'Resuming training from iter: 3' in caplog.text
-        assert newest.stat().st_size > 1000
+        assert newest_state(opt)[0] == str(newest.with_name('3.state'))
+    with caplog.at_level(logging.INFO, 'basicsr'):
+        assert train(folder, '--auto_resume') == 0
+    assert 'Resuming training from iter: 3' in caplog.text
 
 
 def test_the_options_are_written_as_they_ran(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
