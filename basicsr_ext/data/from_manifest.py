@@ -9,8 +9,8 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.options.calls import registered
+from basicsr_ext.errors import DataError, OptionError, shown
+from basicsr_ext.options.calls import building, registered
 from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest
@@ -27,12 +27,16 @@ def dataset_of(manifest: Manifest, dataroot: str | None = None, dataroot_lq: str
         DataError: the header does not describe it, or a folder is missing.
         OptionError: it has no such folder.
     """
-    return scheduled(build_dataset(_block(manifest, {'dataroot_gt': dataroot, 'dataroot_lq': dataroot_lq})))
+    block = _block(manifest, {'dataroot_gt': dataroot, 'dataroot_lq': dataroot_lq})
+    with building(f'manifest {manifest.source}, datasets.train', str(block.get('type'))):
+        return scheduled(build_dataset(block))
 
 
 def _block(manifest: Manifest, folders: dict[str, str | None]) -> dict[str, Any]:
     try:
         block: dict[str, Any] = copy.deepcopy(manifest.header['options']['datasets']['train'])
+        if not isinstance(block, dict):
+            raise TypeError(shown(block))
     except (KeyError, TypeError) as error:
         raise DataError(
             f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from torch import nn
 
@@ -25,6 +24,7 @@ from basicsr_ext.selection.manifest import Item, write_patch_manifest
 from basicsr_ext.selection.patches.losses import PatchLosses
 from basicsr_ext.selection.patches.scan import PatchScan, UnitReader, unfit
 from basicsr_ext.selection.patches.settings import MineSettings
+from basicsr_ext.training.building import build_dataset
 
 EXAMPLE = 'basicsr-ext mine -opt options/mine/mine_IRCNN_gray_sigma25_BSD400.yml'
 
@@ -78,7 +78,7 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         Interrupted: a stop was asked for; the state is saved.
     """
     with resumable(opt, 'mine', 'patches.parquet') as run:
-        dataset = scheduled(build_dataset(opt['datasets']['train']))
+        dataset = scheduled(build_dataset(opt['datasets']['train'], 'datasets.train'))
         items = inventory(dataset, tolerant=True)
         _check_images(items, settings)
         nets = {'g': trained_network(opt)} if 'loss' in settings.criteria else {}

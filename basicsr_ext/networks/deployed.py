@@ -5,7 +5,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from basicsr_ext.options.blocks import require
-from basicsr_ext.options.calls import check_call, registered
+from basicsr_ext.options.calls import building, check_call, registered
 from basicsr_ext.options.load import Options
 
 
@@ -22,5 +22,6 @@ def deployed_network(opt: Options) -> nn.Module:
     require(block, ('type',), 'network_g')
     kind = registered(ARCH_REGISTRY, block['type'], 'network_g.type')
     check_call(kind, block, 'network_g')
-    net: nn.Module = build_network({**block, **getattr(kind, 'deployed_options', {})})
+    with building('network_g', block['type']):
+        net: nn.Module = build_network({**block, **getattr(kind, 'deployed_options', {})})
     return net.eval()

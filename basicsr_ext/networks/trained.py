@@ -5,6 +5,7 @@ from basicsr.archs import build_network
 from torch import nn
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.calls import building
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import load_network_weights
 
@@ -16,7 +17,9 @@ def trained_network(opt: Options, name: str = 'g') -> nn.Module:
         CheckpointError: the weights do not fit.
     """
     path = opt['path']
-    net: nn.Module = build_network(opt[f'network_{name}'])
+    block = opt[f'network_{name}']
+    with building(f'network_{name}', block['type']):
+        net: nn.Module = build_network(block)
     weights = path.get(f'pretrain_network_{name}')
     if weights is not None:
         is_strict, key = path.get(f'strict_load_{name}', True), path.get(f'param_key_{name}', 'params')

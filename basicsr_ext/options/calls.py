@@ -19,7 +19,7 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
         OptionError: nothing of that name is registered; names the nearest.
     """
     known = dict(iter(registry))
-    found = known.get(name, known.get(f'{name}_basicsr'))
+    found = known.get(name, known.get(f'{name}_basicsr')) if isinstance(name, str) else None
     if found is None:
         raise OptionError(
             f'{where}: expected a name in the registry {registry._name!r}, got {name!r}. {nearest(name, known)} '

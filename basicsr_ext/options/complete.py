@@ -134,7 +134,7 @@ def _complete_paths(opt: Options, root: Path) -> None:
     path = opt['path'] = opt['path'] or {}
     for key, value in path.items():
         if value is not None and ('resume_state' in key or 'pretrain_network' in key):
-            path[key] = find_file(value)
+            path[key] = find_file(read_value(value, str, f'path.{key}'))
     folder = root / ('experiments' if opt['is_train'] else 'results') / opt['name']
     path.update(log=str(folder), visualization=str(folder / 'visualization'))
     if opt['is_train']:

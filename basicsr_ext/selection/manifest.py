@@ -88,12 +88,18 @@ class Manifest:
         return values
 
     def array(self, name: str) -> np.ndarray:
-        """The values of a column of numbers, (rows,).
+        """The values of a column of finite numbers, (rows,).
 
         Raises:
-            DataError: there is no such column.
+            DataError: there is no such column, or it holds something else.
         """
-        return np.asarray(self._stored(name))
+        values = np.asarray(self._stored(name))
+        if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
+            raise DataError(
+                f'manifest {self.source}: expected finite numbers in the column {name!r}, got others. Name another '
+                'manifest or column.'
+            )
+        return values
 
     def _stored(self, name: str) -> pyarrow.ChunkedArray:
         if name not in self.names:

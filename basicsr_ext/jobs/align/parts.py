@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from basicsr.archs import build_network
-from basicsr.data import build_dataset
 from torch import nn
 
 from basicsr_ext.alignment.channel_statistics import encode
@@ -22,9 +21,11 @@ from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Padded
 from basicsr_ext.networks.trained import device_of, trained_network
+from basicsr_ext.options.calls import building
 from basicsr_ext.options.load import Options
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item
+from basicsr_ext.training.building import build_dataset
 
 
 @dataclass
@@ -47,7 +48,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     Raises:
         OptionError, DataError, CheckpointError: what cannot be built, images too small for a crop.
     """
-    train, target = (scheduled(build_dataset(opt['datasets'][key])) for key in ('train', 'target'))
+    train, target = (scheduled(build_dataset(opt['datasets'][key], f'datasets.{key}')) for key in ('train', 'target'))
     for key, dataset in (('train', train), ('target', target)):
         check_dataset(dataset, f'datasets.{key}')
     items = inventory(train)
@@ -67,7 +68,8 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
         loss = RestorationLoss(Padded(net, input_sides(net, opt['network_g'])), train)
     device = device_of(opt)
     torch.manual_seed(opt['manual_seed'])  # the tuner does not depend on what was built before
-    tuner: nn.Module = build_network(opt['network_tuner'])
+    with building('network_tuner', opt['network_tuner']['type']):
+        tuner: nn.Module = build_network(opt['network_tuner'])
     return Parts(train, target, items, names, encoder, tuner.to(device), loss, device)
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from basicsr.data import build_dataset
 from basicsr.utils import get_root_logger
 from torch import Tensor
 
@@ -34,6 +33,7 @@ from basicsr_ext.runtime.saved_state import SavedState, within
 from basicsr_ext.runtime.spread import spread
 from basicsr_ext.runtime.unfinished import read_identity
 from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.training.building import build_dataset
 
 RESULT = 'calibration.json'
 ASKED = ('budget', 'budget_ms', 'thresholds')  # of what is observed, which does not depend on it
@@ -177,7 +177,7 @@ def _meet(
 def _datasets(opt: Options) -> list[SampleDataset]:
     datasets = []
     for key, block in sorted(opt['datasets'].items()):
-        dataset: SampleDataset = build_dataset(block)
+        dataset: SampleDataset = build_dataset(block, f'datasets.{key}')
         check_dataset(dataset, f'datasets.{key}')
         datasets.append(dataset)
     return datasets

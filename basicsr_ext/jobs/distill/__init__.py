@@ -31,6 +31,7 @@ from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import run_padded
 from basicsr_ext.networks.trained import device_of, trained_network
+from basicsr_ext.options.calls import building
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.distillation_pictures import draw_forming, draw_matching_loss
 from basicsr_ext.runtime.checkpoint import weights_digest
@@ -122,14 +123,16 @@ def _network(opt: Options, number: int) -> nn.Module:
 
 def _gradient_loss(settings: DistillSettings) -> GradientLoss:
     """Tried, because a loss of another kind would fail only in the first step."""
-    match: GradientLoss = build_loss(settings.grad_match)
+    with building('distill.grad_match', str(settings.grad_match.get('type'))):
+        match: GradientLoss = build_loss(settings.grad_match)
     gradients = [torch.ones(2, 3), torch.ones(2)]
     _try_loss('grad_match', 'a loss of gradients, such as GradientMatchingLoss', match, gradients, gradients)
     return match
 
 
 def _restoration_loss(settings: DistillSettings, gt: Tensor) -> Loss:
-    loss: Loss = build_loss(settings.loss)
+    with building('distill.loss', str(settings.loss.get('type'))):
+        loss: Loss = build_loss(settings.loss)
     _try_loss('loss', 'a loss of two images, such as L1Loss', loss, gt, gt)
     return loss
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from basicsr.data import build_dataset
 from torch import Tensor
 
 from basicsr_ext.data.degradation_base import DegradationDataset
@@ -21,6 +20,7 @@ from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
+from basicsr_ext.training.building import build_dataset
 
 
 class DistillData:
@@ -46,10 +46,12 @@ class DistillData:
     def __init__(self, opt: Options, settings: DistillSettings) -> None:
         block = opt['datasets']['train']
         self.seed, self.settings, self.workers = opt['manual_seed'], settings, block.get('num_worker_per_gpu', 0)
-        self.train = scheduled(build_dataset(block))
+        self.train = scheduled(build_dataset(block, 'datasets.train'))
         self.items = inventory(self.train)
         self.degrades = _known_degradations(self.train) if settings.degradation == 'known' else None
-        self.whole = PatchSource(scheduled(build_dataset({**block, 'phase': 'val'})), with_lq=self.degrades is None)
+        self.whole = PatchSource(
+            scheduled(build_dataset({**block, 'phase': 'val'}, 'datasets.train')), with_lq=self.degrades is None
+        )
         order, groups = self._order()
         number = _numbered(len(order), settings, groups)
         kept = kept_number(number, settings.kept)

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from basicsr.data import build_dataset
-
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.whole_images import WholeImages
@@ -24,6 +22,7 @@ from basicsr_ext.selection.complexity.settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.ranks import ranks_of
 from basicsr_ext.selection.subsets.groups import groups_digest
+from basicsr_ext.training.building import build_dataset
 
 OF_WORK = ('workers',)  # settings that change no result
 OF_NETWORKS = ('batch_size', 'tile_size', 'tile_overlap', 'precision')  # nor these, without networks
@@ -57,7 +56,7 @@ class ComplexityRanking(Ranking):
 
     def __init__(self, opt: Options, settings: ComplexitySettings) -> None:
         self.opt, self.settings = opt, settings
-        self.dataset = scheduled(build_dataset(opt['datasets']['train']))
+        self.dataset = scheduled(build_dataset(opt['datasets']['train'], 'datasets.train'))
         self.items = inventory(self.dataset)
         self.nets = {name: trained_network(opt, name) for name in settings.networks}
 

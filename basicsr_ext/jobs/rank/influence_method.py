@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from basicsr.data import build_dataset
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 
@@ -19,6 +18,7 @@ from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.trained import device_of, trained_network
+from basicsr_ext.options.calls import building
 from basicsr_ext.options.dataset_blocks import reader_blocks
 from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
@@ -30,6 +30,7 @@ from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.ranks import score_columns
 from basicsr_ext.selection.subsets.groups import groups_digest
+from basicsr_ext.training.building import build_dataset
 
 
 def _complete_levels(opt: Options, settings: RankSettings) -> None:
@@ -97,7 +98,7 @@ class Level:
     def __init__(self, name: str, opt: Options, settings: RankSettings) -> None:
         self.name, self.opt, self.settings = name, opt, settings
         self.device = device_of(opt)
-        self.train, self.test = (build_dataset(opt['datasets'][key]) for key in ('train', 'test'))
+        self.train, self.test = (build_dataset(opt['datasets'][key], f'datasets.{key}') for key in ('train', 'test'))
         self.items = inventory(self.train)
         self.net = trained_network(opt)
         sides = input_sides(self.net, opt['network_g'])
@@ -135,11 +136,13 @@ class Level:
 
     def engine(self, folder: Path) -> InfluenceEngine:
         """What computes the scores, with its state in a folder."""
+        with building('rank.grad_loss', str(self.settings.grad_loss.get('type'))):
+            loss = per_image(build_loss(self.settings.grad_loss))
         return InfluenceEngine(
             self.derivatives,
             self._batches(self.train),
             self._batches(self.test),
-            per_image(build_loss(self.settings.grad_loss)),
+            loss,
             self.settings,
             self.opt['manual_seed'],
             folder,

@@ -1,0 +1,47 @@
+"""Bad inputs that `scripts/fuzz.py` found some job to answer badly, each with what it makes wrong."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.helpers.processes import REPOSITORY
+
+
+@pytest.fixture(scope='module')
+def fuzz() -> ModuleType:
+    spec = importlib.util.spec_from_file_location('fuzz', REPOSITORY / 'scripts/fuzz.py')
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def world(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home, folder = Path.cwd(), tmp_path_factory.mktemp('fuzz')
+    fuzz.make_world(folder)
+    os.chdir(home)
+    yield folder
+
+
+@pytest.mark.parametrize(
+    ('job', 'seed', 'trial', 'wrong'),
+    [
+        ('train', 2, 1, 'value path.resume_state []'),
+        ('train', 2, 4, 'copy datasets.val.type'),
+        ('mine', 0, 3, 'add datasets.train.type'),
+        ('mine', 2, 2, 'value network_g.num_feat -0.0'),
+        ('calibrate', 2, 4, "value network_g.img_size ''"),
+        ('complexity', 2, 7, 'rename network_g.num_heads.0'),
+        ('inspect_patches', 2, 1, 'earlier/patches.parquet: column x'),
+        ('inspect_patches', 2, 6, 'earlier/patches.parquet: column loss'),
+    ],
+)
+def test_it_is_answered_in_one_line(fuzz: ModuleType, world: Path, job: str, seed: int, trial: int, wrong: str) -> None:
+    outcome = fuzz.run_trial(world, job, seed, trial)
+    assert outcome.wrong.startswith(wrong)
+    assert outcome.fault == '', outcome.output
