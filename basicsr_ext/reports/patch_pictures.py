@@ -65,7 +65,7 @@ def draw_histograms(columns: Mapping[str, np.ndarray], path: str | os.PathLike[s
     """
     shown = dict(columns)
     if 'loss' in shown:
-        shown['square root of loss'] = np.sqrt(shown['loss'])
+        shown['square root of loss'] = np.sqrt(np.maximum(shown['loss'], 0))
     across = min(len(shown), 3)
     down = -(-len(shown) // across)
     figure = Figure(figsize=(4.2 * across + 0.4, 3.3 * down + 0.4), layout='constrained')
