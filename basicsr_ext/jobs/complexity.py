@@ -20,6 +20,7 @@ from basicsr_ext.networks.fits import try_network
 from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper_count
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
 from basicsr_ext.options.command_line import read_options
+from basicsr_ext.options.file_names import check_file_name
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.files import write_new_json
 from basicsr_ext.runtime.log import job_log
@@ -71,6 +72,7 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
     if 'model_type' not in opt:  # otherwise it is the file of another job, which checks it
         refuse_unknown(opt, (*FILE_KEYS, 'network_g'))
     settings = read_block(ComplexitySettings, opt.get('complexity', {}), 'complexity')
+    check_file_name(opt['name'], 'name')
     net = deployed_network(opt)
     folder = Path(root_path, 'results', str(opt['name']))
     noted = {'name': opt['name'], 'network_g': opt['network_g'], 'complexity': asdict(settings)}
@@ -79,8 +81,10 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
         height, width = settings.input_size
         get_root_logger().info(f'{opt["network_g"]["type"]}, input {height} x {width}:\n{format_table(rows)}')
         if not args.check:
-            write_new_json(folder / 'complexity.json', [asdict(row) for row in rows])
+            result = folder / 'complexity.json'
+            write_new_json(result, [asdict(row) for row in rows])
             open_log_file()
+            get_root_logger().info(f'{len(rows)} rows: {result}')
     return 0
 
 

@@ -131,6 +131,12 @@ def test_the_file_of_another_job_does_as_well(tmp_path: Path) -> None:
     assert rows[-1]['macs_full'] == flexir_by_hand(2, 128, 128)[1]
 
 
+def test_a_name_that_is_a_path(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match='^name: expected'):
+        complexity_pipeline(tmp_path / 'here', write(tmp_path, name='../../outside'))
+    assert [path.name for path in tmp_path.iterdir()] == ['x.yml']
+
+
 def test_counts_of_something_else_are_kept(tmp_path: Path) -> None:
     for _ in range(2):
         assert complexity_pipeline(tmp_path, write(tmp_path, complexity={'input_size': [16, 16]})) == 0
