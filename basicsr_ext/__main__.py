@@ -74,7 +74,8 @@ def _run(words: list[str]) -> int:
     if {'-h', '--help'} & set(words[1:]):
         parser_of(job, load(job)).print_help()
         return 0
-    code: int = getattr(load(job), f'{job}_pipeline')(_current_folder(), words[1:])
+    folder = _current_folder()  # before libraries are loaded that end the process where there is none
+    code: int = getattr(load(job), f'{job}_pipeline')(folder, words[1:])
     return code
 
 

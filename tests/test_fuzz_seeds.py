@@ -33,6 +33,7 @@ def world(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     [
         ('train', 2, 1, 'value path.resume_state []'),
         ('train', 2, 4, 'copy datasets.val.type'),
+        ('train', 3, 26, "add model_type 'RestorationModel'"),
         ('mine', 0, 3, 'add datasets.train.type'),
         ('mine', 2, 2, 'value network_g.num_feat -0.0'),
         ('calibrate', 2, 4, "value network_g.img_size ''"),

@@ -75,9 +75,20 @@ def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, 
     """
     args = build_parser(job).parse_args(argv)
     opt = load_options(args.opt)
+    for where, block in [('', opt), *opt.items()]:
+        if isinstance(block, dict):
+            _require_names(block, where)
     for assignment in args.set:
         override(opt, assignment)
     for assignment in args.force_yml:
         key, separator, value = assignment.partition('=')
         override(opt, f'{key.replace(":", ".")}{separator}{value}')
     return opt, args
+
+
+def _require_names(block: dict[Any, Any], where: Any) -> None:
+    for key in block:
+        if not isinstance(key, str):
+            raise OptionError(
+                f'{where or "the option file"}: expected names as keys, got {shown(key)}. Quote or correct it.'
+            )
