@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
-from basicsr_ext.errors import OptionError, nearest, told
+from basicsr_ext.errors import OptionError, nearest, shown, told
 from basicsr_ext.jobs import jobs, load, parser_of
 from basicsr_ext.version import __version__
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if words and not words[0].startswith('-') and words[0] not in jobs():
-        raise OptionError(f'expected a job, got {words[0]!r}. {nearest(words[0], jobs())}'.rstrip())
+        raise OptionError(f'expected a job, got {shown(words[0])}. {nearest(words[0], jobs())}'.rstrip())
     job = build_parser().parse_args(words[:1]).job
     if {'-h', '--help'} & set(words[1:]):
         parser_of(job, load(job)).print_help()

@@ -10,7 +10,7 @@ from torch import nn
 
 from basicsr_ext.data.own_pairs import OwnPairs
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.selection.complexity.networks import SIDE, Scorer
@@ -95,11 +95,11 @@ def _influence(
     pairs: OwnPairs, target: Any, net: nn.Module | None, settings: RankSettings, seed: int, folder: Path
 ) -> Any:
     if net is None:
-        raise OptionError(f'net: expected a trained network for method={settings.method!r}, got none. Give it.')
+        raise OptionError(f'net: expected a trained network for method={shown(settings.method)}, got none. Give it.')
     if settings.levels or settings.groups is not None:
         raise OptionError('levels, groups: expected none from Python, got some. Rank each level on its own.')
     if target is None and settings.method in ('influence', 'graddot'):
-        raise OptionError(f'target: expected a dataset for method={settings.method!r}, got none. Give it.')
+        raise OptionError(f'target: expected a dataset for method={shown(settings.method)}, got none. Give it.')
     aim = pairs if target is None else OwnPairs(target, 'target')
     device = next(net.parameters()).device
     derivatives = Derivatives(net, input_sides(net), settings.precision == 'bfloat16')

@@ -7,7 +7,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.errors import CheckpointError, OptionError, first_few, nearest
+from basicsr_ext.errors import CheckpointError, OptionError, first_few, nearest, shown
 from basicsr_ext.images.pixels import resize_square
 from basicsr_ext.options.load import find_file
 
@@ -116,7 +116,7 @@ def _config(timm: Any, backbone: str) -> Any:
     config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     if config is None:
         raise OptionError(
-            f'ComplexityScorer.backbone: expected a model of timm {timm.__version__}, got {backbone!r}. '
+            f'ComplexityScorer.backbone: expected a model of timm {timm.__version__}, got {shown(backbone)}. '
             f'{nearest(backbone.partition(".")[0], timm.list_models())}'.rstrip()
         )
     return config

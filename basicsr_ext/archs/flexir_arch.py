@@ -13,7 +13,7 @@ from basicsr_ext.archs.channel_scoring import ChannelScoring
 from basicsr_ext.archs.prepared_attention import forget_prepared
 from basicsr_ext.archs.swin_layers import residual_swin_block
 from basicsr_ext.archs.swinir_tail import TAIL_PARTS, SwinIRTail
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.networks.tiling import pad_to_multiple
 
 UPSAMPLERS = ('', 'pixelshuffle', 'pixelshuffledirect', 'nearest+conv')
@@ -345,6 +345,6 @@ def _check(embed_dim: int, depths: Sequence[int], num_heads: Sequence[int], upsa
             f'FlexIR.num_heads: expected numbers that divide embed_dim = {embed_dim}, got {num_heads}. Correct them.'
         )
     if upsampler not in UPSAMPLERS:
-        raise OptionError(f'FlexIR.upsampler: expected one of {UPSAMPLERS}, got {upsampler!r}. Correct the name.')
+        raise OptionError(f'FlexIR.upsampler: expected one of {UPSAMPLERS}, got {shown(upsampler)}. Correct the name.')
     if conflict:
         raise OptionError('FlexIR.use_checkpoint: expected false with plain: true, got true. Switch one of them off.')

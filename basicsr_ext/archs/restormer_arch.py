@@ -10,7 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from einops import rearrange
 from torch import Tensor, nn
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.networks.tiling import refuse_sides
 
 NORM_TYPES = ('WithBias', 'BiasFree')
@@ -242,4 +242,6 @@ def _check(
                 f'its {count} heads, got {dim}. Change dim or heads.'
             )
     if norm_type not in NORM_TYPES:
-        raise OptionError(f'Restormer.norm_type: expected WithBias or BiasFree, got {norm_type!r}. Correct the name.')
+        raise OptionError(
+            f'Restormer.norm_type: expected WithBias or BiasFree, got {shown(norm_type)}. Correct the name.'
+        )

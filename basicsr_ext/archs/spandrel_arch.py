@@ -10,7 +10,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.errors import CheckpointError, OptionError, nearest
+from basicsr_ext.errors import CheckpointError, OptionError, nearest, shown
 from basicsr_ext.options.calls import check_call
 from basicsr_ext.options.load import find_file
 from basicsr_ext.runtime.checkpoint import extract_weights, read_checkpoint
@@ -100,7 +100,7 @@ def _known(name: str, registry: Any) -> str:
         return name
     same = known.get(str(name).lower())
     advice = f'Did you mean {same}?' if same else nearest(name, known.values())
-    raise OptionError(f'SpandrelArch.architecture: expected one of spandrel, got {name!r}. {advice}'.rstrip())
+    raise OptionError(f'SpandrelArch.architecture: expected one of spandrel, got {shown(name)}. {advice}'.rstrip())
 
 
 def _variant(description: Any, variant: str | None) -> type[nn.Module]:
@@ -111,7 +111,7 @@ def _variant(description: Any, variant: str | None) -> type[nn.Module]:
         return next(iter(classes.values()))
     if variant not in classes:
         raise OptionError(
-            f'SpandrelArch.variant: expected one of {description.id}, got {variant!r}. '
+            f'SpandrelArch.variant: expected one of {description.id}, got {shown(variant)}. '
             f'Known names: {", ".join(classes)}.'
         )
     return classes[variant]
@@ -130,7 +130,8 @@ def _construct(kind: type[nn.Module], arguments: dict[str, Any]) -> nn.Module:
     if upsamplers is not None and net.upsampler not in upsamplers:
         raise OptionError(
             f'SpandrelArch.upsampler: expected {" or ".join(upsamplers)}, because {kind.__name__} returns its input '
-            f'unchanged with any other, got {net.upsampler!r}. Use upsampler: pixelshuffle, with upscale: 1 for images '
+            f'unchanged with any other, got {shown(net.upsampler)}. Use upsampler: pixelshuffle, with '
+            'upscale: 1 for images '
             'of the same size.'
         )
     return net
@@ -175,7 +176,7 @@ def _from_checkpoint(
     ):
         if asked not in (None, got):
             raise OptionError(
-                f'SpandrelArch.{key}: expected {got}, as the weights in {path} are, got {asked!r}. Correct it or '
+                f'SpandrelArch.{key}: expected {got}, as the weights in {path} are, got {shown(asked)}. Correct it or '
                 'leave it out.'
             )
     kind = type(found.model)

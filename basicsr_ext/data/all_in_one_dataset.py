@@ -14,7 +14,7 @@ from basicsr_ext.data.degradation_base import Filter
 from basicsr_ext.data.nesting import readers, warmup_rule
 from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.data.wrapper_base import ComposedDataset, count_distinct, scheduled
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
@@ -46,7 +46,7 @@ class AllInOneOptions:
         for group in self.datasets:
             if not isinstance(group, str) or not group or '/' in group or group.startswith('.'):
                 raise OptionError(
-                    f'datasets: expected names of groups, which become folders of paths, got {group!r}. Rename it.'
+                    f'datasets: expected names of groups, which become folders of paths, got {shown(group)}. Rename it.'
                 )
 
 

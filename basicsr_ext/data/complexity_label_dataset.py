@@ -14,7 +14,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset, DegradationOptions
 from basicsr_ext.data.label_file import read_labels
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.images.decoding import is_lmdb
 from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.images.pixels import as_array, as_tensor, resize_square
@@ -58,11 +58,11 @@ class ComplexityLabelOptions(DegradationOptions):
             raise OptionError(f'label_range: expected [least, largest], got {self.label_range}. Correct the values.')
         if self.label_range is not None and self.dataroot_range is not None:
             raise OptionError(
-                f'dataroot_range: expected ~ beside label_range, got {self.dataroot_range!r}. Remove one of them.'
+                f'dataroot_range: expected ~ beside label_range, got {shown(self.dataroot_range)}. Remove one of them.'
             )
         if self.meta_info_range is not None and self.dataroot_range is None:
             raise OptionError(
-                f'meta_info_range: expected dataroot_range beside it, got ~ and {self.meta_info_range!r}. Add it.'
+                f'meta_info_range: expected dataroot_range beside it, got ~ and {shown(self.meta_info_range)}. Add it.'
             )
         if self.phase != 'train' and self.label_range is None and self.dataroot_range is None:
             raise OptionError(
@@ -167,7 +167,7 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
                     raise interrupt.Interrupted
     if min(values) == max(values):
         raise DataError(
-            f'label_range: expected images of different entropy in {root!r}, got {len(values)} of {values[0]:.6g} '
+            f'label_range: expected images of different entropy in {shown(root)}, got {len(values)} of {values[0]:.6g} '
             'bits. Add others or set label_range.'
         )
     return min(values), max(values)

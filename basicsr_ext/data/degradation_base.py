@@ -10,7 +10,7 @@ from annotated_types import Ge
 from torch.utils.data import Dataset
 
 from basicsr_ext.data.augmentation import draw_flips
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.images.image_cache import ImageCache
 from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.images.pixels import as_tensor, swap_order, to_unit
@@ -55,12 +55,14 @@ class DegradationOptions:
 
     def __post_init__(self) -> None:
         if self.color not in self.colors:
-            raise OptionError(f'color: expected {" or ".join(self.colors)}, got {self.color!r}. Correct the value.')
+            raise OptionError(
+                f'color: expected {" or ".join(self.colors)}, got {shown(self.color)}. Correct the value.'
+            )
         if self.io_backend.get('type') not in ('disk', 'lmdb'):
             raise OptionError(f'io_backend.type: expected disk or lmdb, got {self.io_backend}. Correct the value.')
         if self.meta_info_file is not None and self.io_backend['type'] == 'lmdb':
             raise OptionError(
-                f'meta_info_file: expected ~ with an LMDB, which has its own list, got {self.meta_info_file!r}. '
+                f'meta_info_file: expected ~ with an LMDB, which has its own list, got {shown(self.meta_info_file)}. '
                 'Remove it.'
             )
         if self.gt_size is not None and self.gt_size % self.scale:

@@ -8,7 +8,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.ranked_images import RankedImages
 from basicsr_ext.data.subset_base import SubsetDataset, SubsetOptions
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection, check_bar
@@ -33,7 +33,8 @@ class DynamicSubsetOptions(SubsetOptions):
         check_bar(self.start, self.until)
         if self.phase != 'train':
             raise OptionError(
-                f'type: expected {self.type} in datasets.train of a training, got phase {self.phase!r}, which has no '
+                f'type: expected {self.type} in datasets.train of a training, got phase {shown(self.phase)}, '
+                'which has no '
                 'epochs. Name the dataset inside, or InfluenceSubsetDataset with subset: top.'
             )
 

@@ -11,11 +11,11 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.data.stock_files import Files, files_of
-from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any
+from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any, shown
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 from basicsr_ext.images.image_files import Kind
 from basicsr_ext.images.listing import has_mark, is_outside, not_in_utf8, read_lines
-from basicsr_ext.runtime.progress import shown
+from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -43,7 +43,7 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
     gt, lq = (_visible_files(block[f'dataroot_{kind}']) for kind in ('gt', 'lq'))
     if not gt:
         raise DataError(
-            f'{where}.dataroot_gt: expected images, got none in {block["dataroot_gt"]!r}. Correct the path.'
+            f'{where}.dataroot_gt: expected images, got none in {shown(block["dataroot_gt"])}. Correct the path.'
         )
     for key in ('dataroot_gt', 'dataroot_lq'):
         check_stock_folder(block[key], f'{where}.{key}')
@@ -83,8 +83,8 @@ def check_stock_list(path: str, where: str) -> None:
     lines = read_lines(path, where)
     if has_mark(path):
         raise DataError(
-            f'{where}: expected a list in plain UTF-8, got a byte-order mark at the start of {path!r}, which BasicSR '
-            'takes for a part of the first name. Save it without.'
+            f'{where}: expected a list in plain UTF-8, got a byte-order mark at the start of {shown(path)}, '
+            'which BasicSR takes for a part of the first name. Save it without.'
         )
     outside = [line for line in lines if is_outside(line.split()[0])]
     if outside:
@@ -150,7 +150,7 @@ def check_pixels(dataset: SampleDataset, where: str) -> None:
         DataError: damaged images; names them.
     """
     images = list(chain.from_iterable(_images(reader, used) for reader, used in used_items(dataset)))
-    decoding = shown(images, f'Decoding {where}', len(images))
+    decoding = with_progress(images, f'Decoding {where}', len(images))
     damaged = [path for path, files, index, kind in decoding if not _decodes(files, index, kind)]
     missing = [path for path in damaged if os.sep in path and not os.path.exists(path)]
     refuse_if_any(missing, 'files that exist, missing', 'Correct the list or add them.', where)

@@ -67,7 +67,7 @@ def _move(reader: dict[str, Any], where: str, folders: dict[str, str | None]) ->
         root = folder or reader.get(key)
         if isinstance(root, str) and not os.path.isdir(os.path.expanduser(root)):
             place = option if folder else f'{where}.{key}'
-            raise DataError(f'{place}: expected a folder, got {root!r}. Say with {option} where the images are.')
+            raise DataError(f'{place}: expected a folder, got {shown(root)}. Say with {option} where the images are.')
         if folder:
             reader[key] = folder
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import Self
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Level:
         if not numbers or not values or (is_range and (len(values) != 2 or values[0] > values[1])):
             raise OptionError(
                 f'{where}: expected a number, [low, high] or {{choices: [...]}} between {low:g} and {high:g}, '
-                f'got {option!r}. Correct the value.'
+                f'got {shown(option)}. Correct the value.'
             )
         return cls(tuple(values), is_range)
 

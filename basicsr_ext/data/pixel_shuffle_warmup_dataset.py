@@ -10,7 +10,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from basicsr_ext.data.nesting import warmup_rule
 from basicsr_ext.data.pixel_shuffle import draw_permutations, permute_pixels
 from basicsr_ext.data.wrapper_base import WrapperDataset
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import DatasetBlock
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
@@ -57,7 +57,7 @@ class PixelShuffleWarmupOptions:
     def __post_init__(self) -> None:
         if self.phase != 'train':
             raise OptionError(
-                f'type: expected {self.type} in datasets.train of a training, got phase {self.phase!r}. Name the '
+                f'type: expected {self.type} in datasets.train of a training, got phase {shown(self.phase)}. Name the '
                 'dataset inside.'
             )
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from basicsr_ext.distillation.settings import VaeSettings
-from basicsr_ext.errors import OptionError, first_line
+from basicsr_ext.errors import OptionError, first_line, shown
 
 PRESETS = {'sd3': {'scaling_factor': 1.5305, 'shift_factor': 0.0609}}  # of Stable Diffusion 3's configuration
 
@@ -121,7 +121,8 @@ def load_vae(settings: VaeSettings, channels: int, device: torch.device | str) -
     except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(
             f'vae.path: expected a folder with config.json and .safetensors, or a name on the hub that can be reached, '
-            f'got {settings.path!r}{f" / {settings.subfolder}" if settings.subfolder else ""}: {first_line(error)}. '
+            f'got {shown(settings.path)}{f" / {settings.subfolder}" if settings.subfolder else ""}: '
+            f'{first_line(error)}. '
             'Correct the path, or fetch it first.'
         ) from error
     numbers = dict(PRESETS.get(settings.preset or '', {}))

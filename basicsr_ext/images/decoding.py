@@ -6,7 +6,7 @@ import os
 import cv2
 import numpy as np
 
-from basicsr_ext.errors import ImageError
+from basicsr_ext.errors import ImageError, shown
 from basicsr_ext.images.headers import TiffTags, open_header, tiff_tags, upright
 from basicsr_ext.images.jpeg import has_end, is_jpeg, is_whole
 from basicsr_ext.images.lmdb_env import read_key
@@ -34,7 +34,7 @@ def read_image(root: str, path: str) -> bytes:
     if is_lmdb(root):
         content = read_key(root, path)
         if content is None:
-            raise ImageError(f'{root}: expected an image under the key {path!r}, got none.')
+            raise ImageError(f'{root}: expected an image under the key {shown(path)}, got none.')
         return content
     try:
         with open(path, 'rb') as file:

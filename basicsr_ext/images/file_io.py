@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from basicsr_ext.errors import ImageError
+from basicsr_ext.errors import ImageError, shown
 from basicsr_ext.images.decoding import decode_image, read_image
 from basicsr_ext.images.jpeg import is_jpeg
 from basicsr_ext.runtime.files import atomic_open
@@ -55,7 +55,9 @@ def check_target(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ImageError(f'{path}: expected one of the endings {" ".join(SUFFIXES)}, got {suffix!r}. Correct the name.')
+        raise ImageError(
+            f'{path}: expected one of the endings {" ".join(SUFFIXES)}, got {shown(suffix)}. Correct the name.'
+        )
     if image.dtype == np.uint16 and suffix not in DEEP:
         raise ImageError(f'{path}: expected a format for 16-bit pixels, got {suffix}. Write .png or .tif.')
     if image.ndim == 3 and image.shape[2] == 4 and suffix not in WITH_ALPHA:

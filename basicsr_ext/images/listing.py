@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, shown
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 
 BLANKS = re.compile(r'\s+')
@@ -71,7 +71,8 @@ def read_lines(path: str, where: str) -> list[str]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b'\n') + 1
         raise DataError(
-            f'{where}: expected a list in UTF-8, got another encoding (Latin-1, perhaps) in line {line} of {path!r}. '
+            f'{where}: expected a list in UTF-8, got another encoding (Latin-1, perhaps) in line {line} of '
+            f'{shown(path)}. '
             'Save it as UTF-8.'
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, shown
 
 # lmdb 3 refuses a second environment on a path that is open in the process, so all readers share one.
 _environments: dict[str, tuple[int, Any]] = {}
@@ -101,7 +101,7 @@ def read_key(path: str, key: str) -> bytes | None:
         with open_lmdb(path).begin() as transaction:
             value = transaction.get(key.encode())
     except lmdb.Error as error:
-        raise DataError(f'LMDB {path}: expected a value of {key!r}, got {error}. Copy it again.') from error
+        raise DataError(f'LMDB {path}: expected a value of {shown(key)}, got {error}. Copy it again.') from error
     return None if value is None else bytes(value)
 
 

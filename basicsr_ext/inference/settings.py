@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from torch import nn
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
 from basicsr_ext.inference.regions import Partition, RegionGrid
 from basicsr_ext.options.blocks import NameIn, read_block
@@ -42,7 +42,8 @@ class AdaptiveSettings:
         check_call(EXIT_SCORES[self.score], self._arguments(), 'score', given=2)
         if self.relative is not None and (self.threshold < 0 or self.score == 'change'):
             raise OptionError(
-                f'relative: expected ~ for a negative threshold and for the score change, got {self.relative!r} with '
+                'relative: expected ~ for a negative threshold and for the score change, got '
+                f'{shown(self.relative)} with '
                 f'threshold {self.threshold} and score {self.score}. Remove it or change those.'
             )
 
@@ -156,9 +157,13 @@ def _calibrated(path: Any, where: str) -> Any:
             content = json.load(file)
         found, weights = content['inference'], content['weights']
     except OSError as error:
-        raise OptionError(f'{where}: expected a file, got {path!r}: {error.strerror}. Run calibrate first.') from error
+        raise OptionError(
+            f'{where}: expected a file, got {shown(path)}: {error.strerror}. Run calibrate first.'
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise OptionError(f'{where}: expected what calibrate wrote, got {path!r}. Run calibrate again.') from error
+        raise OptionError(f'{where}: expected what calibrate wrote, got {shown(path)}. Run calibrate again.') from error
     if found is None:
-        raise OptionError(f'{where}: expected a calibration with a budget, got {path!r} without. Add calibrate.budget.')
+        raise OptionError(
+            f'{where}: expected a calibration with a budget, got {shown(path)} without. Add calibrate.budget.'
+        )
     return {**found, 'weights': weights}

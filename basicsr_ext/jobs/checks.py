@@ -25,7 +25,7 @@ from torch.utils.data import default_collate
 
 from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
 from basicsr_ext.data.wrapper_base import ComposedDataset
-from basicsr_ext.errors import DataError, OptionError, nearest, wrong
+from basicsr_ext.errors import DataError, OptionError, nearest, shown, wrong
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
@@ -205,7 +205,7 @@ def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> N
     for key in opt['path']:
         if key not in (*PATH_KEYS, *COMPLETED_PATH_KEYS) and key.rpartition('_')[0] not in NETWORK_PATH_KEYS:
             known = (*PATH_KEYS, *(f'{name}_g' for name in NETWORK_PATH_KEYS))
-            raise OptionError(f'path.{key}: expected a known key, got {key!r}. {nearest(key, known)}'.rstrip())
+            raise OptionError(f'path.{key}: expected a known key, got {shown(key)}. {nearest(key, known)}'.rstrip())
     flags = [field.name for field in fields(model.ModelOptions)]
     for key in opt:
         if key not in (*FILE_KEYS, *COMPLETED_KEYS, *flags) and not key.startswith('network_'):
@@ -238,10 +238,10 @@ def _check_dataset_block(block: Options, where: str) -> None:
             wrong(f'{where}.{key}', f'an integer of {bound}', block[key])
     for key, kind, path in paths_in(block):
         if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
-            raise DataError(f'{where}.{key}: expected a folder, got {path!r}. Correct the path.')
+            raise DataError(f'{where}.{key}: expected a folder, got {shown(path)}. Correct the path.')
         is_ours = key == 'meta_info_file' or options is not None
         if kind == 'file' and is_ours and not os.path.isfile(os.path.expanduser(path)):
-            raise DataError(f'{where}.{key}: expected a file, got {path!r}. Correct the path.')
+            raise DataError(f'{where}.{key}: expected a file, got {shown(path)}. Correct the path.')
         if key == 'meta_info_file' and options is None:
             check_stock_list(os.path.expanduser(path), f'{where}.{key}')
     if block['type'] == 'PairedImageDataset':
@@ -257,7 +257,7 @@ def _check_files(opt: Options) -> None:
     for key, value in opt['path'].items():
         if value is not None and (key.startswith('pretrain_network') or key == 'resume_state'):
             if not os.path.isfile(value):
-                raise OptionError(f'path.{key}: expected a file, got {value!r}. Correct the path or write ~.')
+                raise OptionError(f'path.{key}: expected a file, got {shown(value)}. Correct the path or write ~.')
             read_checkpoint(value)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from annotated_types import Ge
 
-from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.errors import OptionError, nearest, shown
 from basicsr_ext.jobs import checks
 from basicsr_ext.networks.trained import require_weights
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
@@ -193,4 +193,6 @@ def _complete_datasets(opt: Options, file: JobFile[Any]) -> None:
             block['phase'] = file.phase
         block.setdefault('scale', 1)
         if not isinstance(block['scale'], int) or block['scale'] < 1:
-            raise OptionError(f'scale: expected an integer of at least 1, got {block["scale"]!r}. Correct the value.')
+            raise OptionError(
+                f'scale: expected an integer of at least 1, got {shown(block["scale"])}. Correct the value.'
+            )

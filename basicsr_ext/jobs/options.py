@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from textwrap import shorten
 
-from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.errors import OptionError, nearest, shown
 
 EXAMPLE = 'basicsr-ext options rank -o .'
 LONGEST = 100  # characters of what is said of a file
@@ -75,7 +75,7 @@ def choose(names: Sequence[str]) -> list[Path]:
         if not found:
             known = [path.relative_to(folder()).as_posix() for path in files]
             raise OptionError(
-                f'NAME: expected an option file or a folder of them, got {name!r}. {nearest(name, known)}'
+                f'NAME: expected an option file or a folder of them, got {shown(name)}. {nearest(name, known)}'
             )
         chosen += found
     return chosen

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.errors import OptionError, nearest, shown
 from basicsr_ext.jobs import jobs, load
 from basicsr_ext.jobs.checks import TrainingFile
 from basicsr_ext.jobs.option_file import NETWORK_PATH_KEYS, CommonOptions, JobFile
@@ -62,7 +62,7 @@ def schema_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
     known = [job for job in jobs() if reads_options(job)]
     if args.job not in known:
         raise OptionError(
-            f'JOB: expected a job that reads an option file, got {args.job!r}. {nearest(args.job, known)}'.rstrip()
+            f'JOB: expected a job that reads an option file, got {shown(args.job)}. {nearest(args.job, known)}'.rstrip()
         )
     if args.form == 'markdown':
         print(reference_of(args.job))

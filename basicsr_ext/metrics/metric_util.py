@@ -4,7 +4,7 @@ import numpy as np
 from basicsr.metrics.metric_util import to_y_channel
 from numpy.typing import NDArray
 
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 
 Image = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def prepare_pair(
         OptionError: an unknown `input_order` or a negative border. It is a ValueError.
     """
     if input_order not in ('HWC', 'CHW'):
-        raise OptionError(f'{where}.input_order: expected HWC or CHW, got {input_order!r}. Correct the name.')
+        raise OptionError(f'{where}.input_order: expected HWC or CHW, got {shown(input_order)}. Correct the name.')
     if crop_border < 0:
         raise OptionError(f'{where}.crop_border: expected 0 or more pixels, got {crop_border}. Write 0 to keep all.')
     if img.shape != img2.shape or img.ndim not in (2, 3):

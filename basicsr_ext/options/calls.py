@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY, Registry
 
-from basicsr_ext.errors import BasicsrExtError, OptionError, first_line, nearest
+from basicsr_ext.errors import BasicsrExtError, OptionError, first_line, nearest, shown
 from basicsr_ext.options.blocks import require
 
 
@@ -22,7 +22,8 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
     found = known.get(name, known.get(f'{name}_basicsr')) if isinstance(name, str) else None
     if found is None:
         raise OptionError(
-            f'{where}: expected a name in the registry {registry._name!r}, got {name!r}. {nearest(name, known)} '
+            f'{where}: expected a name in the registry {shown(registry._name)}, got {shown(name)}. '
+            f'{nearest(name, known)} '
             'If it is your own, import the module that registers it first.'
         )
     return found
@@ -50,7 +51,7 @@ def check_call(
     for key in options:
         if key != 'type' and key not in known and not open_ended:
             raise OptionError(
-                f'{where}.{key}: expected an argument of {name}, got {key!r}. {nearest(key, known)}'.rstrip()
+                f'{where}.{key}: expected an argument of {name}, got {shown(key)}. {nearest(key, known)}'.rstrip()
             )
     for parameter in parameters:
         if parameter.name in known and parameter.default is parameter.empty and parameter.name not in options:

@@ -36,7 +36,7 @@ def override(opt: Options, assignment: str) -> None:
         if not exists:
             where = '.'.join(steps[:depth]) or 'the option file'
             raise OptionError(
-                f'--set {assignment}: expected an existing key, got {step!r}, which is not in {where}. '
+                f'--set {assignment}: expected an existing key, got {shown(step)}, which is not in {where}. '
                 f'{nearest(step, known)}'.rstrip()
             )
         if depth == len(steps) - 1:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Interval
 
-from basicsr_ext.errors import OptionError, wrong
+from basicsr_ext.errors import OptionError, shown, wrong
 from basicsr_ext.options.blocks import read_value, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.dataset_blocks import expand_home
@@ -111,9 +111,11 @@ def _check_types(opt: Options) -> None:
     for key in ('datasets', 'train', 'logger', 'path', 'val', 'dist_params'):
         may_be_empty = key in ('path', 'val', 'dist_params')
         if key in opt and not isinstance(opt[key], dict) and not (opt[key] is None and may_be_empty):
-            raise OptionError(f'{key}: expected a block of options, got {opt[key]!r}. Indent its keys below it.')
+            raise OptionError(f'{key}: expected a block of options, got {shown(opt[key])}. Indent its keys below it.')
     if not opt['datasets']:
-        raise OptionError(f'datasets: expected a block a dataset, got {opt["datasets"]!r}. Add train, val or test_1.')
+        raise OptionError(
+            f'datasets: expected a block a dataset, got {shown(opt["datasets"])}. Add train, val or test_1.'
+        )
     check_file_name(opt['name'], 'name')
     for key, hint in VALUES.items():
         if key in opt:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 
 INHERITED_KEYS = ('name', 'phase', 'scale')
 
@@ -82,7 +82,7 @@ def inner_blocks(opt: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]
 
 def _checked_block(block: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(block, Mapping) or 'type' not in block:
-        raise OptionError(f'{where}: expected a dataset block with a type, got {block!r}. Add it.')
+        raise OptionError(f'{where}: expected a dataset block with a type, got {shown(block)}. Add it.')
     misplaced = [key for key in LOADER_KEYS if key in block]
     if misplaced:
         raise OptionError(

@@ -68,7 +68,8 @@ class OptionLoader(yaml.SafeLoader):
                 raise OptionError(f'{where}: expected a name as key, got a block or list. Quote braces in a value.')
             if key.value in seen:
                 raise OptionError(
-                    f'{where}: expected each key once, got {key.value!r} again in one block. Remove one of the two.'
+                    f'{where}: expected each key once, got {shown(key.value)} again in one block. Remove one of the '
+                    'two.'
                 )
             seen.add(key.value)
         return node
@@ -141,7 +142,9 @@ def find_file(path: str) -> str:
             )
         origin = _origin(package)
         if origin is None:
-            raise OptionError(f'{path}: expected an installed package, got {package!r}. Install it or name a file.')
+            raise OptionError(
+                f'{path}: expected an installed package, got {shown(package)}. Install it or name a file.'
+            )
         return str(Path(origin).parent / inside)
     return os.path.expanduser(path)
 

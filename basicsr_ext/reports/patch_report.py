@@ -14,7 +14,7 @@ from basicsr_ext.errors import DataError, OptionError, first_few, under
 from basicsr_ext.images.pixels import for_display, swap_order, to_unit
 from basicsr_ext.reports import patch_pictures as pictures
 from basicsr_ext.runtime.files import write_json
-from basicsr_ext.runtime.progress import shown
+from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.correlation import pearson, rank_correlations
 from basicsr_ext.selection.manifest import Manifest, read_manifest
@@ -171,7 +171,7 @@ class PatchReader:
         """
         patches: dict[int, np.ndarray] = {}
         places = np.unique(self.images[rows])
-        for place in shown(places, 'Reading', len(places)):
+        for place in with_progress(places, 'Reading', len(places)):
             image = self.pixels(place)
             for row in rows[self.images[rows] == place]:
                 y, x, size = self.y[row], self.x[row], self.size[row]

@@ -79,7 +79,9 @@ def _number(value: float) -> str:
     return f'{value:.1f}'.removesuffix('.0')
 
 
-def shown(things: Iterable[T], title: str, total: int, unit: str = 'image', hidden: bool = False) -> Iterator[T]:
+def with_progress(
+    things: Iterable[T], title: str, total: int, unit: str = 'image', hidden: bool = False
+) -> Iterator[T]:
     """The things, one after the other, counted."""
     with Progress(title, total, unit=unit, hidden=hidden) as progress:
         for thing in things:

@@ -96,7 +96,8 @@ class Manifest:
         values = np.asarray(self._stored(name))
         if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
             raise DataError(
-                f'manifest {self.source}: expected finite numbers in the column {name!r}, got others. Name another '
+                f'manifest {self.source}: expected finite numbers in the column {shown(name)}, got others. Name '
+                'another '
                 'manifest or column.'
             )
         return values
@@ -104,7 +105,7 @@ class Manifest:
     def _stored(self, name: str) -> pyarrow.ChunkedArray:
         if name not in self.names:
             raise DataError(
-                f'manifest {self.source}: expected a column {name!r}, got {", ".join(self.names)}. '
+                f'manifest {self.source}: expected a column {shown(name)}, got {", ".join(self.names)}. '
                 'Name another manifest or column.'
             )
         return self.table[name]

@@ -8,7 +8,7 @@ from basicsr.models import lr_scheduler as basicsr_schedulers
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from basicsr_ext.errors import OptionError, nearest
+from basicsr_ext.errors import OptionError, nearest, shown
 from basicsr_ext.options.calls import check_call
 
 BASICSR_SCHEDULERS = {
@@ -58,7 +58,9 @@ def scheduler_class(block: dict[str, Any], where: str) -> type[LRScheduler]:
 def _by_name(known: dict[str, Any], block: dict[str, Any], where: str) -> Any:
     name = block.get('type')
     if name not in known:
-        raise OptionError(f'{where}.type: expected a known name, got {name!r}. {nearest(str(name), known)}'.rstrip())
+        raise OptionError(
+            f'{where}.type: expected a known name, got {shown(name)}. {nearest(str(name), known)}'.rstrip()
+        )
     return known[name]
 
 

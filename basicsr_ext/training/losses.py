@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.calls import building
 
 
@@ -31,7 +31,7 @@ class WeightedLosses(nn.Module):
         for name, block in blocks:
             if name in self.terms:
                 raise OptionError(
-                    f'train.losses: expected each name once, got {name[2:]!r} twice. Add name: ... to one.'
+                    f'train.losses: expected each name once, got {shown(name[2:])} twice. Add name: ... to one.'
                 )
             with building(f'train, loss {name[2:]}', str(block.get('type'))):
                 self.terms[name] = build_loss({key: value for key, value in block.items() if key != 'name'})

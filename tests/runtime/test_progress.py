@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from basicsr_ext.runtime.progress import Progress, shown
+from basicsr_ext.runtime.progress import Progress, with_progress
 
 
 class Clock:
@@ -49,4 +49,4 @@ def test_the_other_processes_say_nothing(caplog: pytest.LogCaptureFixture) -> No
     with Progress('Reading', 4, 1, hidden=True, clock=clock) as progress:
         clock.now = 1000
         progress.update()
-    assert list(shown('abc', 'Reading', 3)) == ['a', 'b', 'c'] and not caplog.messages
+    assert list(with_progress('abc', 'Reading', 3)) == ['a', 'b', 'c'] and not caplog.messages

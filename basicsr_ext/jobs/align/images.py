@@ -8,7 +8,7 @@ from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import files_of, reads_pairs
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import bgr_8bit
-from basicsr_ext.runtime.progress import shown
+from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 
 
@@ -30,7 +30,7 @@ def write_aligned(
     """
     kinds = ('gt', 'lq') if reads_pairs(dataset) else ('gt',)
     with new_image_folder(folder, unfinished, kinds) as images:
-        for index, name in enumerate(shown(names, 'Writing', len(names))):
+        for index, name in enumerate(with_progress(names, 'Writing', len(names))):
             reader, place = source(dataset, index)
             files = files_of(reader)
             lq = {'lq': files.original(place, 'lq')} if 'lq' in files.kinds else {}

@@ -28,7 +28,7 @@ from basicsr_ext.reports.calibration_plot import draw_calibration
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
-from basicsr_ext.runtime.progress import Progress, shown
+from basicsr_ext.runtime.progress import Progress, with_progress
 from basicsr_ext.runtime.saved_state import SavedState, within
 from basicsr_ext.runtime.spread import spread
 from basicsr_ext.runtime.unfinished import read_identity
@@ -153,7 +153,7 @@ def _measured(
     net: ExitNetwork, datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]], choice: InferenceSettings
 ) -> float:
     """The time per megapixel that a choice takes."""
-    images = (_image(datasets, place) for place in shown(chosen, 'Time', len(chosen)))
+    images = (_image(datasets, place) for place in with_progress(chosen, 'Time', len(chosen)))
     return realised_time(net, images, choice)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.settings import InferenceSettings, read_settings
 from basicsr_ext.jobs.option_file import JobFile
 
@@ -42,7 +42,9 @@ class CalibrateSettings:
                 raise OptionError(f'inference.{key}: expected none, as calibration is to find it, got one. Remove it.')
         adaptive = self.inference.get('adaptive') or {}
         if not isinstance(adaptive, dict) or 'threshold' in adaptive:
-            raise OptionError(f'inference.adaptive: expected a block without threshold, got {adaptive!r}. Correct it.')
+            raise OptionError(
+                f'inference.adaptive: expected a block without threshold, got {shown(adaptive)}. Correct it.'
+            )
         return read_settings({**self.inference, 'adaptive': {**adaptive, 'threshold': 0}}, 'inference')
 
 

@@ -13,7 +13,7 @@ from basicsr_ext.images.names import flat_names
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import as_array, swap_order, to_8bit, to_unit
 from basicsr_ext.jobs.distill.parts import DistillData
-from basicsr_ext.runtime.progress import shown
+from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sampling import name_rng
 from basicsr_ext.selection.manifest import Item, write_manifest
 
@@ -112,7 +112,7 @@ def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path,
     """
     items, columns = [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
     with new_image_folder(folder, unfinished, ('gt', 'lq')) as written:
-        for image in shown(images, 'Writing', len(images)):
+        for image in with_progress(images, 'Writing', len(images)):
             written.put(image.name, gt=swap_order(image.gt), lq=swap_order(image.lq))
             height, width, _ = image.gt.shape
             items.append(Item(f'{image.name}.png', height, width, image.group))

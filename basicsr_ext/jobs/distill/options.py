@@ -6,7 +6,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.distillation.settings import DistillSettings
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import registered
@@ -50,7 +50,7 @@ def _check(opt: Options, settings: DistillSettings) -> None:
         )
     if settings.manifest is not None and not os.path.isfile(os.path.expanduser(settings.manifest)):
         raise DataError(
-            f'distill.manifest: expected a file, got {settings.manifest!r}. Make it first: basicsr-ext rank.'
+            f'distill.manifest: expected a file, got {shown(settings.manifest)}. Make it first: basicsr-ext rank.'
         )
 
 

@@ -10,7 +10,7 @@ from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.images.names import twins
 from basicsr_ext.images.writers import check_names, new_images, output_paths
 from basicsr_ext.runtime import interrupt
-from basicsr_ext.runtime.progress import shown
+from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.selection.manifest import Manifest
 from basicsr_ext.selection.patches.choice import Keep, criterion_of, keep_patches
 
@@ -51,7 +51,7 @@ def export_patches(
     y, x, size = (column[rows] for column in columns)
     groups = _groups(images[rows])
     with new_images(output, source.kinds, len(rows), int(size.max()) ** 2 * 3) as writers:
-        for group in shown(groups, 'Writing', len(groups)):
+        for group in with_progress(groups, 'Writing', len(groups)):
             if interrupt.requested():
                 raise interrupt.Interrupted
             image = images[rows[group[0]]]

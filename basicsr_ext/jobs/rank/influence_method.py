@@ -10,7 +10,7 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
-from basicsr_ext.errors import BasicsrExtError, OptionError
+from basicsr_ext.errors import BasicsrExtError, OptionError, shown
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
@@ -164,7 +164,7 @@ def level_options(opt: Options, settings: RankSettings) -> Mapping[str, Options]
     levels = {}
     for number, level in enumerate(settings.levels):
         if level.name in levels:
-            raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {level.name!r} again.')
+            raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {shown(level.name)} again.')
         own = copy.deepcopy(opt)
         for key, dataset in own['datasets'].items():
             blocks = reader_blocks(dataset, key)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.calls import LossBlock
 from basicsr_ext.options.file_names import check_file_name
 
@@ -77,7 +77,8 @@ class RankSettings:
             or len(set(self.dampings)) < len(self.dampings)
         ):
             raise OptionError(
-                f'damping: expected different numbers of at least 0, or auto, got {self.damping!r}. Correct the value.'
+                f'damping: expected different numbers of at least 0, or auto, got {shown(self.damping)}. Correct '
+                'the value.'
             )
 
     @property

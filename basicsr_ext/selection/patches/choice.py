@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.selection.manifest import Manifest
 
 Keep = float | int | Sequence[float]
@@ -41,7 +41,7 @@ def keep_patches(scores: np.ndarray, images: np.ndarray, keep: Keep, per_image: 
         ends = np.flatnonzero(np.diff(images[order])) + 1
         chosen = np.concatenate([group[_part(len(group), keep)] for group in np.split(order, ends)])
     if not len(chosen):
-        raise OptionError(f'keep: expected a part with patches in it, got {keep!r} of {len(scores)}. Widen it.')
+        raise OptionError(f'keep: expected a part with patches in it, got {shown(keep)} of {len(scores)}. Widen it.')
     return np.sort(chosen)
 
 
@@ -68,7 +68,7 @@ def check_keep(keep: Keep) -> None:
     else:
         good, expected = 0 < keep <= 1, 'a ratio above 0 and up to 1 (or a whole number of patches)'
     if not good:
-        raise OptionError(f'keep: expected {expected}, got {keep!r}. Correct the value.')
+        raise OptionError(f'keep: expected {expected}, got {shown(keep)}. Correct the value.')
 
 
 def criterion_of(manifest: Manifest, name: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.selection.subsets.quotas import shared_out, size_or_ratio
 
 Subset = Literal['top', 'mid', 'bottom', 'random']
@@ -87,9 +87,9 @@ def check_part(
     if range is not None and per_group:
         raise OptionError('range: expected size or ratio with per_group, got range. Name one of them and a subset.')
     if range is not None and subset is not None:
-        raise OptionError(f'subset: expected none beside range, got {subset!r}. Remove one of the two.')
+        raise OptionError(f'subset: expected none beside range, got {shown(subset)}. Remove one of the two.')
     if range is None and subset not in ('top', 'mid', 'bottom', 'random'):
-        raise OptionError(f'subset: expected top, mid, bottom or random, got {subset!r}. Correct the value.')
+        raise OptionError(f'subset: expected top, mid, bottom or random, got {shown(subset)}. Correct the value.')
     if range is not None and not (len(range) == 2 and 1 <= range[0] <= range[1]):
         raise OptionError(
             f'range: expected the first and the last rank, from 1, got {list(range)}. Correct the values.'
