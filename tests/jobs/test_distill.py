@@ -244,9 +244,9 @@ def test_a_small_ratio_leaves_no_group_out(folder: Path) -> None:
 
 def test_names_with_blanks_and_folders_below_stay_readable(folder: Path) -> None:
     """BasicSR ends a name in its list at the first blank, and its datasets do not look into folders below."""
-    Path('gt/be low').mkdir()
-    os.rename('gt/001.png', 'gt/be low/0 01.png')
-    parts = {'a': GAUSSIAN, 'b': {**GAUSSIAN, 'dataroot_gt': 'gt/be low'}}
+    Path('be low').mkdir()
+    os.rename('gt/001.png', 'be low/0 01.png')
+    parts = {'a': GAUSSIAN, 'b': {**GAUSSIAN, 'dataroot_gt': 'be low'}}
     items = [Item('b/0 01.png', SIZE, SIZE, 'b')]
     items += [Item(f'a/{path.name}', SIZE, SIZE, 'a') for path in sorted(Path('gt').glob('*.png'))]
     write_manifest('ranking.parquet', items, {'rank': range(1, COUNT + 1)}, {})
