@@ -136,8 +136,12 @@ class ImageFiles:
         """
         return read_image(self.root, self.path(index))
 
-    def decode(self, index: int) -> np.ndarray:
-        """The pixels of an image in `color`.
+    def decode(self, index: int, color: Color | None = None) -> np.ndarray:
+        """The pixels of an image.
+
+        Args:
+            index: which.
+            color: instead of that of all images.
 
         Returns:
             (H, W, C) in OpenCV's order B, G, R or grey, uint8 in [0, 255].
@@ -145,9 +149,9 @@ class ImageFiles:
         Raises:
             DataError: the file is not an image or is damaged.
         """
-        flag = {'gray': cv2.IMREAD_GRAYSCALE, 'rgb': cv2.IMREAD_COLOR, 'y': cv2.IMREAD_ANYCOLOR}[self.color]
+        flag = {'gray': cv2.IMREAD_GRAYSCALE, 'rgb': cv2.IMREAD_COLOR, 'y': cv2.IMREAD_ANYCOLOR}[color or self.color]
         image = decode_image(self.read(index), flag, self.path(index))
-        if self.color == 'y' and image.ndim == 3:
+        if (color or self.color) == 'y' and image.ndim == 3:
             image = bgr2ycbcr(image, y_only=True)
         return image if image.ndim == 3 else image[..., None]
 
