@@ -42,12 +42,12 @@ MERGES = 'a0: &a0 {x: 1}\n' + ''.join(f'a{n}: &a{n}\n  <<: [{", ".join([f"*a{n -
 )
 def test_one_line_and_soon(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / 'x.yml').write_text(text)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(OptionError) as error:
         load_options(tmp_path / 'x.yml')
     assert said in str(error.value) and 'x.yml' in str(error.value)
     assert '\n' not in str(error.value) and len(str(error.value)) < 500
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_ordinary_anchors_stay() -> None:

@@ -454,7 +454,7 @@ def test_notes_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
     notes.close()
     path = tmp_path / 'scores_0.jsonl'
     content = path.read_text()
-    for length in range(content.index('}') + 1, len(content.rstrip())):
+    for length in range(content.index('\n', 1), len(content.rstrip())):
         path.write_text(content[:length])
         notes = ScoreNotes(tmp_path, 0)
         assert notes.known == {0: [[0.1, 1e-300], [2.0, 3.0]]}
