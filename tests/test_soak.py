@@ -63,6 +63,8 @@ def test_killed_twenty_times_gives_the_same(
 ) -> None:
     opt = fuzz.options_of(job)
     opt.get(job, {}).update(LONGER.get(job, {}))
+    if job == 'train':
+        opt['val']['val_freq'], opt['logger']['save_checkpoint_freq'] = 20, 7
     words = ['-m', 'basicsr_ext', *fuzz.words_of(job), *(['--auto_resume'] if job == 'train' else [])]
     folders = [tmp_path / name for name in ('whole', 'killed')]
     for folder in folders:
