@@ -36,6 +36,8 @@ def world(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ('train', 3, 26, "add model_type 'RestorationModel'"),
         ('mine', 0, 3, 'add datasets.train.type'),
         ('mine', 2, 2, 'value network_g.num_feat -0.0'),
+        ('rank_complexity', 4, 2, 'copy datasets.train.io_backend'),
+        ('rank_complexity', 4, 17, 'delete datasets.train.io_backend'),
         ('calibrate', 2, 4, "value network_g.img_size ''"),
         ('complexity', 2, 7, 'rename network_g.num_heads.0'),
         ('inspect_patches', 2, 1, 'earlier/patches.parquet: column x'),

@@ -24,7 +24,7 @@ LONGER: dict[str, dict[str, Any]] = {
     'mine': {'stride': 2},
     'distill': {'steps': 40},
     'align': {'iterations': 60},
-    'calibrate': {'inference': {'regions': 6}},
+    'calibrate': {'inference': {'regions': 6}, 'budget': 2.0},
 }
 PICTURES = ('.log', '.png', '.lock')  # and what notes the time
 

@@ -31,14 +31,17 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
         DataError: no images, or images without partner.
     """
     for key in ('dataroot_gt', 'dataroot_lq'):
-        if block.get(key) is None:
-            raise OptionError(f'{where}.{key}: expected a folder, got none. Add it.')
+        if not isinstance(block.get(key), str):
+            raise OptionError(f'{where}.{key}: expected a folder, got {shown(block.get(key))}. Correct it.')
     if block.get('scale') is None:
         raise OptionError(
             f'{where}.scale: expected how many times as large as LQ GT is, got none. Write scale: 1, or another, at '
             'the top of the option file.'
         )
-    if block.get('io_backend', {}).get('type') != 'disk' or block.get('meta_info_file'):
+    backend = block.get('io_backend')
+    if not isinstance(backend, dict):
+        raise OptionError(f'{where}.io_backend: expected a block with type, got {shown(backend)}. Write type: disk.')
+    if backend.get('type') != 'disk' or block.get('meta_info_file'):
         return
     gt, lq = (_visible_files(block[f'dataroot_{kind}']) for kind in ('gt', 'lq'))
     if not gt:

@@ -90,6 +90,6 @@ def method_of(opt: Options) -> type[Ranking]:
     if block is None:
         raise OptionError('rank: expected a value, got none. Add it.')
     method = block.get('method', 'influence') if isinstance(block, dict) else 'influence'
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         wrong('rank.method', ' or '.join(METHODS), method)
     return METHODS[method]
