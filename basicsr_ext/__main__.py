@@ -1,6 +1,7 @@
 """The command line: `basicsr-ext JOB -opt FILE` or `python -m basicsr_ext JOB -opt FILE`."""
 
 import argparse
+import gc
 import io
 import os
 import signal
@@ -55,16 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'{program}: stopped.', file=sys.stderr)
         return 128 + signal.SIGINT
     except Exception as error:
-        line = told(error)
-        if line is not None:
-            print(f'{program}: {line}', file=sys.stderr)
-            return 2
-        traceback.print_exc()
-        print(
-            f'{program}: this error should not happen. Please report the lines above, with the version {__version__}.',
-            file=sys.stderr,
-        )
-        return 1
+        code = _tell(error, program)
+    gc.collect()  # what the error held: loaders, whose workers would else be ended too late for torch
+    return code
+
+
+def _tell(error: Exception, program: str) -> int:
+    line = told(error)
+    if line is not None:
+        print(f'{program}: {line}', file=sys.stderr)
+        return 2
+    traceback.print_exception(error)
+    print(
+        f'{program}: this error should not happen. Please report the lines above, with the version {__version__}.',
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _run(words: list[str]) -> int:
