@@ -78,7 +78,7 @@ def test_averaged_weights_by_their_key(tmp_path: Path) -> None:
     averaged = {name: value + 1 for name, value in net.state_dict().items()}
     torch.save({'params': net.state_dict(), 'params_ema': averaged}, tmp_path / 'net.pth')
     for key, expected in (('params', net.state_dict()), ('params_ema', averaged)):
-        weights = torch.load(export(tmp_path, 'used.pth', '--param_key', key), weights_only=True)['params']
+        weights = torch.load(export(tmp_path, f'{key}.pth', '--param_key', key), weights_only=True)['params']
         assert all(torch.equal(weights[name], value) for name, value in expected.items())
     torch.save({'params': net.state_dict()}, tmp_path / 'net.pth')
     with pytest.raises(CheckpointError, match='--param_key: expected params_ema in .*net.pth, got params alone'):

@@ -608,14 +608,14 @@ def test_check_writes_nothing(folder: Path, criteria: list[str]) -> None:
 
 
 class NotFinite(nn.Module):
-    """What diverged training leaves."""
+    """Its weight is finite, what it makes of an image is not."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((), torch.nan))
+        self.weight = nn.Parameter(torch.full((), 3e38))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.weight
+        return x * self.weight * self.weight
 
 
 @pytest.mark.parametrize('arguments', [(), ('--check',)])

@@ -581,7 +581,7 @@ def test_networks_that_do_not_fit_are_refused(folder: Path, capsys: pytest.Captu
     opt = with_networks(options(source='restored'), g={**IRCNN, 'num_in_ch': 1, 'num_out_ch': 1})
     assert 'network_g, network_scorer: expected networks that take the images' in refused(opt, capsys)
     opt = with_networks(options(criterion='scorer'), scorer=SCORER)
-    weights = {name: value * float('nan') for name, value in SmallScorer().state_dict().items()}
+    weights = {name: value.sign() * 3e38 for name, value in SmallScorer().state_dict().items()}
     torch.save({'params': weights}, 'scorer.pth')
     assert 'network_scorer: expected finite scores' in refused(opt, capsys)
     assert not Path('results').exists()
