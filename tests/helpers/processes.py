@@ -16,7 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 from basicsr_ext.jobs import jobs
 from basicsr_ext.training.loop import TrainingRun
@@ -34,9 +37,8 @@ class Fork:
     """A fork of the server, with the methods of `subprocess.Popen` that the tests use."""
 
     def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
-        descriptor, self._output = tempfile.mkstemp()
-        os.close(descriptor)
-        self._process = FORKS.Process(target=_become, args=(arguments, str(folder), environment, self._output))
+        self._output = tempfile.NamedTemporaryFile('r')  # noqa: SIM115  lives as long as the fork
+        self._process = FORKS.Process(target=_become, args=(arguments, str(folder), environment, self._output.name))
         self._process.start()
         self.pid = self._process.pid
 
@@ -59,12 +61,13 @@ class Fork:
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         """Wait for the end and return what was printed."""
         self.wait(timeout)
-        return Path(self._output).read_text(), None
+        return self._output.read(), None
 
 
 def _become(arguments: list[str], folder: str, environment: dict[str, str], output: str) -> None:
     """Turn a fork of the server into `python arguments...` in a folder."""
     multiprocessing.set_start_method(None, force=True)  # its own workers start as they do in a new interpreter
+    np.random.seed()  # at random, too; the fork has seeded `random`
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
@@ -157,6 +160,8 @@ def end_all() -> None:
     """Kill what a failed test has left running."""
     for process in started:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.send_signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):  # of a group that it has not founded yet
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     started.clear()
