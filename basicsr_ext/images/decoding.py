@@ -12,6 +12,9 @@ from basicsr_ext.images.jpeg import has_end, is_jpeg, is_whole
 from basicsr_ext.images.lmdb_env import read_key
 from basicsr_ext.images.pixels import bgr_to_grey
 
+# What is wrong with a file is said by the errors below, in one line that names it.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 
 

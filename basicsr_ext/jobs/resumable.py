@@ -1,8 +1,7 @@
 """A run of a job whose result is made once: stopped and continued at will, never mixed with another one."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from basicsr.utils import get_root_logger
 from basicsr.utils.misc import set_random_seed
 from basicsr.utils.options import dict2str
-from filelock import FileLock, Timeout
 from torch import nn
 
 from basicsr_ext.data.inventory import content_digest, inventory
-from basicsr_ext.errors import OptionError
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.unfinished import begin, forget
 from basicsr_ext.schedule.sample import SampleDataset
@@ -45,6 +43,7 @@ class Run:
         result: the file that is written last.
         unfinished: folder of what is kept until then.
         is_first: whether this process writes the result.
+        lock: that the run holds from `begin` on.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Run:
         self.result, self.unfinished = self.folder / result, self.folder / 'unfinished'
         self.name, self.is_first = opt['name'], opt['rank'] == 0
         self._open_log_file, self._made_from = open_log_file, made_from
-        self._lock = FileLock(self.folder / '.lock')
+        self.lock = ExitStack()
 
     def sound(self, what: str) -> None:
         """Say that `--check` found nothing wrong."""
@@ -77,8 +76,7 @@ class Run:
         Raises:
             OptionError: what is there was made from something else, or another process works on it.
         """
-        if self.is_first:
-            self._take()
+        self.lock.enter_context(locked(self.folder, self.is_first))
         has_work = begin(self.result, self.unfinished, identity, self._made_from, asked or {})
         if has_work:
             self._open_log_file()
@@ -88,22 +86,6 @@ class Run:
         """Forget what was kept for continuing, now that the result is written, and say what it is."""
         forget(self.unfinished)
         get_root_logger().info(said)
-
-    def release(self) -> None:
-        """Let other processes work in the folder."""
-        if self._lock.is_locked:
-            os.unlink(self._lock.lock_file)
-            self._lock.release()
-
-    def _take(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise OptionError(
-                f'name: expected a result that no other process works on, got {self.folder}, on which one does. Wait '
-                'for it, or give another name.'
-            ) from error
 
 
 @contextmanager
@@ -121,10 +103,8 @@ def resumable(
     with open_log(opt, job) as open_log_file:
         set_random_seed(opt['manual_seed'])
         run = Run(opt, result, open_log_file, made_from)
-        try:
+        with run.lock:
             yield run
-        finally:
-            run.release()
 
 
 def identity(

@@ -15,6 +15,7 @@ from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.files import put_aside
+from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.training.building import build_model
 from basicsr_ext.training.loader import build_validation_sets
 from basicsr_ext.training.validation import check_validation, validate_with, write_metrics
@@ -65,14 +66,17 @@ def test(opt: Options) -> None:
         for dataset in datasets:
             check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
 
-        if opt['rank'] == 0:
-            put_aside(opt['path']['results_root'])  # former results of this name
-        make_exp_dirs(opt)
-        distributed.barrier()
-        open_log_file()
-        results = {}
-        for dataset in datasets:
-            get_root_logger().info(f'Testing {dataset.opt["name"]}: {len(dataset)} images...')
-            results[dataset.opt['name']] = validate_with(model, dataset, opt, opt['name'], None)
-        if opt['rank'] == 0:
-            write_metrics(Path(opt['path']['results_root'], 'metrics.json'), results)
+        folder = Path(opt['path']['results_root'])
+        with locked(folder, opt['rank'] == 0):
+            if opt['rank'] == 0:
+                put_aside(folder)  # former results of this name
+            make_exp_dirs(opt)
+            distributed.barrier()
+            open_log_file()
+            results = {}
+            for dataset in datasets:
+                get_root_logger().info(f'Testing {dataset.opt["name"]}: {len(dataset)} images...')
+                results[dataset.opt['name']] = validate_with(model, dataset, opt, opt['name'], None)
+            if opt['rank'] == 0:
+                write_metrics(Path(folder, 'metrics.json'), results)
+            get_root_logger().info(f'Metrics and images: {folder}')

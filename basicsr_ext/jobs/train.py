@@ -22,6 +22,7 @@ from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import atomic_open, put_aside, remove_stale
+from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
 from basicsr_ext.training.building import build_dataset, build_model
@@ -106,7 +107,8 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             if start == int(opt['train']['total_iter']):
                 get_root_logger().info(f'Nothing is left to do: all {start} iterations are done.')
 
-        with _folders(opt, is_new=resume_state is None):
+        root = Path(opt['path']['experiments_root'])
+        with locked(root, opt['rank'] == 0), _folders(opt, is_new=resume_state is None):
             open_log_file()
             if opt['rank'] == 0:
                 _write_options(opt, asked, opt_file)
@@ -114,6 +116,7 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start).go()
             if tb_logger:
                 tb_logger.close()
+            get_root_logger().info(f'Networks, states and metrics: {root}')
 
 
 def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dict[str, Any] | None) -> None:
