@@ -83,8 +83,12 @@ class TrainingFile:
 FILE_KEYS = tuple(each.name for each in fields(TrainingFile))
 COMPLETED_KEYS = ('dist', 'rank', 'world_size', 'root_path', 'auto_resume', 'is_train')
 PATH_KEYS = ('resume_state', 'ignore_resume_networks')
-NETWORK_PATH_KEYS = ('pretrain_network', 'param_key', 'strict_load')  # each with the letter of a network
 COMPLETED_PATH_KEYS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
+NETWORK_PATH_KEYS = {  # each with the letter of a network
+    'pretrain_network': 'file of its weights; `pkg://basicsr_ext/weights/...` names those that come with the package',
+    'param_key': 'key of the weights in the file; `params` by default',
+    'strict_load': 'false loads only what fits',
+}
 
 
 # Beyond these a machine hangs or runs out of memory before it can say why.

@@ -19,11 +19,6 @@ from basicsr_ext.runtime import distributed, interrupt
 
 S = TypeVar('S')
 
-NETWORK_PATH_KEYS = {
-    'pretrain_network': 'file of its weights; `pkg://basicsr_ext/weights/...` names those that come with the package',
-    'param_key': 'key of the weights in the file; `params` by default',
-    'strict_load': 'false loads only what fits',
-}
 STOPPED = 'Stopped. What is done is saved; the same command continues.'
 
 
@@ -167,7 +162,7 @@ def run_job(
 def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> None:
     """Leave out the networks that are not used, and their paths."""
     path = opt.get('path') or {}
-    keys = {name: [f'{key}_{name}' for key in NETWORK_PATH_KEYS] for name in file.networks}
+    keys = {name: [f'{key}_{name}' for key in checks.NETWORK_PATH_KEYS] for name in file.networks}
     refuse_unknown(path, sum(keys.values(), []), 'path')
     for name in used:
         if f'network_{name}' not in opt:

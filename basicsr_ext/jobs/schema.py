@@ -13,8 +13,8 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGIST
 
 from basicsr_ext.errors import OptionError, nearest, shown
 from basicsr_ext.jobs import jobs, load
-from basicsr_ext.jobs.checks import TrainingFile
-from basicsr_ext.jobs.option_file import NETWORK_PATH_KEYS, CommonOptions, JobFile
+from basicsr_ext.jobs.checks import NETWORK_PATH_KEYS, TrainingFile
+from basicsr_ext.jobs.option_file import CommonOptions, JobFile
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.dataset_blocks import LoaderOptions
 from basicsr_ext.options.described import keys_of

@@ -111,10 +111,17 @@ def check_validation(model: Any, dataset: SampleDataset, metrics: dict[str, Any]
 
 def _is_ours(model: Any) -> bool:
     """Whether a model is validated by `measure_all`."""
+    module = type(model).validation.__module__
+    return _inherits_validation(model) or module.partition('.')[0] == __name__.partition('.')[0]
+
+
+def _inherits_validation(model: Any) -> bool:
+    """Whether a model is validated as SRModel is, with no validation of its own."""
     kind = type(model)
-    inherits = kind.validation is BaseModel.validation
-    is_stock = inherits and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation
-    return is_stock or kind.validation.__module__.partition('.')[0] == __name__.partition('.')[0]
+    return (
+        kind.validation is BaseModel.validation
+        and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation
+    )
 
 
 def _compares(block: dict[str, Any]) -> bool:
@@ -186,11 +193,8 @@ def validate_with(
     HiFaceGAN, HAT's, a user's) runs that; its values are those it leaves in `validation_results`, or else in
     `metric_results`, as BasicSR's models do. Where it leaves none, a warning says so.
     """
-    save_img, kind = opt['val']['save_img'], type(model)
-    if (
-        kind.validation is BaseModel.validation
-        and getattr(kind, 'nondist_validation', None) is SRModel.nondist_validation
-    ):
+    save_img = opt['val']['save_img']
+    if _inherits_validation(model):
         results = validate(model, dataset, current_iter, tb_logger, save_img)
         return Scores(means(results), results)
     name = dataset.opt['name']
@@ -205,7 +209,7 @@ def validate_with(
     scores = Scores(means(results), results) if results else _own_scores(model)
     if opt['val'].get('metrics') and not scores.means and opt['rank'] == 0:
         get_root_logger().warning(
-            f'Validation {name}: {kind.__name__} has a validation of its own, which leaves no values in '
+            f'Validation {name}: {type(model).__name__} has a validation of its own, which leaves no values in '
             'metric_results: nothing is known of val.metrics, and nothing decides about the best checkpoint.'
         )
     return scores
