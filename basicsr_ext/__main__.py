@@ -76,7 +76,7 @@ def _tell(error: Exception, program: str) -> int:
 
 def _run(words: list[str]) -> int:
     if words and not words[0].startswith('-') and words[0] not in jobs():
-        raise OptionError(f'expected a job, got {shown(words[0])}. {nearest(words[0], jobs())}'.rstrip())
+        raise OptionError('', 'a job', shown(words[0]), nearest(words[0], jobs()))
     job = build_parser().parse_args(words[:1]).job
     if {'-h', '--help'} & set(words[1:]):
         parser_of(job, load(job)).print_help()
@@ -90,7 +90,7 @@ def _current_folder() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError as error:
-        raise OptionError('expected a current folder, got one that is deleted. Change to another one.') from error
+        raise OptionError('', 'a current folder', 'one that is deleted', 'Change to another one.') from error
 
 
 def _forget_output() -> None:

@@ -207,8 +207,10 @@ def do_register(original: Function, self: Any, name: str, obj: Any, suffix: str 
     there = self._obj_map.get(full_name)
     if there is not None and (_file(there), there.__qualname__) != (_file(obj), obj.__qualname__):
         raise NameClashError(
-            f'{self._name} registry: expected one object named {full_name}, got {_place(there)} and {_place(obj)}. '
-            'Rename yours.'
+            f'{self._name} registry',
+            f'one object named {full_name}',
+            f'{_place(there)} and {_place(obj)}',
+            'Rename yours.',
         )
     self._obj_map.pop(full_name, None)
     original(self, name, obj, suffix)
@@ -382,8 +384,10 @@ def create_train_val_dataloader(original: Function, opt: Any, logger: Any) -> tu
     train_loader, train_sampler, val_loaders, epochs, iterations = original(opt, logger)
     if len(train_loader) == 0:
         raise DataError(
-            f'datasets.train: expected at least one batch of {train_loader.batch_size} images per process, got '
-            f'{len(train_sampler)}. Lower batch_size_per_gpu or raise dataset_enlarge_ratio.'
+            'datasets.train',
+            f'at least one batch of {train_loader.batch_size} images per process',
+            len(train_sampler),
+            'Lower batch_size_per_gpu or raise dataset_enlarge_ratio.',
         )
     start = opt.get('resume_point', {'epoch': 0, 'iter': 0})
     needed = start['epoch'] + math.ceil((iterations - start['iter']) / len(train_loader))

@@ -1,6 +1,6 @@
 """Errors that tell a user what to change; the command line prints them without a traceback.
 
-A message has four parts: where, what was expected, what was got, what to do. Values in it are shortened by `shown`.
+Each has four parts: where, what was expected, what was got, what to do. Values in them are shortened by `shown`.
 """
 
 import difflib
@@ -8,7 +8,8 @@ import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NoReturn
+
+from typing_extensions import Self
 
 SHOWN = 5  # items of a list in a message
 LONGEST = 120  # characters of a value in a message
@@ -37,7 +38,31 @@ WAYS_OUT = {
 
 
 class BasicsrExtError(Exception):
-    """Base of all errors below."""
+    """Base of all errors below; as text `where: expected this, got that. Advice`.
+
+    Args:
+        where: path of an option, name of a file or another place; '' where there is but one. With nothing beside it, it
+            is the whole text, as torch hands on the report of a worker process.
+        expected: what would have been right.
+        got: what was found, in words or by `shown`.
+        advice: what to do, a sentence.
+    """
+
+    def __init__(self, where: object, expected: str = '', got: object = '', advice: str = '') -> None:
+        self.where, self.expected, self.got, self.advice = str(where), expected, str(got), advice
+        super().__init__(self.where, expected, self.got, advice)  # as `args`, from which pickle builds it again
+
+    def __str__(self) -> str:
+        if not self.expected:
+            return self.where
+        place = f'{self.where}: ' if self.where else ''
+        return f'{place}expected {self.expected}, got {self.got}. {self.advice}'.rstrip()
+
+    def below(self, place: str) -> Self:
+        """The same error with the path of a block, or text that ends in a blank or a dash, in front of where it is."""
+        if not self.where:
+            return type(self)(place.rstrip(': '), *self.args[1:])
+        return type(self)(f'{place}{"" if place.endswith(("-", " ")) else "."}{self.where}', *self.args[1:])
 
 
 class OptionError(BasicsrExtError, ValueError):
@@ -66,7 +91,7 @@ class NameClashError(BasicsrExtError, ValueError):
 
 @contextmanager
 def under(place: str) -> Iterator[None]:
-    """Put the path of a block in front of the key with which the message of an error of options or data starts.
+    """Put the path of a block in front of where an error of options or data is.
 
     Args:
         place: such as `datasets.train`, or `--` for the options of a command line.
@@ -74,20 +99,7 @@ def under(place: str) -> Iterator[None]:
     try:
         yield
     except (OptionError, DataError) as error:
-        dot = '' if place.endswith(('-', ' ')) else '.'
-        raise type(error)(f'{place}{dot}{error}') from error
-
-
-def wrong(key: str, expected: str, got: object, advice: str = 'Correct the value.') -> NoReturn:
-    """Raise OptionError about a value.
-
-    Args:
-        key: path of the option.
-        expected: what would have been right.
-        got: the value.
-        advice: what to do.
-    """
-    raise OptionError(f'{key}: expected {expected}, got {shown(got)}. {advice}'.rstrip())
+        raise error.below(place) from error
 
 
 def shown(value: object) -> str:
@@ -111,18 +123,18 @@ def first_few(items: Sequence[str], separator: str = ', ') -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the known names closest to `name`, or all of them if they are few; '' for none."""
+    """A sentence that names the known names closest to `name`, or all of them if they are few."""
     known = sorted(map(str, known))
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     if close:
         return f'Did you mean {" or ".join(close)}?'
-    return f'Known names: {", ".join(known)}.' if 0 < len(known) <= 12 else ''
+    return f'Known names: {", ".join(known)}.' if 0 < len(known) <= 12 else 'Correct it.'
 
 
 def refuse_if_any(bad: list[str], expected: str, advice: str, where: str) -> None:
     """Raise DataError that names up to five bad items, if there are any."""
     if bad:
-        raise DataError(f'{where}: expected {expected}, got {first_few(bad, "; ")}. {advice}')
+        raise DataError(where, expected, first_few(bad, '; '), advice)
 
 
 def told(error: BaseException) -> str | None:

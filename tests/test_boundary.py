@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import pickle
 import re
 import resource
 import signal
@@ -20,7 +21,7 @@ import yaml
 from torch.utils.data import Dataset
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.errors import DataError, OptionError, one_line
+from basicsr_ext.errors import DataError, OptionError, one_line, under
 from basicsr_ext.jobs import inspect
 from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.files import atomic_open
@@ -173,3 +174,27 @@ def test_a_launcher_that_did_not_launch(launcher: str, monkeypatch: Patch) -> No
         monkeypatch.delenv(name)
     with pytest.raises(OptionError, match=f'--launcher {launcher}: expected the variables that .*run sets, got no'):
         distributed.start(launcher)
+
+
+def test_an_error_has_four_parts_and_survives_pickling() -> None:
+    with pytest.raises(OptionError) as met, under('train'), under('optim_g'):
+        raise OptionError('lr', 'a positive number', -1, 'Correct it.')
+    error = pickle.loads(pickle.dumps(met.value))
+    assert isinstance(error, OptionError)
+    assert (error.where, error.expected, error.got, error.advice) == (
+        'train.optim_g.lr', 'a positive number', '-1', 'Correct it.'
+    )  # fmt: skip
+    assert str(error) == 'train.optim_g.lr: expected a positive number, got -1. Correct it.'
+
+
+@pytest.mark.parametrize(
+    ('place', 'where', 'said'),
+    [
+        ('rank', '', 'rank'),
+        ('-opt a.yml: ', '', '-opt a.yml'),
+        ('-opt a.yml: ', 'lr', '-opt a.yml: lr'),
+        ('--', 'k', '--k'),
+    ],
+)
+def test_the_place_of_an_error_goes_in_front(place: str, where: str, said: str) -> None:
+    assert str(DataError(where, 'this', 'that', 'Go.').below(place)) == f'{said}: expected this, got that. Go.'

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from basicsr_ext import errors
 from basicsr_ext.jobs import jobs
 from basicsr_ext.registration import ROOMS
 
@@ -74,3 +75,16 @@ def test_a_registered_room_imports_no_registered_class_of_another() -> None:
             for (to, *rest), _ in imports(ast.parse(file.read_text(encoding='utf-8'))):
                 is_registered = to in ROOMS and any(part.endswith(ROOMS[to]) for part in rest)
                 assert to == room or not is_registered or (room, to) == ('models', 'archs'), f'{file} imports {to}'
+
+
+def test_an_error_says_where_what_was_expected_what_was_got_and_what_to_do() -> None:
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    raised, wrong = 0, []
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+                raised += 1
+                is_whole = any(isinstance(part, ast.Starred) for part in node.args) or len(node.args) == 4
+                if not is_whole or any(isinstance(part, ast.Constant) and not part.value for part in node.args[1:]):
+                    wrong.append(f'{file}:{node.lineno}')
+    assert raised > 300 and wrong == []

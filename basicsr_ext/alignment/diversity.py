@@ -59,7 +59,7 @@ def diversity(
     """
     chosen = spread(len(images) if limit is None else limit, len(images))
     if len(chosen) < 2:
-        raise DataError(f'diversity: expected at least two images to compare, got {len(chosen)}. Give more.')
+        raise DataError('diversity', 'at least two images to compare', len(chosen), 'Give more.')
     small, pooled = [], []
     for index in chosen:
         image = images[index][None].to(device)
@@ -84,7 +84,7 @@ def pairwise_distances(vectors: Tensor, block: int = BLOCK) -> Tensor:
         OptionError: an empty block.
     """
     if block < 1:
-        raise OptionError(f'block: expected at least 1, got {block}. Correct the value.')
+        raise OptionError('block', 'at least 1', block, 'Correct the value.')
     parts = []
     for start in range(0, len(vectors), block):
         rows = vectors[start : start + block].double()  # sums over all pixels of an image lose digits in float32

@@ -22,8 +22,7 @@ def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """
     if features.ndim not in (2, 4):
         raise OptionError(
-            f'channel_statistics: expected features N x C x H x W or N x C, got {tuple(features.shape)}. Take those of '
-            'one layer.'
+            'channel_statistics', 'features N x C x H x W or N x C', tuple(features.shape), 'Take those of one layer.'
         )
     others = [axis for axis in range(features.ndim) if axis != 1]
     variance, mean = torch.var_mean(features, others, correction=0)

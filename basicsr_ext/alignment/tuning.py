@@ -98,7 +98,7 @@ class Tuning:
         restoration_loss: RestorationLoss | None = None,
     ) -> None:
         if settings.restoration_weight and restoration_loss is None:
-            raise OptionError('restoration_weight: expected 0 without a restoration network, got more. Give a network.')
+            raise OptionError('restoration_weight', '0 without a restoration network', 'more', 'Give a network.')
         self.tuner, self.images, self.encoder, self.settings, self.seed = tuner, images, encoder, settings, seed
         self.restoration_loss = restoration_loss
         self.device = next(tuner.parameters()).device
@@ -106,8 +106,7 @@ class Tuning:
         small = [size for size in self.sizes if settings.patch_size and min(size) < settings.patch_size]
         if small:
             raise DataError(
-                f'patch_size: expected images of at least {settings.patch_size} pixels per side, got {small[0]}. '
-                'Lower it.'
+                'patch_size', f'images of at least {settings.patch_size} pixels per side', small[0], 'Lower it.'
             )
         self.before = measure(images, encoder, 'Subset', device=self.device)
         # Statistics relative to the mean before: a divergence does not see a shift, and small numbers lose no digits.
@@ -157,7 +156,7 @@ class Tuning:
         terms = self.losses(number)
         loss = torch.stack([getattr(self.settings, f'{name}_weight') * value for name, value in terms.items()]).sum()
         if not torch.isfinite(loss):
-            raise DivergenceError(f'tuner, step {number}: expected a finite loss, got {loss.item()}. Lower lr.')
+            raise DivergenceError(f'tuner, step {number}', 'a finite loss', loss.item(), 'Lower lr.')
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

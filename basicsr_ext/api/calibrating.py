@@ -42,13 +42,13 @@ def calibrate(net: ExitNetwork, images: Iterable[Tensor], budget: float, **infer
         2
     """
     if not isinstance(net, ExitNetwork):
-        raise OptionError(f'net: expected a network with exits, as FlexIR, got {type(net).__name__}. Give another one.')
+        raise OptionError('net', 'a network with exits, as FlexIR', type(net).__name__, 'Give another one.')
     adaptive = inference.pop('adaptive', None) or {}
     observed = read_settings({**inference, 'adaptive': {**adaptive, 'threshold': 0}}, 'inference')
     queue = iter(images)
     first = next(queue, None)
     if first is None:
-        raise DataError('images: expected at least one, got none. Give images like those to be restored.')
+        raise DataError('images', 'at least one', 'none', 'Give images like those to be restored.')
     with evaluating(net):  # type: ignore[arg-type]
         costs = exit_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
         observations = observe(net, chain([first], queue), observed, costs)

@@ -61,7 +61,7 @@ def distill(
     """
     asked = read_block(DistillSettings, {'kept': 0, **settings}, 'distill')
     if asked.kept or asked.manifest is not None or asked.mode != 'pixel':
-        raise OptionError('kept: expected 0, without manifest, and mode pixel, got others. Use the job distill.')
+        raise OptionError('kept', '0, without manifest, and mode pixel', 'others', 'Use the job distill.')
     pairs = OwnPairs(dataset, 'dataset')
     number = distilled_number(len(pairs), asked.size, asked.ratio)
     source = _Patches(pairs, asked.image_size, seed)
@@ -105,12 +105,14 @@ class _Patches:
     def _patch(self, index: int, rng: np.random.Generator) -> Pair:
         sample, scale, side = self.pairs[index], self.pairs.scale, self.size // self.pairs.scale
         if sample.get('lq') is None:
-            raise DataError(f'dataset, item {index}: expected lq and gt, got no lq. Give pairs.')
+            raise DataError(f'dataset, item {index}', 'lq and gt', 'no lq', 'Give pairs.')
         height, width = sample['lq'].shape[1:]
         if min(height, width) < side:
             raise DataError(
-                f'dataset, item {index}: expected at least {self.size} x {self.size} pixels, got '
-                f'{tuple(sample["gt"].shape[1:])}. Lower image_size.'
+                f'dataset, item {index}',
+                f'at least {self.size} x {self.size} pixels',
+                tuple(sample['gt'].shape[1:]),
+                'Lower image_size.',
             )
         top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
         lq = sample['lq'][:, top : top + side, left : left + side]

@@ -59,7 +59,7 @@ def mine(
     pairs = OwnPairs(dataset, 'dataset')
     if (net is None) == ('loss' in asked.criteria):
         expected = 'a network for the criterion loss' if net is None else 'none without the criterion loss'
-        raise OptionError(f'net: expected {expected}, got {type(net).__name__}. Correct it.')
+        raise OptionError('net', expected, type(net).__name__, 'Correct it.')
     items = pairs.items()
     losses = None
     if net is not None:

@@ -80,10 +80,10 @@ def rank(
 
 def _complexity(pairs: OwnPairs, net: nn.Module | None, settings: ComplexitySettings, folder: Path) -> Any:
     if settings.source == 'restored':
-        raise OptionError("source: expected 'gt' or 'lq', got 'restored'. Give a dataset of restored images.")
+        raise OptionError('source', "'gt' or 'lq'", "'restored'", 'Give a dataset of restored images.')
     if (net is None) == (settings.criterion == 'scorer'):
         expected = 'a scorer' if net is None else "none but for criterion='scorer'"
-        raise OptionError(f'net: expected {expected}, got {type(net).__name__}. Correct it.')
+        raise OptionError('net', expected, type(net).__name__, 'Correct it.')
     scorer = None if net is None else Scorer(net, settings.precision == 'bfloat16')
     side = SIDE if scorer is None else scorer.side
     scan = ComplexityScan(ComplexityReader(WholeImages(pairs), len(pairs), settings, side), folder, None, scorer)
@@ -95,11 +95,11 @@ def _influence(
     pairs: OwnPairs, target: Any, net: nn.Module | None, settings: RankSettings, seed: int, folder: Path
 ) -> Any:
     if net is None:
-        raise OptionError(f'net: expected a trained network for method={shown(settings.method)}, got none. Give it.')
+        raise OptionError('net', f'a trained network for method={shown(settings.method)}', 'none', 'Give it.')
     if settings.levels or settings.groups is not None:
-        raise OptionError('levels, groups: expected none from Python, got some. Rank each level on its own.')
+        raise OptionError('levels, groups', 'none from Python', 'some', 'Rank each level on its own.')
     if target is None and settings.method in ('influence', 'graddot'):
-        raise OptionError(f'target: expected a dataset for method={shown(settings.method)}, got none. Give it.')
+        raise OptionError('target', f'a dataset for method={shown(settings.method)}', 'none', 'Give it.')
     aim = pairs if target is None else OwnPairs(target, 'target')
     device = next(net.parameters()).device
     derivatives = Derivatives(net, input_sides(net), settings.precision == 'bfloat16')

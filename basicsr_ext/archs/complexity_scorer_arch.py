@@ -108,7 +108,7 @@ def _import_timm() -> Any:
     try:
         return importlib.import_module('timm')
     except ImportError as error:
-        raise OptionError(f'ComplexityScorer: expected timm to be installed, got {error}. {INSTALL}') from error
+        raise OptionError('ComplexityScorer', 'timm to be installed', error, INSTALL) from error
 
 
 def _config(timm: Any, backbone: str) -> Any:
@@ -116,21 +116,25 @@ def _config(timm: Any, backbone: str) -> Any:
     config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     if config is None:
         raise OptionError(
-            f'ComplexityScorer.backbone: expected a model of timm {timm.__version__}, got {shown(backbone)}. '
-            f'{nearest(backbone.partition(".")[0], timm.list_models())}'.rstrip()
+            'ComplexityScorer.backbone',
+            f'a model of timm {timm.__version__}',
+            shown(backbone),
+            nearest(backbone.partition('.')[0], timm.list_models()),
         )
     return config
 
 
 def _build(timm: Any, backbone: str, arguments: dict[str, Any], pretrained: bool, checkpoint: str | None) -> nn.Module:
     if pretrained and checkpoint is not None:
-        raise OptionError('ComplexityScorer.pretrained: expected false beside a checkpoint, got true. Choose one.')
+        raise OptionError('ComplexityScorer.pretrained', 'false beside a checkpoint', 'true', 'Choose one.')
     try:
         net: nn.Module = timm.create_model(backbone, **arguments)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise OptionError(
-            f'ComplexityScorer.backbone: expected one that can be built with {arguments}, got {backbone} and '
-            f'{_line(error)}. Choose another.'
+            'ComplexityScorer.backbone',
+            f'one that can be built with {arguments}',
+            f'{backbone} and {_line(error)}',
+            'Choose another.',
         ) from error
     if checkpoint is not None:
         return _from_checkpoint(timm, net, backbone, arguments, checkpoint)
@@ -140,9 +144,11 @@ def _build(timm: Any, backbone: str, arguments: dict[str, Any], pretrained: bool
         net = timm.create_model(backbone, pretrained=True, **arguments)
     except Exception as error:  # the hub's client fails in the ways of several libraries
         raise OptionError(
-            f"ComplexityScorer.pretrained: expected timm's weights of {backbone} that fit {arguments}, got "
-            f'{_line(error)}. Where the Hugging Face hub cannot be reached, fetch the file elsewhere and name it in '
-            'checkpoint, or set pretrained: false.'
+            'ComplexityScorer.pretrained',
+            f"timm's weights of {backbone} that fit {arguments}",
+            _line(error),
+            'Where the Hugging Face hub cannot be reached, fetch the file elsewhere and name it in checkpoint, or '
+            'set pretrained: false.',
         ) from error
     return net
 
@@ -153,15 +159,17 @@ def _from_checkpoint(timm: Any, net: nn.Module, backbone: str, arguments: dict[s
         weights = timm.models.load_state_dict(path, weights_only=True)
     except Exception as error:  # of the file system, of torch, of safetensors
         raise CheckpointError(
-            f'checkpoint {path}: expected a file of weights, got {_line(error)}. Correct the path or fetch it again.'
+            f'checkpoint {path}', 'a file of weights', _line(error), 'Correct the path or fetch it again.'
         ) from error
     classifier: Any = net.pretrained_cfg['classifier']  # type: ignore[index]
     heads = tuple(f'{name}.' for name in ([classifier] if isinstance(classifier, str) else classifier or ()))
     missing = [name for name in net.state_dict() if name not in weights and not name.startswith(heads)]
     if missing:
         raise CheckpointError(
-            f'checkpoint {path}: expected weights of {backbone} of timm, got none for {first_few(missing)}. Correct '
-            'the path or backbone; weights of a trained scorer belong into path.pretrain_network_g.'
+            f'checkpoint {path}',
+            f'weights of {backbone} of timm',
+            f'none for {first_few(missing)}',
+            'Correct the path or backbone; weights of a trained scorer belong into path.pretrain_network_g.',
         )
     try:  # timm's own loading fits position embeddings to the size of the input and leaves the classifier out
         loaded: nn.Module = timm.create_model(
@@ -169,8 +177,10 @@ def _from_checkpoint(timm: Any, net: nn.Module, backbone: str, arguments: dict[s
         )
     except RuntimeError as error:
         raise CheckpointError(
-            f'checkpoint {path}: expected weights that fit {backbone} with {arguments}, got {_line(error)}. Name the '
-            'input_size they were trained at, or another backbone.'
+            f'checkpoint {path}',
+            f'weights that fit {backbone} with {arguments}',
+            _line(error),
+            'Name the input_size they were trained at, or another backbone.',
         ) from error
     return loaded
 

@@ -38,9 +38,9 @@ class DistributionTuner(nn.Module):
     def __init__(self, in_channels: int = 3, width: int = 64, depth: int = 8, bound: float = 8 / 255) -> None:
         super().__init__()
         if depth < 2:
-            raise OptionError(f'DistributionTuner.depth: expected at least 2, got {depth}. Give 8 as the paper.')
+            raise OptionError('DistributionTuner.depth', 'at least 2', depth, 'Give 8 as the paper.')
         if not bound > 0:
-            raise OptionError(f'DistributionTuner.bound: expected a positive number, got {bound}. Give 0.03137 or so.')
+            raise OptionError('DistributionTuner.bound', 'a positive number', bound, 'Give 0.03137 or so.')
         self.bound = bound
         layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU()]
         for _ in range(depth - 2):

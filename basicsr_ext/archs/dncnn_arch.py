@@ -47,11 +47,13 @@ class DnCNN(nn.Module):
         super().__init__()
         if num_in_ch != num_out_ch:
             raise OptionError(
-                f'DnCNN.num_out_ch: expected num_in_ch = {num_in_ch}, because the output is the input minus the '
-                f'estimated degradation, got {num_out_ch}. Give both the same value.'
+                'DnCNN.num_out_ch',
+                f'num_in_ch = {num_in_ch}, because the output is the input minus the estimated degradation',
+                num_out_ch,
+                'Give both the same value.',
             )
         if num_layers < 2:
-            raise OptionError(f'DnCNN.num_layers: expected at least 2, got {num_layers}. Give 17 or 20 as the paper.')
+            raise OptionError('DnCNN.num_layers', 'at least 2', num_layers, 'Give 17 or 20 as the paper.')
         layers: list[nn.Module] = [nn.Conv2d(num_in_ch, num_feat, 3, padding=1), nn.ReLU()]
         for _ in range(num_layers - 2):
             layers.append(nn.Conv2d(num_feat, num_feat, 3, padding=1))

@@ -59,15 +59,16 @@ class EDSRDenoiser(EDSR):
     ) -> None:
         if num_in_ch != num_out_ch:
             raise OptionError(
-                f'EDSRDenoiser.num_out_ch: expected num_in_ch = {num_in_ch}, because the output is the input plus a '
-                f'residual, got {num_out_ch}. Give both the same value.'
+                'EDSRDenoiser.num_out_ch',
+                f'num_in_ch = {num_in_ch}, because the output is the input plus a residual',
+                num_out_ch,
+                'Give both the same value.',
             )
         if rgb_mean is None:
             rgb_mean = DIV2K_MEAN if num_in_ch == 3 else [sum(DIV2K_MEAN) / 3] * num_in_ch
         if len(rgb_mean) != num_in_ch:
             raise OptionError(
-                f'EDSRDenoiser.rgb_mean: expected {num_in_ch} values, one per channel, got {list(rgb_mean)}. '
-                'Correct them.'
+                'EDSRDenoiser.rgb_mean', f'{num_in_ch} values, one per channel', list(rgb_mean), 'Correct them.'
             )
         super().__init__(num_in_ch, num_out_ch, num_feat, num_block, 1, res_scale, img_range)
         self.mean = torch.tensor(rgb_mean, dtype=torch.float32).view(1, -1, 1, 1)  # EDSR's own is for three channels

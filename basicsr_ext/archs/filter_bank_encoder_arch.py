@@ -51,7 +51,7 @@ class FilterBankEncoder(nn.Module):
         super().__init__()
         for name, value in (('scales', scales), ('orientations', orientations)):
             if value < 1:
-                raise OptionError(f'FilterBankEncoder.{name}: expected at least 1, got {value}. Correct the value.')
+                raise OptionError(f'FilterBankEncoder.{name}', 'at least 1', value, 'Correct the value.')
         self.scales, self.cell = scales, 2 ** (scales - 1)
         self.register_buffer('colours', torch.tensor(COLOURS)[..., None, None], persistent=False)
         self.register_buffer('filters', _morlet_filters(orientations)[:, None], persistent=False)
@@ -71,8 +71,10 @@ class FilterBankEncoder(nn.Module):
         least = 4 * self.cell  # the border is mirrored, which needs more pixels than half a filter at every scale
         if min(x.shape[-2:]) < least:
             raise DataError(
-                f'FilterBankEncoder: expected at least {least} x {least} pixels, got {tuple(x.shape[-2:])}. Give '
-                'larger images or patches, or fewer scales.'
+                'FilterBankEncoder',
+                f'at least {least} x {least} pixels',
+                tuple(x.shape[-2:]),
+                'Give larger images or patches, or fewer scales.',
             )
         colours = functional.conv2d(x, self.colours)
         level, maps = colours[:, :1], [functional.avg_pool2d(colours, self.cell)]

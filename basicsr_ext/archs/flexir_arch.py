@@ -193,9 +193,7 @@ class FlexIR(nn.Module):
     @pointer.setter
     def pointer(self, pointer: int) -> None:
         if pointer not in range(1, self.num_branches + 1):
-            raise OptionError(
-                f'FlexIR.pointer: expected 1 to {self.num_branches}, a branch, got {pointer}. Correct the value.'
-            )
+            raise OptionError('FlexIR.pointer', f'1 to {self.num_branches}, a branch', pointer, 'Correct the value.')
         self._pointer = pointer
 
     # ---- step by step ----
@@ -337,14 +335,16 @@ def _adapt(net: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> 
 def _check(embed_dim: int, depths: Sequence[int], num_heads: Sequence[int], upsampler: str, conflict: bool) -> None:
     if not depths or min(depths) < 1 or len(depths) != len(num_heads):
         raise OptionError(
-            f'FlexIR.depths: expected at least 1 block in each RSTB and as many entries as num_heads, got {depths} and '
-            f'{num_heads}. Correct them.'
+            'FlexIR.depths',
+            'at least 1 block in each RSTB and as many entries as num_heads',
+            f'{depths} and {num_heads}',
+            'Correct them.',
         )
     if any(embed_dim % heads for heads in num_heads):
         raise OptionError(
-            f'FlexIR.num_heads: expected numbers that divide embed_dim = {embed_dim}, got {num_heads}. Correct them.'
+            'FlexIR.num_heads', f'numbers that divide embed_dim = {embed_dim}', num_heads, 'Correct them.'
         )
     if upsampler not in UPSAMPLERS:
-        raise OptionError(f'FlexIR.upsampler: expected one of {UPSAMPLERS}, got {shown(upsampler)}. Correct the name.')
+        raise OptionError('FlexIR.upsampler', f'one of {UPSAMPLERS}', shown(upsampler), 'Correct the name.')
     if conflict:
-        raise OptionError('FlexIR.use_checkpoint: expected false with plain: true, got true. Switch one of them off.')
+        raise OptionError('FlexIR.use_checkpoint', 'false with plain: true', 'true', 'Switch one of them off.')

@@ -41,8 +41,10 @@ class IRCNN(nn.Module):
         super().__init__()
         if num_in_ch != num_out_ch:
             raise OptionError(
-                f'IRCNN.num_out_ch: expected num_in_ch = {num_in_ch}, because the output is the input minus the '
-                f'estimated noise, got {num_out_ch}. Give both the same value.'
+                'IRCNN.num_out_ch',
+                f'num_in_ch = {num_in_ch}, because the output is the input minus the estimated noise',
+                num_out_ch,
+                'Give both the same value.',
             )
         widths = [num_in_ch, *[num_feat] * (len(DILATIONS) - 1), num_out_ch]
         layers: list[nn.Module] = []

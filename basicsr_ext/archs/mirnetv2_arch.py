@@ -169,14 +169,18 @@ class MIRNetv2(nn.Module):
         super().__init__()
         if num_in_ch != num_out_ch and not dual_pixel_task:
             raise OptionError(
-                f'MIRNetv2.num_out_ch: expected num_in_ch = {num_in_ch}, because the input is added to the output, got '
-                f'{num_out_ch}. Give both the same value, or set dual_pixel_task: true.'
+                'MIRNetv2.num_out_ch',
+                f'num_in_ch = {num_in_ch}, because the input is added to the output',
+                num_out_ch,
+                'Give both the same value, or set dual_pixel_task: true.',
             )
         widths = [int(dim * chan_factor**level) for level in range(3)]
         if any(width % max(GROUPS) for width in widths):
             raise OptionError(
-                f'MIRNetv2.dim: expected a number that gives multiples of {max(GROUPS)} channels at every resolution, '
-                f'got {dim} and chan_factor {chan_factor}, which give {widths}. Change them, as to 80 and 1.5.'
+                'MIRNetv2.dim',
+                f'a number that gives multiples of {max(GROUPS)} channels at every resolution',
+                f'{dim} and chan_factor {chan_factor}, which give {widths}',
+                'Change them, as to 80 and 1.5.',
             )
         self.conv_in = nn.Conv2d(num_in_ch, dim, 3, padding=1, bias=bias)
         self.body = nn.Sequential(*(RRG(dim, num_blocks, chan_factor, groups, bias) for groups in GROUPS))

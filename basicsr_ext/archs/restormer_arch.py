@@ -229,19 +229,21 @@ def _check(
 ) -> None:
     if num_in_ch != num_out_ch and not dual_pixel_task:
         raise OptionError(
-            f'Restormer.num_out_ch: expected num_in_ch = {num_in_ch}, because the input is added to the output, got '
-            f'{num_out_ch}. Give both the same value, or set dual_pixel_task: true.'
+            'Restormer.num_out_ch',
+            f'num_in_ch = {num_in_ch}, because the input is added to the output',
+            num_out_ch,
+            'Give both the same value, or set dual_pixel_task: true.',
         )
     for name, levels in (('num_blocks', num_blocks), ('heads', heads)):
         if len(levels) != 4:
-            raise OptionError(f'Restormer.{name}: expected 4 values, one per level, got {list(levels)}. Give four.')
+            raise OptionError(f'Restormer.{name}', '4 values, one per level', list(levels), 'Give four.')
     for level, count in enumerate(heads):
         if dim % 2 or dim * 2**level % count:
             raise OptionError(
-                f'Restormer.dim: expected an even number, {dim * 2**level} channels of level {level + 1} divisible by '
-                f'its {count} heads, got {dim}. Change dim or heads.'
+                'Restormer.dim',
+                f'an even number, {dim * 2**level} channels of level {level + 1} divisible by its {count} heads',
+                dim,
+                'Change dim or heads.',
             )
     if norm_type not in NORM_TYPES:
-        raise OptionError(
-            f'Restormer.norm_type: expected WithBias or BiasFree, got {shown(norm_type)}. Correct the name.'
-        )
+        raise OptionError('Restormer.norm_type', 'WithBias or BiasFree', shown(norm_type), 'Correct the name.')

@@ -70,7 +70,7 @@ def SpandrelArch(
     if checkpoint is not None:
         return _from_checkpoint(spandrel, architecture, checkpoint, variant, arguments)
     if architecture is None:
-        raise OptionError('SpandrelArch.architecture: expected a name or a checkpoint, got neither. Add one of them.')
+        raise OptionError('SpandrelArch.architecture', 'a name or a checkpoint', 'neither', 'Add one of them.')
     description = spandrel.MAIN_REGISTRY[architecture].architecture
     net = _construct(_variant(description, variant), arguments)
     try:
@@ -89,7 +89,7 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise OptionError(
-            f'SpandrelArch: expected spandrel to be installed, got {error}. Run: pip install "basicsr-ext[archs]"'
+            'SpandrelArch', 'spandrel to be installed', error, 'Run: pip install "basicsr-ext[archs]"'
         ) from error
 
 
@@ -100,7 +100,7 @@ def _known(name: str, registry: Any) -> str:
         return name
     same = known.get(str(name).lower())
     advice = f'Did you mean {same}?' if same else nearest(name, known.values())
-    raise OptionError(f'SpandrelArch.architecture: expected one of spandrel, got {shown(name)}. {advice}'.rstrip())
+    raise OptionError('SpandrelArch.architecture', 'one of spandrel', shown(name), advice)
 
 
 def _variant(description: Any, variant: str | None) -> type[nn.Module]:
@@ -111,8 +111,7 @@ def _variant(description: Any, variant: str | None) -> type[nn.Module]:
         return next(iter(classes.values()))
     if variant not in classes:
         raise OptionError(
-            f'SpandrelArch.variant: expected one of {description.id}, got {shown(variant)}. '
-            f'Known names: {", ".join(classes)}.'
+            'SpandrelArch.variant', f'one of {description.id}', shown(variant), f'Known names: {", ".join(classes)}.'
         )
     return classes[variant]
 
@@ -123,16 +122,15 @@ def _construct(kind: type[nn.Module], arguments: dict[str, Any]) -> nn.Module:
         net = kind(**arguments)
     except Exception as error:  # spandrel's networks do not check their arguments
         raise OptionError(
-            f'SpandrelArch: expected arguments that make a {kind.__name__}, got {arguments} and '
-            f'{_line(error)}. Correct them.'
+            'SpandrelArch', f'arguments that make a {kind.__name__}', f'{arguments} and {_line(error)}', 'Correct them.'
         ) from error
     upsamplers = UPSAMPLERS.get(kind.__name__)
     if upsamplers is not None and net.upsampler not in upsamplers:
         raise OptionError(
-            f'SpandrelArch.upsampler: expected {" or ".join(upsamplers)}, because {kind.__name__} returns its input '
-            f'unchanged with any other, got {shown(net.upsampler)}. Use upsampler: pixelshuffle, with '
-            'upscale: 1 for images '
-            'of the same size.'
+            'SpandrelArch.upsampler',
+            f'{" or ".join(upsamplers)}, because {kind.__name__} returns its input unchanged with any other',
+            shown(net.upsampler),
+            'Use upsampler: pixelshuffle, with upscale: 1 for images of the same size.',
         )
     return net
 
@@ -166,9 +164,10 @@ def _from_checkpoint(
         found = spandrel.MAIN_REGISTRY.load(weights)
     except Exception as error:  # unknown to spandrel, or known by names whose shapes then surprise it
         raise CheckpointError(
-            f'checkpoint {path}: expected weights of an architecture of spandrel {spandrel.__version__}, got '
-            f'{_line(error)}. Name architecture and arguments, and the file in '
-            'path.pretrain_network_g.'
+            f'checkpoint {path}',
+            f'weights of an architecture of spandrel {spandrel.__version__}',
+            _line(error),
+            'Name architecture and arguments, and the file in path.pretrain_network_g.',
         ) from error
     for key, asked, got in (
         ('architecture', architecture, found.architecture.id),
@@ -176,8 +175,10 @@ def _from_checkpoint(
     ):
         if asked not in (None, got):
             raise OptionError(
-                f'SpandrelArch.{key}: expected {got}, as the weights in {path} are, got {shown(asked)}. Correct it or '
-                'leave it out.'
+                f'SpandrelArch.{key}',
+                f'{got}, as the weights in {path} are',
+                shown(asked),
+                'Correct it or leave it out.',
             )
     kind = type(found.model)
     inferred = {key: value for key, value in found.model.hyperparameters.items() if key in signature(kind).parameters}
@@ -186,8 +187,10 @@ def _from_checkpoint(
         net.load_state_dict(found.model.state_dict())
     except RuntimeError as error:
         raise CheckpointError(
-            f'checkpoint {path}: expected weights for {arguments}, got another shape: {str(error).splitlines()[-1]}. '
-            'Correct these arguments or leave them out.'
+            f'checkpoint {path}',
+            f'weights for {arguments}',
+            f'another shape: {str(error).splitlines()[-1]}',
+            'Correct these arguments or leave them out.',
         ) from error
     _note_sides(net, found)
     return net

@@ -42,11 +42,11 @@ class AllInOneOptions:
 
     def __post_init__(self) -> None:
         if not self.datasets:
-            raise OptionError('datasets: expected a block a group, got none. Add them.')
+            raise OptionError('datasets', 'a block a group', 'none', 'Add them.')
         for group in self.datasets:
             if not isinstance(group, str) or not group or '/' in group or group.startswith('.'):
                 raise OptionError(
-                    f'datasets: expected names of groups, which become folders of paths, got {shown(group)}. Rename it.'
+                    'datasets', 'names of groups, which become folders of paths', shown(group), 'Rename it.'
                 )
 
 
@@ -104,11 +104,13 @@ class AllInOneDataset(ComposedDataset):
         _refuse_different(dict(zip(self.groups, self._parts, strict=True)), self.where)
         for path, part in zip(blocks, self._parts, strict=True):
             if not len(part):
-                raise DataError(f'{self.where}.{path}: expected at least one image, got none. Correct its path.')
+                raise DataError(f'{self.where}.{path}', 'at least one image', 'none', 'Correct its path.')
             if warmup_rule(part) is not None:
                 raise OptionError(
-                    f'{self.where}.{path}: expected no warm-up of one group, because a warm-up is for all samples of '
-                    'an iteration. Put the AllInOneDataset inside the PixelShuffleWarmupDataset.'
+                    f'{self.where}.{path}',
+                    'no warm-up of one group, because one is for all samples of an iteration',
+                    type(part).__name__,
+                    'Put the AllInOneDataset inside the PixelShuffleWarmupDataset.',
                 )
 
     @property
@@ -160,8 +162,10 @@ class AllInOneDataset(ComposedDataset):
         if missing:
             name = sample.get('gt_path', sample.get('lq_path', 'a sample'))
             raise DataError(
-                f'{self.where}: expected {", ".join(KEYS)} in every sample, got no {missing[0]} in {name}. Choose '
-                'datasets that give pairs.'
+                self.where,
+                f'{", ".join(KEYS)} in every sample',
+                f'no {missing[0]} in {name}',
+                'Choose datasets that give pairs.',
             )
         return {key: sample[key] for key in KEYS}
 
@@ -182,6 +186,4 @@ def _refuse_different(parts: Mapping[str, SampleDataset], where: str) -> None:
     for what, groups in found.items():
         if len(groups) > 1:
             shown = ', '.join(f'{value} in {group}' for value, group in groups.items())
-            raise OptionError(
-                f'{where}.datasets: expected the same {what} in all groups, got {shown}. Make them equal.'
-            )
+            raise OptionError(f'{where}.datasets', f'the same {what} in all groups', shown, 'Make them equal.')

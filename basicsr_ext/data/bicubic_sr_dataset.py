@@ -18,7 +18,7 @@ class BicubicSROptions(DegradationOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scale < 2:
-            raise OptionError(f'scale: expected at least 2, got {self.scale}. Set scale at the top of the option file.')
+            raise OptionError('scale', 'at least 2', self.scale, 'Set scale at the top of the option file.')
 
 
 @DATASET_REGISTRY.register()

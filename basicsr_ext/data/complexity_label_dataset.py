@@ -51,23 +51,25 @@ class ComplexityLabelOptions(DegradationOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.gt_size is not None:
-            raise OptionError(f'gt_size: expected ~, as a crop has another complexity, got {self.gt_size}. Remove it.')
+            raise OptionError('gt_size', '~, as a crop has another complexity', self.gt_size, 'Remove it.')
         if self.label_range is not None and not (
             len(self.label_range) == 2 and self.label_range[0] < self.label_range[1]
         ):
-            raise OptionError(f'label_range: expected [least, largest], got {self.label_range}. Correct the values.')
+            raise OptionError('label_range', '[least, largest]', self.label_range, 'Correct the values.')
         if self.label_range is not None and self.dataroot_range is not None:
             raise OptionError(
-                f'dataroot_range: expected ~ beside label_range, got {shown(self.dataroot_range)}. Remove one of them.'
+                'dataroot_range', '~ beside label_range', shown(self.dataroot_range), 'Remove one of them.'
             )
         if self.meta_info_range is not None and self.dataroot_range is None:
             raise OptionError(
-                f'meta_info_range: expected dataroot_range beside it, got ~ and {shown(self.meta_info_range)}. Add it.'
+                'meta_info_range', 'dataroot_range beside it', f'~ and {shown(self.meta_info_range)}', 'Add it.'
             )
         if self.phase != 'train' and self.label_range is None and self.dataroot_range is None:
             raise OptionError(
-                'label_range: expected the range of the training set, got none. Add it, or name the training images '
-                'in dataroot_range.'
+                'label_range',
+                'the range of the training set',
+                'none',
+                'Add it, or name the training images in dataroot_range.',
             )
 
 
@@ -167,7 +169,9 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
                     raise interrupt.Interrupted
     if min(values) == max(values):
         raise DataError(
-            f'label_range: expected images of different entropy in {shown(root)}, got {len(values)} of {values[0]:.6g} '
-            'bits. Add others or set label_range.'
+            'label_range',
+            f'images of different entropy in {shown(root)}',
+            f'{len(values)} of {values[0]:.6g} bits',
+            'Add others or set label_range.',
         )
     return min(values), max(values)

@@ -55,20 +55,15 @@ class DegradationOptions:
 
     def __post_init__(self) -> None:
         if self.color not in self.colors:
-            raise OptionError(
-                f'color: expected {" or ".join(self.colors)}, got {shown(self.color)}. Correct the value.'
-            )
+            raise OptionError('color', ' or '.join(self.colors), shown(self.color), 'Correct the value.')
         if self.io_backend.get('type') not in ('disk', 'lmdb'):
-            raise OptionError(f'io_backend.type: expected disk or lmdb, got {self.io_backend}. Correct the value.')
+            raise OptionError('io_backend.type', 'disk or lmdb', self.io_backend, 'Correct the value.')
         if self.meta_info_file is not None and self.io_backend['type'] == 'lmdb':
             raise OptionError(
-                f'meta_info_file: expected ~ with an LMDB, which has its own list, got {shown(self.meta_info_file)}. '
-                'Remove it.'
+                'meta_info_file', '~ with an LMDB, which has its own list', shown(self.meta_info_file), 'Remove it.'
             )
         if self.gt_size is not None and self.gt_size % self.scale:
-            raise OptionError(
-                f'gt_size: expected a positive multiple of the scale {self.scale}, got {self.gt_size}. Correct it.'
-            )
+            raise OptionError('gt_size', f'a positive multiple of the scale {self.scale}', self.gt_size, 'Correct it.')
 
 
 class DegradationDataset(Dataset[Sample], ABC):
@@ -156,7 +151,7 @@ class DegradationDataset(Dataset[Sample], ABC):
     def _crop(self, image: np.ndarray, size: int, index: int, path: str, corner: tuple[int, int] | None) -> np.ndarray:
         height, width = image.shape[:2]
         if min(height, width) < size:
-            raise DataError(f'{path}: expected at least {size} x {size} pixels, got {height} x {width}. Lower gt_size.')
+            raise DataError(path, f'at least {size} x {size} pixels', f'{height} x {width}', 'Lower gt_size.')
         if corner is None:
             rng = sample_rng(index, 'crop')
             corner = rng.integers(height - size, endpoint=True), rng.integers(width - size, endpoint=True)
@@ -164,8 +159,10 @@ class DegradationDataset(Dataset[Sample], ABC):
         part = image[top : top + size, left : left + size]
         if part.shape[:2] != (size, size):
             raise DataError(
-                f'{path}: expected {size} x {size} pixels from {corner} on, got an image of {height} x {width}. '
-                'Mine the dataset again.'
+                path,
+                f'{size} x {size} pixels from {corner} on',
+                f'an image of {height} x {width}',
+                'Mine the dataset again.',
             )
         return part
 

@@ -33,9 +33,10 @@ class DynamicSubsetOptions(SubsetOptions):
         check_bar(self.start, self.until)
         if self.phase != 'train':
             raise OptionError(
-                f'type: expected {self.type} in datasets.train of a training, got phase {shown(self.phase)}, '
-                'which has no '
-                'epochs. Name the dataset inside, or InfluenceSubsetDataset with subset: top.'
+                'type',
+                f'{self.type} in datasets.train of a training',
+                f'phase {shown(self.phase)}, which has no epochs',
+                'Name the dataset inside, or InfluenceSubsetDataset with subset: top.',
             )
 
 
@@ -99,9 +100,11 @@ class DynamicSubsetDataset(SubsetDataset):
         """
         if not isinstance(index, ScheduledIndex):
             raise OptionError(
-                f'{self.where}: expected an index that says its epoch, got a plain one: only the training loop of '
-                'basicsr_ext knows it. Run `python -m basicsr_ext train`, or use `from basicsr_ext.jobs.train import '
-                'train_pipeline`; for anything but training name the dataset inside, or InfluenceSubsetDataset.'
+                self.where,
+                'an index that says its epoch',
+                'a plain one: only the training loop of basicsr_ext knows it',
+                'Run `python -m basicsr_ext train`, or use `from basicsr_ext.jobs.train import train_pipeline`; for '
+                'anything but training name the dataset inside, or InfluenceSubsetDataset.',
             )
         return index.at(self.items_of(index.epoch, index.epochs)[index])
 
@@ -122,8 +125,10 @@ class DynamicSubsetDataset(SubsetDataset):
             DataError: always.
         """
         raise DataError(
-            f'{self.where}: expected images that stay the same, got those of a DynamicSubsetDataset, which change from '
-            'epoch to epoch. Put it outside what needs them, or take InfluenceSubsetDataset.'
+            self.where,
+            'images that stay the same',
+            'those of a DynamicSubsetDataset, which change from epoch to epoch',
+            'Put it outside what needs them, or take InfluenceSubsetDataset.',
         )
 
     def reached(self, indices: Iterable[int]) -> list[tuple[SampleDataset, set[int]]]:

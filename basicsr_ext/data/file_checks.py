@@ -32,22 +32,22 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
     """
     for key in ('dataroot_gt', 'dataroot_lq'):
         if not isinstance(block.get(key), str):
-            raise OptionError(f'{where}.{key}: expected a folder, got {shown(block.get(key))}. Correct it.')
+            raise OptionError(f'{where}.{key}', 'a folder', shown(block.get(key)), 'Correct it.')
     if block.get('scale') is None:
         raise OptionError(
-            f'{where}.scale: expected how many times as large as LQ GT is, got none. Write scale: 1, or another, at '
-            'the top of the option file.'
+            f'{where}.scale',
+            'how many times as large as LQ GT is',
+            'none',
+            'Write scale: 1, or another, at the top of the option file.',
         )
     backend = block.get('io_backend')
     if not isinstance(backend, dict):
-        raise OptionError(f'{where}.io_backend: expected a block with type, got {shown(backend)}. Write type: disk.')
+        raise OptionError(f'{where}.io_backend', 'a block with type', shown(backend), 'Write type: disk.')
     if backend.get('type') != 'disk' or block.get('meta_info_file'):
         return
     gt, lq = (_visible_files(block[f'dataroot_{kind}']) for kind in ('gt', 'lq'))
     if not gt:
-        raise DataError(
-            f'{where}.dataroot_gt: expected images, got none in {shown(block["dataroot_gt"])}. Correct the path.'
-        )
+        raise DataError(f'{where}.dataroot_gt', 'images', f'none in {shown(block["dataroot_gt"])}', 'Correct the path.')
     for key in ('dataroot_gt', 'dataroot_lq'):
         check_stock_folder(block[key], f'{where}.{key}')
     template = block.get('filename_tmpl', '{}')
@@ -86,8 +86,10 @@ def check_stock_list(path: str, where: str) -> None:
     lines = read_lines(path, where)
     if has_mark(path):
         raise DataError(
-            f'{where}: expected a list in plain UTF-8, got a byte-order mark at the start of {shown(path)}, '
-            'which BasicSR takes for a part of the first name. Save it without.'
+            where,
+            'a list in plain UTF-8',
+            f'a byte-order mark at the start of {shown(path)}, which BasicSR takes for a part of the first name',
+            'Save it without.',
         )
     outside = [line for line in lines if is_outside(line.split()[0])]
     if outside:
@@ -103,7 +105,7 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
         DataError: no items, files that are no images, images too small for the patch, pairs whose sizes differ.
     """
     if not len(dataset):
-        raise DataError(f'{where}: expected at least one image, got none. Correct the path of its folder.')
+        raise DataError(where, 'at least one image', 'none', 'Correct the path of its folder.')
     for reader, used in used_items(dataset):
         _check_sizes(reader, used, where)
 

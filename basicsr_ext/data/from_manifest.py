@@ -39,16 +39,20 @@ def _block(manifest: Manifest, folders: dict[str, str | None]) -> dict[str, Any]
             raise TypeError(shown(block))
     except (KeyError, TypeError) as error:
         raise DataError(
-            f'manifest {manifest.source}: expected the options of the dataset in its header, got none. Name a file '
-            'that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
+            f'manifest {manifest.source}',
+            'the options of the dataset in its header',
+            'none',
+            'Name a file that `basicsr-ext rank` or `basicsr-ext mine` wrote.',
         ) from error
     for inner, where in walk_blocks(block, 'datasets.train'):
         registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
     blocks = reader_blocks(block, 'datasets.train')
     if len(blocks) > 1 and any(folders.values()):
         raise OptionError(
-            f'--dataroot: expected a manifest of one dataset, got one of {len(blocks)} in an AllInOneDataset. Put the '
-            'images where they were.'
+            '--dataroot',
+            'a manifest of one dataset',
+            f'one of {len(blocks)} in an AllInOneDataset',
+            'Put the images where they were.',
         )
     for reader, where in blocks:
         _move(reader, where, folders)
@@ -61,13 +65,11 @@ def _move(reader: dict[str, Any], where: str, folders: dict[str, str | None]) ->
     for key, folder in folders.items():
         option = f'--{key.removesuffix("_gt")}'
         if folder and key not in reader:
-            raise OptionError(
-                f'{option}: expected a manifest of a dataset with {key}, got {reader["type"]}. Remove it.'
-            )
+            raise OptionError(option, f'a manifest of a dataset with {key}', reader['type'], 'Remove it.')
         root = folder or reader.get(key)
         if isinstance(root, str) and not os.path.isdir(os.path.expanduser(root)):
             place = option if folder else f'{where}.{key}'
-            raise DataError(f'{place}: expected a folder, got {shown(root)}. Say with {option} where the images are.')
+            raise DataError(place, 'a folder', shown(root), f'Say with {option} where the images are.')
         if folder:
             reader[key] = folder
 

@@ -44,8 +44,10 @@ class Level:
         )
         if not numbers or not values or (is_range and (len(values) != 2 or values[0] > values[1])):
             raise OptionError(
-                f'{where}: expected a number, [low, high] or {{choices: [...]}} between {low:g} and {high:g}, '
-                f'got {shown(option)}. Correct the value.'
+                where,
+                f'a number, [low, high] or {{choices: [...]}} between {low:g} and {high:g}',
+                shown(option),
+                'Correct the value.',
             )
         return cls(tuple(values), is_range)
 

@@ -84,21 +84,27 @@ class MeanBlurDataset(WrapperDataset):
         are_stock = {not isinstance(reader, DegradationDataset) for reader in readers(self.dataset)}
         if len(are_stock) > 1:
             raise OptionError(
-                f'dataset {options.name}.dataset: expected groups that are all blurred before they are degraded, or '
-                "all after, got datasets of BasicSR's beside ours. Put a MeanBlurDataset inside each group."
+                f'dataset {options.name}.dataset',
+                'groups that are all blurred before they are degraded, or all after',
+                "datasets of BasicSR's beside ours",
+                'Put a MeanBlurDataset inside each group.',
             )
         (self.blurs_tensors,) = are_stock
         if self.blurs_tensors and warmup_rule(self.dataset) is not None:
             raise OptionError(
-                f'dataset {options.name}.dataset: expected images to blur, got those that a warm-up has shuffled. Put '
-                'the MeanBlurDataset inside the PixelShuffleWarmupDataset.'
+                f'dataset {options.name}.dataset',
+                'images to blur',
+                'those that a warm-up has shuffled',
+                'Put the MeanBlurDataset inside the PixelShuffleWarmupDataset.',
             )
         if not self.blurs_tensors:
             self.add_gt_filter(partial(mean_filter, size=self.kernel_size))  # workers may have to pickle it
         elif self.kernel_size % self.scale:
             raise OptionError(
-                f'dataset {options.name}.kernel_size: expected a multiple of the scale {self.scale}, because the input '
-                f'of {self.dataset.opt["type"]} is blurred too, got {self.kernel_size}. Wrap BicubicSRDataset instead.'
+                f'dataset {options.name}.kernel_size',
+                f'a multiple of the scale {self.scale}, because the input of {self.dataset.opt["type"]} is blurred too',
+                self.kernel_size,
+                'Wrap BicubicSRDataset instead.',
             )
 
     def change(self, sample: Sample, index: int) -> Sample:

@@ -98,16 +98,20 @@ class MinedPatchDataset(WrapperDataset):
             manifest = read_manifest(os.path.expanduser(options.manifest))
             if not manifest.holds_patches:
                 raise DataError(
-                    f'manifest {manifest.source}: expected patches, got a ranking of images. Name a file that '
-                    '`basicsr-ext mine` wrote, or use InfluenceSubsetDataset.'
+                    f'manifest {manifest.source}',
+                    'patches',
+                    'a ranking of images',
+                    'Name a file that `basicsr-ext mine` wrote, or use InfluenceSubsetDataset.',
                 )
             size = int(manifest.array('size')[0])
             super().__init__({**opt, 'dataset': _inner_block(options, size, where)})
             self.opt = opt
             if any(isinstance(layer, MinedPatchDataset) for layer in layers(self.dataset)):
                 raise OptionError(
-                    'dataset: expected whole images inside a MinedPatchDataset, got another MinedPatchDataset. Remove '
-                    'one of the two.'
+                    'dataset',
+                    'whole images inside a MinedPatchDataset',
+                    'another MinedPatchDataset',
+                    'Remove one of the two.',
                 )
             places = _places(self.dataset, manifest, f'{where}.manifest')
             self.images, self.corners = _kept(manifest, options, places)
@@ -187,6 +191,8 @@ def _check_scale(corners: Sequence[tuple[int, int]], size: int, reader: Any, man
     scale = reader.opt.get('scale', 1)
     if any(side % scale for corner in [(size, size), *corners] for side in corner):
         raise DataError(
-            f'manifest: expected patches whose sides and positions scale {scale} divides, because '
-            f'{type(reader).__name__} reads pairs, got others in {manifest.source}. Mine this dataset with its scale.'
+            'manifest',
+            f'patches whose sides and positions scale {scale} divides, because {type(reader).__name__} reads pairs',
+            f'others in {manifest.source}',
+            'Mine this dataset with its scale.',
         )

@@ -30,7 +30,7 @@ class OwnPairs:
 
     def __init__(self, dataset: Any, name: str) -> None:
         if not len(dataset):
-            raise DataError(f'{name}: expected a dataset with items, got an empty one. Give it some.')
+            raise DataError(name, 'a dataset with items', 'an empty one', 'Give it some.')
         self.dataset, self.name = dataset, name
         self.files = SampleFiles(self)
         self.scale = self.scale_of(self[0])
@@ -47,8 +47,10 @@ class OwnPairs:
             if not is_missing and not (isinstance(image, Tensor) and image.ndim == 3 and image.shape[0] in (1, 3)):
                 got = tuple(image.shape) if isinstance(image, Tensor) else shown(image)
                 raise DataError(
-                    f'{self.name}, item {int(index)}: expected {key} as a tensor C x H x W of 1 or 3 channels, got '
-                    f'{got}. Give a dict with gt and lq, a pair (lq, gt) or a clean image.'
+                    f'{self.name}, item {int(index)}',
+                    f'{key} as a tensor C x H x W of 1 or 3 channels',
+                    got,
+                    'Give a dict with gt and lq, a pair (lq, gt) or a clean image.',
                 )
         sample.setdefault('gt_path', f'{int(index):06d}')
         sample.setdefault('lq_path', sample['gt_path'])

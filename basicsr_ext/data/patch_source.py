@@ -55,8 +55,10 @@ class PatchSource:
                 patch[kind] = image[top : top + side, left : left + side]
                 if patch[kind].shape[:2] != (side, side):
                     raise DataError(
-                        f'{self._path(index)}: expected {side} x {side} pixels from ({top}, {left}) on in its {kind}, '
-                        f'got an image of {image.shape[0]} x {image.shape[1]}. Mine the dataset again.'
+                        self._path(index),
+                        f'{side} x {side} pixels from ({top}, {left}) on in its {kind}',
+                        f'an image of {image.shape[0]} x {image.shape[1]}',
+                        'Mine the dataset again.',
                     )
             yield patch
 
@@ -76,8 +78,10 @@ class PatchSource:
         sizes = [image.shape[:2] for image in images.values()]
         if len(sizes) > 1 and sizes[0] != tuple(self.scale * side for side in sizes[1]):
             raise DataError(
-                f'{self._path(index)}: expected GT {self.scale} times as large as LQ, got {sizes[0]} and '
-                f'{sizes[1]}. Make the pair again.'
+                self._path(index),
+                f'GT {self.scale} times as large as LQ',
+                f'{sizes[0]} and {sizes[1]}',
+                'Make the pair again.',
             )
         return images
 

@@ -57,8 +57,10 @@ class PixelShuffleWarmupOptions:
     def __post_init__(self) -> None:
         if self.phase != 'train':
             raise OptionError(
-                f'type: expected {self.type} in datasets.train of a training, got phase {shown(self.phase)}. Name the '
-                'dataset inside.'
+                'type',
+                f'{self.type} in datasets.train of a training',
+                f'phase {shown(self.phase)}',
+                'Name the dataset inside.',
             )
 
     def rule(self) -> WarmupRule:
@@ -114,9 +116,7 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         options = read_block(PixelShuffleWarmupOptions, opt, self.where, ignore=LOADER_KEYS)
         super().__init__(opt)
         if warmup_rule(self.dataset) is not None:
-            raise OptionError(
-                f'{self.where}.dataset: expected one warm-up, got another one inside. Remove one of them.'
-            )
+            raise OptionError(f'{self.where}.dataset', 'one warm-up', 'another one inside', 'Remove one of them.')
         self.warmup = options.rule()
         self.per_channel = options.per_channel
         if options.scale > 1:
@@ -128,10 +128,12 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         """Permute `lq` and `gt` if the iteration belongs to the warm-up."""
         if not isinstance(index, ScheduledIndex) or index.warmup is None:
             raise OptionError(
-                f'{self.where}: expected an index that says whether its iteration is shuffled, got a plain one: only '
-                'the training loop of basicsr_ext knows when the warm-up is over, and only for its own wrappers. Run '
-                '`python -m basicsr_ext train`, or use `from basicsr_ext.jobs.train import train_pipeline`, with this '
-                'dataset outermost; for anything but training name the dataset inside.'
+                self.where,
+                'an index that says whether its iteration is shuffled',
+                'a plain one: only the training loop of basicsr_ext knows when the warm-up is over, and only for its '
+                'own wrappers',
+                'Run `python -m basicsr_ext train`, or use `from basicsr_ext.jobs.train import train_pipeline`, with '
+                'this dataset outermost; for anything but training name the dataset inside.',
             )
         if not index.warmup:
             return sample
@@ -147,16 +149,17 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         name = sample.get('gt_path', sample.get('lq_path', 'a sample'))
         if lq is None or gt is None or lq.ndim != 3 or gt.ndim != 3:
             shapes = {key: None if image is None else tuple(image.shape) for key, image in (('lq', lq), ('gt', gt))}
-            raise DataError(f'{name}: expected lq and gt of C x H x W to shuffle, got {shapes}. Remove the warm-up.')
+            raise DataError(name, 'lq and gt of C x H x W to shuffle', shapes, 'Remove the warm-up.')
         scale: int = gt.shape[-1] // lq.shape[-1]
         if gt.shape[-2:] != (lq.shape[-2] * scale, lq.shape[-1] * scale) or not scale:
             raise DataError(
-                f'{name}: expected gt a whole number of times as large as lq, got {tuple(gt.shape)} and '
-                f'{tuple(lq.shape)}. Correct the pair.'
+                name,
+                'gt a whole number of times as large as lq',
+                f'{tuple(gt.shape)} and {tuple(lq.shape)}',
+                'Correct the pair.',
             )
         if self.per_channel and len(lq) != len(gt):
             raise DataError(
-                f'{name}: expected as many channels in lq as in gt, got {len(lq)} and {len(gt)}. Set per_channel: '
-                'false.'
+                name, 'as many channels in lq as in gt', f'{len(lq)} and {len(gt)}', 'Set per_channel: false.'
             )
         return scale

@@ -69,8 +69,10 @@ def groups_of(ranking: Manifest) -> list[str]:
     """
     if 'group' not in ranking.names:
         raise DataError(
-            f'per_group: expected a ranking with a column group, got {", ".join(ranking.names)} in {ranking.source}. '
-            'Rank an AllInOneDataset, name a file of groups when you rank, or remove per_group.'
+            'per_group',
+            'a ranking with a column group',
+            f'{", ".join(ranking.names)} in {ranking.source}',
+            'Rank an AllInOneDataset, name a file of groups when you rank, or remove per_group.',
         )
     return [str(group) for group in ranking.column('group')]
 
@@ -80,9 +82,7 @@ def _rows_of(dataset: SampleDataset, manifest: Manifest, kind: str, where: str, 
     wrappers = [layer for layer in layers(dataset) if isinstance(layer, WrapperDataset)]
     cutting = next((type(layer).__name__ for layer in wrappers if layer.gives_patches), None)
     if cutting is not None:
-        raise DataError(
-            f'{inside}: expected images, got the patches of a {cutting}. Put the {kind} inside the {cutting}.'
-        )
+        raise DataError(inside, 'images', f'the patches of a {cutting}', f'Put the {kind} inside the {cutting}.')
     try:
         return manifest.rows_of(inventory(dataset), f'{where}.manifest')
     except DataError as error:
@@ -90,6 +90,8 @@ def _rows_of(dataset: SampleDataset, manifest: Manifest, kind: str, where: str, 
         if choosing is None:
             raise
         raise DataError(
-            f'{inside}: expected all images that were ranked, got those that {choosing} inside has chosen. '
-            f'Remove one of the two, or rank the chosen ones. ({error})'
+            inside,
+            'all images that were ranked',
+            f'those that {choosing} inside has chosen',
+            f'Remove one of the two, or rank the chosen ones. ({error})',
         ) from error

@@ -79,8 +79,10 @@ class StockFiles:
 
     def _unlisted(self) -> DataError:
         return DataError(
-            f'dataset {self.dataset.opt.get("name")}: expected a dataset that lists one path an item, got '
-            f'{type(self.dataset).__name__}. Choose a dataset of single images.'
+            f'dataset {self.dataset.opt.get("name")}',
+            'a dataset that lists one path an item',
+            type(self.dataset).__name__,
+            'Choose a dataset of single images.',
         )
 
     def listed(self, index: int) -> dict[Kind, str]:

@@ -64,8 +64,10 @@ class WholeImages:
         missing = [key for key in ('lq', 'gt') if sample.get(key) is None]
         if missing:
             raise DataError(
-                f'{sample.get("gt_path", f"sample {index}")}: expected lq and gt, got no {missing[0]}. Choose a '
-                'dataset that gives both.'
+                sample.get('gt_path', f'sample {index}'),
+                'lq and gt',
+                f'no {missing[0]}',
+                'Choose a dataset that gives both.',
             )
         if image is not None and not self.is_changed(index):
             height, width = sample['gt'].shape[1:]

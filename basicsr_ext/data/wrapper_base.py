@@ -102,14 +102,16 @@ class StockDataset(ComposedDataset):
             self.opt.get('scale', 1),
         )
         if sample.get('gt') is None:
-            raise DataError(f'{where}: expected ground truth, got none. Choose a dataset that gives gt.')
+            raise DataError(where, 'ground truth', 'none', 'Choose a dataset that gives gt.')
         for key, factor in (('lq', scale), ('gt', 1)):
             top, left, side = corner[0] // factor, corner[1] // factor, size // factor
             part = sample[key][:, top : top + side, left : left + side]
             if part.shape[1:] != (side, side):
                 raise DataError(
-                    f'{where}: expected {side} x {side} pixels from ({top}, {left}) on in {key}, got an image of '
-                    f'{tuple(sample[key].shape)}. Mine the dataset again.'
+                    where,
+                    f'{side} x {side} pixels from ({top}, {left}) on in {key}',
+                    f'an image of {tuple(sample[key].shape)}',
+                    'Mine the dataset again.',
                 )
             sample[key] = part
         return sample

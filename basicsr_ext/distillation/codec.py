@@ -112,7 +112,7 @@ def load_vae(settings: VaeSettings, channels: int, device: torch.device | str) -
         from diffusers import AutoencoderKL
     except ImportError as error:
         raise OptionError(
-            f'vae: expected diffusers to be installed, got {error}. Run: pip install "basicsr-ext[distill]"'
+            'vae', 'diffusers to be installed', error, 'Run: pip install "basicsr-ext[distill]"'
         ) from error
     more: dict[str, Any] = {} if settings.subfolder is None else {'subfolder': settings.subfolder}
     more['torch_dtype'] = torch.bfloat16 if settings.bfloat16 else torch.float32
@@ -120,10 +120,10 @@ def load_vae(settings: VaeSettings, channels: int, device: torch.device | str) -
         vae = AutoencoderKL.from_pretrained(settings.path, use_safetensors=True, **more)
     except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(
-            f'vae.path: expected a folder with config.json and .safetensors, or a name on the hub that can be reached, '
-            f'got {shown(settings.path)}{f" / {settings.subfolder}" if settings.subfolder else ""}: '
-            f'{first_line(error)}. '
-            'Correct the path, or fetch it first.'
+            'vae.path',
+            'a folder with config.json and .safetensors, or a name on the hub that can be reached',
+            f'{shown(settings.path)}{f" / {settings.subfolder}" if settings.subfolder else ""}: {first_line(error)}',
+            'Correct the path, or fetch it first.',
         ) from error
     numbers = dict(PRESETS.get(settings.preset or '', {}))
     for name in ('scaling_factor', 'shift_factor'):
@@ -131,5 +131,5 @@ def load_vae(settings: VaeSettings, channels: int, device: torch.device | str) -
         if given is not None or name not in numbers:
             numbers[name] = given if given is not None else getattr(vae.config, name, None) or 0.0
     if not numbers['scaling_factor']:
-        raise OptionError('vae.scaling_factor: expected a number, which the configuration lacks, got none. Add it.')
+        raise OptionError('vae.scaling_factor', 'a number, which the configuration lacks', 'none', 'Add it.')
     return VaeCodec(vae, channels, numbers['scaling_factor'], numbers['shift_factor'], device)

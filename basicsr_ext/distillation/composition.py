@@ -16,9 +16,9 @@ def distilled_number(count: int, size: int | None, ratio: float | None, groups: 
     """
     number = size if size is not None else part_size(ratio or 0, count, least=groups)
     if number > count:
-        raise OptionError(f'size: expected at most the {count} images of the dataset, got {number}. Lower it.')
+        raise OptionError('size', f'at most the {count} images of the dataset', number, 'Lower it.')
     if number < groups:
-        raise OptionError(f'size: expected at least one image of each of the {groups} groups, got {number}. Raise it.')
+        raise OptionError('size', f'at least one image of each of the {groups} groups', number, 'Raise it.')
     return number
 
 

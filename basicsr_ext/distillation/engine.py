@@ -133,8 +133,10 @@ class Distillation:
         gradients = torch.autograd.grad(loss + self._anchor(leaves, items), list(leaves.values()))
         if not all(part.isfinite().all() for part in (loss, *gradients)):
             raise DivergenceError(
-                f'distill: expected a finite matching loss and gradients, got others at step {step}. Check the weights '
-                'of the network, or lower distill.lr.'
+                'distill',
+                'a finite matching loss and gradients',
+                f'others at step {step}',
+                'Check the weights of the network, or lower distill.lr.',
             )
         for part, gradient in zip(self.variables.values(), gradients, strict=True):
             part.step(items, gradient.cpu(), self.settings.lr)

@@ -101,9 +101,9 @@ class DistillSettings:
     def __post_init__(self) -> None:
         size_or_ratio(self.size, self.ratio)
         if self.kept > 0 and self.manifest is None:
-            raise OptionError(f'manifest: expected a ranking for kept: {self.kept}, got none. Add it or set kept: 0.')
+            raise OptionError('manifest', f'a ranking for kept: {self.kept}', 'none', 'Add it or set kept: 0.')
         if self.per_group and self.manifest is None:
-            raise OptionError('per_group: expected a ranking with groups, got no manifest. Add it or remove per_group.')
+            raise OptionError('per_group', 'a ranking with groups', 'no manifest', 'Add it or remove per_group.')
         if (self.vae is None) == (self.mode == 'latent'):
             expected = 'a block with a path' if self.vae is None else 'none'
-            raise OptionError(f'vae: expected {expected} with mode: {self.mode}, got {self.vae}. Correct one of them.')
+            raise OptionError('vae', f'{expected} with mode: {self.mode}', self.vae, 'Correct one of them.')

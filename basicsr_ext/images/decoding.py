@@ -37,13 +37,13 @@ def read_image(root: str, path: str) -> bytes:
     if is_lmdb(root):
         content = read_key(root, path)
         if content is None:
-            raise ImageError(f'{root}: expected an image under the key {shown(path)}, got none.')
+            raise ImageError(root, f'an image under the key {shown(path)}', 'none', 'Make the LMDB again.')
         return content
     try:
         with open(path, 'rb') as file:
             return file.read()
     except OSError as error:
-        raise ImageError(f'{path}: expected an image file, got {error.strerror}.') from error
+        raise ImageError(path, 'an image file', error.strerror, 'Correct the path.') from error
 
 
 def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
@@ -63,12 +63,12 @@ def decode_image(content: bytes, flag: int, path: str) -> np.ndarray:
         return _tiff_with_alpha(content, tags, flag, path)
     image = _by_opencv(content, flag, path)
     if is_jpeg(content) and not (has_end(content) if image is None else is_whole(content, image)):
-        raise ImageError(f'{path}: expected a whole JPEG, got one that ends early. Replace or remove it.')
+        raise ImageError(path, 'a whole JPEG', 'one that ends early', 'Replace or remove it.')
     if image is None and tags is not None and (tags.is_float or tags.bits > 16):
         kind = 'float' if tags.is_float else 'whole numbers of'
-        raise ImageError(f'{path}: expected 8- or 16-bit pixels, got {kind} {tags.bits} bits. Convert the file.')
+        raise ImageError(path, '8- or 16-bit pixels', f'{kind} {tags.bits} bits', 'Convert the file.')
     if image is None:
-        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
+        raise ImageError(path, 'an image', 'a damaged or foreign file', 'Replace or remove it.')
     if flag != cv2.IMREAD_UNCHANGED:
         return image
     if tags is not None and tags.is_cmyk:  # OpenCV gives it an alpha
@@ -80,7 +80,7 @@ def _by_opencv(content: bytes, flag: int, path: str) -> np.ndarray | None:
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
     except cv2.error as error:  # too many pixels, for one
-        raise ImageError(f'{path}: expected an image, got one that OpenCV refuses ({error.err}). Remove it.') from error
+        raise ImageError(path, 'an image', f'one that OpenCV refuses ({error.err})', 'Remove it.') from error
 
 
 def _tiff_with_alpha(content: bytes, tags: TiffTags, flag: int, path: str) -> np.ndarray:
@@ -91,11 +91,13 @@ def _tiff_with_alpha(content: bytes, tags: TiffTags, flag: int, path: str) -> np
         image = _by_pillow(content)
     else:
         raise ImageError(
-            f'{path}: expected colours of 8 or 16 bits or grey of 8 bits beside alpha, got {tags.samples} samples of '
-            f'{tags.bits} bits. Convert the file.'
+            path,
+            'colours of 8 or 16 bits or grey of 8 bits beside alpha',
+            f'{tags.samples} samples of {tags.bits} bits',
+            'Convert the file.',
         )
     if image is None:
-        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.')
+        raise ImageError(path, 'an image', 'a damaged or foreign file', 'Replace or remove it.')
     if flag == cv2.IMREAD_UNCHANGED:
         return image
     if image.dtype == np.uint16:

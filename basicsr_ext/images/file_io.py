@@ -37,7 +37,7 @@ def read_image_file(path: str | os.PathLike[str]) -> np.ndarray:
     flag = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg(content) else cv2.IMREAD_UNCHANGED
     image = decode_image(content, flag, os.fspath(path))
     if image.dtype.name not in LEVELS:
-        raise ImageError(f'{path}: expected 8- or 16-bit pixels, got {image.dtype}. Convert the file.')
+        raise ImageError(path, '8- or 16-bit pixels', image.dtype, 'Convert the file.')
     if image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
@@ -55,13 +55,11 @@ def check_target(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ImageError(
-            f'{path}: expected one of the endings {" ".join(SUFFIXES)}, got {shown(suffix)}. Correct the name.'
-        )
+        raise ImageError(path, f'one of the endings {" ".join(SUFFIXES)}', shown(suffix), 'Correct the name.')
     if image.dtype == np.uint16 and suffix not in DEEP:
-        raise ImageError(f'{path}: expected a format for 16-bit pixels, got {suffix}. Write .png or .tif.')
+        raise ImageError(path, 'a format for 16-bit pixels', suffix, 'Write .png or .tif.')
     if image.ndim == 3 and image.shape[2] == 4 and suffix not in WITH_ALPHA:
-        raise ImageError(f'{path}: expected a format with alpha, got {suffix}. Write .png, .tif or .webp.')
+        raise ImageError(path, 'a format with alpha', suffix, 'Write .png, .tif or .webp.')
 
 
 def write_image_file(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -81,12 +79,12 @@ def write_image_file(path: str | os.PathLike[str], image: np.ndarray) -> None:
     try:
         encoded, content = cv2.imencode(suffix, image, QUALITY.get(suffix, []))
         if not encoded:
-            raise ImageError(f'{path}: expected an image for {suffix}, got {image.shape}. Choose another format.')
+            raise ImageError(path, f'an image for {suffix}', image.shape, 'Choose another format.')
         with atomic_open(path) as file:
             file.write(content.tobytes())
     except cv2.error as error:
         raise ImageError(
-            f'{path}: expected an image that {suffix} holds, got {image.shape} ({error.err}). Choose another format.'
+            path, f'an image that {suffix} holds', f'{image.shape} ({error.err})', 'Choose another format.'
         ) from error
     except OSError as error:
-        raise ImageError(f'{path}: expected to write it, got {error.strerror}. Change the folder.') from error
+        raise ImageError(path, 'to write it', error.strerror, 'Change the folder.') from error

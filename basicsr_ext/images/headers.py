@@ -53,8 +53,8 @@ def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise ImageError(f'{path}: expected an image file, got {os.strerror(error.errno)}.') from error
-        raise ImageError(f'{path}: expected an image, got a damaged or foreign file. Replace or remove it.') from error
+            raise ImageError(path, 'an image file', os.strerror(error.errno), 'Correct the path.') from error
+        raise ImageError(path, 'an image', 'a damaged or foreign file', 'Replace or remove it.') from error
 
 
 def upright(image: np.ndarray, content: bytes) -> np.ndarray:

@@ -53,7 +53,9 @@ def _allocate(size: int) -> torch.Tensor:
     free = shutil.disk_usage(SHARED_MEMORY).free if os.path.isdir(SHARED_MEMORY) else None
     if free is not None and size > free:
         raise DataError(
-            f'cache: expected {size / 2**20:.0f} MB of free shared memory, got {free / 2**20:.0f} MB in '
-            f'{SHARED_MEMORY}. Set cache: false or give the container more (docker run --shm-size).'
+            'cache',
+            f'{size / 2**20:.0f} MB of free shared memory',
+            f'{free / 2**20:.0f} MB in {SHARED_MEMORY}',
+            'Set cache: false or give the container more (docker run --shm-size).',
         )
     return torch.empty(size, dtype=torch.uint8).share_memory_()

@@ -52,7 +52,7 @@ class ImageFiles:
         self.root, self.backend, self.color = os.path.expanduser(root), backend, color
         self.channels = 3 if color == 'rgb' else 1
         if not os.path.isdir(self.root):
-            raise DataError(f'{where}.dataroot_gt: expected a folder, got {shown(root)}. Correct the path.')
+            raise DataError(f'{where}.dataroot_gt', 'a folder', shown(root), 'Correct the path.')
         if backend == 'lmdb':
             self.names = self._names_in_lmdb(where)
         elif meta_info_file is not None:
@@ -61,8 +61,10 @@ class ImageFiles:
             self.names = self._names_in_folder(where)
         if not self.names:
             raise DataError(
-                f'{where}.dataroot_gt: expected images ({" ".join(IMAGE_SUFFIXES)}), got none in {shown(root)}. '
-                'Correct the path.'
+                f'{where}.dataroot_gt',
+                f'images ({" ".join(IMAGE_SUFFIXES)})',
+                f'none in {shown(root)}',
+                'Correct the path.',
             )
         refuse_if_any(not_in_utf8(self.names), 'names of files in UTF-8', 'Rename the files.', f'{where}.dataroot_gt')
 
@@ -84,22 +86,25 @@ class ImageFiles:
     def _names_in_lmdb(self, where: str) -> list[str]:
         index = Path(self.root, 'meta_info.txt')
         if not index.is_file():
-            raise DataError(f'{where}.dataroot_gt: expected a BasicSR LMDB with meta_info.txt, got {shown(self.root)}.')
+            raise DataError(
+                f'{where}.dataroot_gt', 'a BasicSR LMDB with meta_info.txt', shown(self.root), 'Correct the path.'
+            )
         lines = read_lines(str(index), f'{where}.dataroot_gt')
         return sorted(os.path.splitext(line.partition(' (')[0].split()[0])[0] for line in lines)
 
     def _names_in_meta_info(self, meta_info_file: str, where: str) -> list[str]:
         if not os.path.isfile(meta_info_file):
-            raise DataError(f'{where}.meta_info_file: expected a file, got {shown(meta_info_file)}. Correct the path.')
+            raise DataError(f'{where}.meta_info_file', 'a file', shown(meta_info_file), 'Correct the path.')
         names = name_list(meta_info_file, self.root, f'{where}.meta_info_file')
         outside = [name for name in names if is_outside(name)]
         missing = [name for name in names if name not in set(outside) and not Path(self.root, name).is_file()]
         for problem, found in (('inside', outside), ('that exist in', missing)):
             if found:
                 raise DataError(
-                    f'{where}.meta_info_file: expected files {problem} {shown(self.root)}, got {len(found)} that are '
-                    'not: '
-                    f'{first_few(found)}. Correct {meta_info_file}.'
+                    f'{where}.meta_info_file',
+                    f'files {problem} {shown(self.root)}',
+                    f'{len(found)} that are not: {first_few(found)}',
+                    f'Correct {meta_info_file}.',
                 )
         return names
 

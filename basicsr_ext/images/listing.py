@@ -37,7 +37,7 @@ def walk_images(root: str, where: str) -> tuple[list[str], list[str]]:
             is_image = is_file and name.lower().endswith(IMAGE_SUFFIXES)
             (names if is_image else others).append(name)
     except OSError as error:
-        raise DataError(f'{where}: expected a folder to read, got {error}. Change its rights or remove it.') from error
+        raise DataError(where, 'a folder to read', error, 'Change its rights or remove it.') from error
     return sorted(names, key=os.path.splitext), sorted(others)
 
 
@@ -71,9 +71,10 @@ def read_lines(path: str, where: str) -> list[str]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b'\n') + 1
         raise DataError(
-            f'{where}: expected a list in UTF-8, got another encoding (Latin-1, perhaps) in line {line} of '
-            f'{shown(path)}. '
-            'Save it as UTF-8.'
+            where,
+            'a list in UTF-8',
+            f'another encoding (Latin-1, perhaps) in line {line} of {shown(path)}',
+            'Save it as UTF-8.',
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 

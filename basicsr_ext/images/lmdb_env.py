@@ -52,14 +52,14 @@ def _open(path: str) -> Any:
         import lmdb
     except ImportError as error:
         raise DataError(
-            f'LMDB {path}: expected the package lmdb, got {error}. Run "pip install lmdb" or use io_backend disk.'
+            f'LMDB {path}', 'the package lmdb', error, 'Run "pip install lmdb" or use io_backend disk.'
         ) from error
     _check_size(path)
     try:
         return lmdb.open(path, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise DataError(
-            f'LMDB {path}: expected a folder with data.mdb, got {error}. Correct the path or use io_backend disk.'
+            f'LMDB {path}', 'a folder with data.mdb', error, 'Correct the path or use io_backend disk.'
         ) from error
 
 
@@ -75,7 +75,7 @@ def _check_size(path: str) -> None:
     with open(content, 'rb') as file:
         start = file.read(META.size)
         if len(start) < META.size:
-            raise DataError(f'LMDB {path}: expected data, got {len(start)} bytes. Copy it again.')
+            raise DataError(f'LMDB {path}', 'data', f'{len(start)} bytes', 'Copy it again.')
         page = META.unpack(start)[1]
         file.seek(page)
         second = file.read(META.size)
@@ -84,8 +84,7 @@ def _check_size(path: str) -> None:
     valid = [(transaction, last) for magic, _, last, transaction in metas if magic == MAGIC]
     if valid and size < (max(valid)[1] + 1) * page:
         raise DataError(
-            f'LMDB {path}: expected {(max(valid)[1] + 1) * page} bytes in data.mdb, got {size}: it is cut. Copy it '
-            'again.'
+            f'LMDB {path}', f'{(max(valid)[1] + 1) * page} bytes in data.mdb', f'{size}: it is cut', 'Copy it again.'
         )
 
 
@@ -101,7 +100,7 @@ def read_key(path: str, key: str) -> bytes | None:
         with open_lmdb(path).begin() as transaction:
             value = transaction.get(key.encode())
     except lmdb.Error as error:
-        raise DataError(f'LMDB {path}: expected a value of {shown(key)}, got {error}. Copy it again.') from error
+        raise DataError(f'LMDB {path}', f'a value of {shown(key)}', error, 'Copy it again.') from error
     return None if value is None else bytes(value)
 
 

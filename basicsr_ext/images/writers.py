@@ -117,7 +117,7 @@ def new_images(output: Path, kinds: Sequence[str], number: int, largest: int) ->
     paths = output_paths(output, kinds)
     for path in paths.values() if is_lmdb(output.name) else [output]:
         if os.path.lexists(path):
-            raise OptionError(f'-o {path}: expected a new name, got one that is there. Remove it or name another.')
+            raise OptionError(f'-o {path}', 'a new name', 'one that is there', 'Remove it or name another.')
     # An incompressible image becomes a little larger as a PNG, and whole pages are taken.
     room = number * (2 * largest + 2 * PAGE) + 2**24
     try:
@@ -133,6 +133,4 @@ def new_images(output: Path, kinds: Sequence[str], number: int, largest: int) ->
             for made in sorted(Path(temporary).iterdir()):
                 os.rename(made, output.with_name(made.name))
     except (OSError, lmdb.Error) as error:
-        raise OptionError(
-            f'-o {output}: expected room and the right to write there, got {error}. Name another.'
-        ) from error
+        raise OptionError(f'-o {output}', 'room and the right to write there', error, 'Name another.') from error

@@ -39,7 +39,7 @@ def choose(
     if budget >= costs[-1]:
         return pointers[-1]
     if budget < costs[0]:
-        raise OptionError(f'{where}: expected {possible}, got {budget:.4g}. Raise it or train a smaller network.')
+        raise OptionError(where, possible, f'{budget:.4g}', 'Raise it or train a smaller network.')
     adaptive = with_threshold(settings, _threshold(observations, expense, budget), last)
     candidates = [
         pointer for pointer, cost in zip(pointers, costs, strict=True) if 0 <= budget - cost <= TOLERANCE * budget
@@ -49,8 +49,10 @@ def choose(
         candidates.append(adaptive)
     if not candidates:
         raise OptionError(
-            f'{where}: expected a budget that a pointer or threshold meets to {TOLERANCE:.0%} within {possible}, got '
-            f'{budget:.4g}; a threshold costs {realised:.4g}. Take more images, smaller regions or another score.'
+            where,
+            f'a budget that a pointer or threshold meets to {TOLERANCE:.0%} within {possible}',
+            f'{budget:.4g}; a threshold costs {realised:.4g}',
+            'Take more images, smaller regions or another score.',
         )
     return min(candidates, key=lambda candidate: missed(observations, candidate))
 

@@ -170,7 +170,7 @@ class Observing:
             DataError: there is none.
         """
         if not self.seen:
-            raise DataError('observe: expected at least one image, got none. Correct the dataset.')
+            raise DataError('observe', 'at least one image', 'none', 'Correct the dataset.')
         numbers = [len(image.scores) for image in self.seen]
         values, inputs, whole = (sum(counts) for counts in zip(*(image.counts for image in self.seen), strict=True))
         exits, costs = self.net.num_branches, self.costs

@@ -46,8 +46,10 @@ def restore(net: nn.Module, image: Tensor, settings: InferenceSettings) -> Resto
     """
     if image.ndim != 4 or not image.is_floating_point() or not image.numel():
         raise DataError(
-            f'restore: expected floating-point images, N x C x H x W, got {image.dtype}, {tuple(image.shape)}. '
-            'Divide 8-bit images by 255 and add a dimension to a single one.'
+            'restore',
+            'floating-point images, N x C x H x W',
+            f'{image.dtype}, {tuple(image.shape)}',
+            'Divide 8-bit images by 255 and add a dimension to a single one.',
         )
     run = _runner(net, settings)
     like = next((p for p in net.parameters() if p.is_floating_point()), image)
@@ -72,12 +74,12 @@ def _runner(net: nn.Module, settings: InferenceSettings) -> Callable[[Tensor], t
     if not isinstance(net, ExitNetwork):
         if settings.pointer is not None or settings.adaptive is not None:
             raise OptionError(
-                'pointer, adaptive: expected a network that has exits, as FlexIR, got one that has none. Remove them.'
+                'pointer, adaptive', 'a network that has exits, as FlexIR', 'one that has none', 'Remove them.'
             )
         return lambda images: (net(images), torch.ones(len(images), dtype=torch.long))
     last = net.pointer if settings.pointer is None else settings.pointer
     if last > net.num_branches:
-        raise OptionError(f'pointer: expected at most {net.num_branches}, got {last}. Correct the value.')
+        raise OptionError('pointer', f'at most {net.num_branches}', last, 'Correct the value.')
     adaptive = settings.adaptive
     if adaptive is None:
         return lambda images: (restore_regularly(net, images, last), torch.full((len(images),), last))

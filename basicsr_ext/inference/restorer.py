@@ -51,7 +51,7 @@ class Restorer:
     def __init__(self, net: nn.Module, settings: InferenceSettings | None = None, channels: int | None = None) -> None:
         self.channels = input_channels(net) if channels is None else channels
         if self.channels not in (1, 3):
-            raise OptionError(f'Restorer.channels: expected 1 or 3, got {self.channels}. Name what the network takes.')
+            raise OptionError('Restorer.channels', '1 or 3', self.channels, 'Name what the network takes.')
         self.net = net
         self.settings = settings or InferenceSettings(regions=None if isinstance(net, ExitNetwork) else 1)
 
@@ -76,7 +76,7 @@ class Restorer:
         require(opt['path'], ('pretrain_network_g',), 'path')
         weights = opt['path']['pretrain_network_g']
         if weights is None:
-            raise OptionError(f'{path}, path.pretrain_network_g: expected a file of weights, got none. Add it.')
+            raise OptionError(f'{path}, path.pretrain_network_g', 'a file of weights', 'none', 'Add it.')
         block: dict[str, Any] = opt['network_g']
         check_call(registered(ARCH_REGISTRY, block['type'], 'network_g.type'), block, 'network_g')
         inference = (opt.get('val') or {}).get('inference')
@@ -134,15 +134,19 @@ class Restorer:
     def _restore(self, image: np.ndarray) -> tuple[np.ndarray, Restored]:
         if image.dtype.name not in LEVELS or image.shape[2:] not in ((), (3,), (4,)) or image.ndim < 2:
             raise DataError(
-                f'Restorer: expected H x W, H x W x 3 or H x W x 4, uint8 or uint16, got {image.shape}, {image.dtype}. '
-                'Convert the image.'
+                'Restorer',
+                'H x W, H x W x 3 or H x W x 4, uint8 or uint16',
+                f'{image.shape}, {image.dtype}',
+                'Convert the image.',
             )
         levels = LEVELS[image.dtype.name]
         restored = restore(self.net, self._as_input(image, levels), self.settings)
         if not restored.image.isfinite().all():
             raise DataError(
-                f'Restorer: expected a finite image from {type(self.net).__name__}, got NaN or infinite pixels. Take '
-                'other weights, or a precision with a wider range.'
+                'Restorer',
+                f'a finite image from {type(self.net).__name__}',
+                'NaN or infinite pixels',
+                'Take other weights, or a precision with a wider range.',
             )
         colours = self._as_image(restored.image, grey=image.ndim == 2)
         pixels = colours.mul_(levels).round_().clamp_(0, levels).numpy().astype(image.dtype)
@@ -161,8 +165,10 @@ class Restorer:
         """The image that the network gave, H x W or H x W x 3."""
         if restored.shape[1] != self.channels:
             raise OptionError(
-                f'Restorer.channels: expected a network that gives {self.channels} channels, as it takes, got '
-                f'{restored.shape[1]}. Choose another network.'
+                'Restorer.channels',
+                f'a network that gives {self.channels} channels, as it takes',
+                restored.shape[1],
+                'Choose another network.',
             )
         channels = restored.flatten(0, 1).cpu()
         if not grey:

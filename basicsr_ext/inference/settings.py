@@ -42,9 +42,10 @@ class AdaptiveSettings:
         check_call(EXIT_SCORES[self.score], self._arguments(), 'score', given=2)
         if self.relative is not None and (self.threshold < 0 or self.score == 'change'):
             raise OptionError(
-                'relative: expected ~ for a negative threshold and for the score change, got '
-                f'{shown(self.relative)} with '
-                f'threshold {self.threshold} and score {self.score}. Remove it or change those.'
+                'relative',
+                '~ for a negative threshold and for the score change',
+                f'{shown(self.relative)} with threshold {self.threshold} and score {self.score}',
+                'Remove it or change those.',
             )
 
     def _arguments(self) -> dict[str, str]:
@@ -86,11 +87,11 @@ class InferenceSettings:
     def __post_init__(self) -> None:
         if self.regions is not None and self.region_size is not None:
             raise OptionError(
-                f'region_size: expected no regions beside it, got {self.region_size} and {self.regions}. Remove one.'
+                'region_size', 'no regions beside it', f'{self.region_size} and {self.regions}', 'Remove one.'
             )
         if self.region_size is not None and self.overlap >= self.region_size:
             raise OptionError(
-                f'overlap: expected less than region_size = {self.region_size}, got {self.overlap}. Correct the value.'
+                'overlap', f'less than region_size = {self.region_size}', self.overlap, 'Correct the value.'
             )
 
     def batch_limit(self, device: str) -> int:
@@ -109,8 +110,10 @@ class InferenceSettings:
         """
         if self.weights is not None and weights_digest(net) != self.weights:
             raise OptionError(
-                f'{where}: expected a calibration of these weights, got one of others. Run calibrate with them, or '
-                'copy its block `inference` to the option file to use it nevertheless.'
+                where,
+                'a calibration of these weights',
+                'one of others',
+                'Run calibrate with them, or copy its block `inference` to the option file to use it nevertheless.',
             )
 
     def grid(self, height: int, width: int) -> RegionGrid:
@@ -146,7 +149,7 @@ def with_calibration(settings: InferenceSettings, where: str) -> InferenceSettin
     alone = InferenceSettings(calibration=settings.calibration)
     others = [each.name for each in fields(settings) if getattr(settings, each.name) != getattr(alone, each.name)]
     if others:
-        raise OptionError(f'{path}: expected no other key beside it, got {", ".join(others)}. Remove one of both.')
+        raise OptionError(path, 'no other key beside it', ', '.join(others), 'Remove one of both.')
     return read_block(InferenceSettings, _calibrated(settings.calibration, path), path)
 
 
@@ -157,13 +160,9 @@ def _calibrated(path: Any, where: str) -> Any:
             content = json.load(file)
         found, weights = content['inference'], content['weights']
     except OSError as error:
-        raise OptionError(
-            f'{where}: expected a file, got {shown(path)}: {error.strerror}. Run calibrate first.'
-        ) from error
+        raise OptionError(where, 'a file', f'{shown(path)}: {error.strerror}', 'Run calibrate first.') from error
     except (ValueError, KeyError, TypeError) as error:
-        raise OptionError(f'{where}: expected what calibrate wrote, got {shown(path)}. Run calibrate again.') from error
+        raise OptionError(where, 'what calibrate wrote', shown(path), 'Run calibrate again.') from error
     if found is None:
-        raise OptionError(
-            f'{where}: expected a calibration with a budget, got {shown(path)} without. Add calibrate.budget.'
-        )
+        raise OptionError(where, 'a calibration with a budget', f'{shown(path)} without', 'Add calibrate.budget.')
     return {**found, 'weights': weights}

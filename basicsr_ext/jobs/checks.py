@@ -25,7 +25,7 @@ from torch.utils.data import default_collate
 
 from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
 from basicsr_ext.data.wrapper_base import ComposedDataset
-from basicsr_ext.errors import DataError, OptionError, nearest, shown, wrong
+from basicsr_ext.errors import DataError, OptionError, nearest, shown
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
@@ -112,8 +112,7 @@ def check_options(opt: Options) -> None:
         _check_restoration_options(opt, model)
     elif (opt.get('train') or {}).get('accum_iter', 1) != 1:
         raise OptionError(
-            f'train.accum_iter: expected a model that accumulates, got {opt["model_type"]}. '
-            'Set model_type: RestorationModel.'
+            'train.accum_iter', 'a model that accumulates', opt['model_type'], 'Set model_type: RestorationModel.'
         )
     _check_names(opt)
     for metric, block in ((opt.get('val') or {}).get('metrics') or {}).items():
@@ -130,7 +129,12 @@ def _check_names(opt: Options) -> None:
             continue
         first = keys.setdefault(block['name'], key)
         if first != key:
-            wrong(f'datasets.{key}.name', f'another name than that of datasets.{first}', block['name'], 'Rename one.')
+            raise OptionError(
+                f'datasets.{key}.name',
+                f'another name than that of datasets.{first}',
+                shown(block['name']),
+                'Rename one.',
+            )
 
 
 def check_parts(opt: Options) -> None:
@@ -166,7 +170,7 @@ def _check_training(opt: Options) -> None:
         require(opt['val'], ('val_freq', 'save_img'), 'val')
         read_value(opt['val']['val_freq'], Annotated[int, Ge(1)], 'val.val_freq')
     elif any(block['phase'] == 'val' for block in opt['datasets'].values()):
-        raise OptionError('val: expected a block beside datasets.val, got none. Add it or remove the dataset.')
+        raise OptionError('val', 'a block beside datasets.val', 'none', 'Add it or remove the dataset.')
     for key, block in opt['train'].items():
         if key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
             check_call(registered(LOSS_REGISTRY, block['type'], f'train.{key}.type'), block, f'train.{key}')
@@ -180,13 +184,15 @@ def _check_logger(block: Options) -> None:
     wandb = read_value(block.get('wandb'), dict | None, 'logger.wandb') or {}
     if wandb.get('project') is not None and not block['use_tb_logger']:
         raise OptionError(
-            f'logger.wandb.project: expected use_tb_logger: true beside it, from which wandb takes its values, got '
-            f'{block["use_tb_logger"]}. Set it, or remove the project.'
+            'logger.wandb.project',
+            'use_tb_logger: true beside it, from which wandb takes its values',
+            block['use_tb_logger'],
+            'Set it, or remove the project.',
         )
     needed = {'wandb': wandb.get('project') is not None, 'tensorboard': block['use_tb_logger']}
     for package, is_needed in needed.items():
         if is_needed and find_spec(package) is None:
-            raise OptionError(f'logger: expected the package {package}, got none. Install it or switch it off.')
+            raise OptionError('logger', f'the package {package}', 'none', 'Install it or switch it off.')
 
 
 def _check_rates(options: TrainOptions) -> None:
@@ -209,11 +215,11 @@ def _check_restoration_options(opt: Options, model: type[RestorationModel]) -> N
     for key in opt['path']:
         if key not in (*PATH_KEYS, *COMPLETED_PATH_KEYS) and key.rpartition('_')[0] not in NETWORK_PATH_KEYS:
             known = (*PATH_KEYS, *(f'{name}_g' for name in NETWORK_PATH_KEYS))
-            raise OptionError(f'path.{key}: expected a known key, got {shown(key)}. {nearest(key, known)}'.rstrip())
+            raise OptionError(f'path.{key}', 'a known key', shown(key), nearest(key, known))
     flags = [field.name for field in fields(model.ModelOptions)]
     for key in opt:
         if key not in (*FILE_KEYS, *COMPLETED_KEYS, *flags) and not key.startswith('network_'):
-            wrong(key, 'a known key', key, nearest(key, (*FILE_KEYS, *flags)))
+            raise OptionError(key, 'a known key', shown(key), nearest(key, (*FILE_KEYS, *flags)))
     read_block(model.ModelOptions, {key: opt[key] for key in flags if key in opt}, 'options')
     if opt.get('val'):
         read_block(model.ValOptions, opt['val'], 'val')
@@ -239,13 +245,13 @@ def _check_dataset_block(block: Options, where: str) -> None:
         if key in block and not (isinstance(block[key], int) and low <= block[key] <= high):
             is_large = isinstance(block[key], int) and block[key] > high
             bound = f'at most {high}' if is_large else f'at least {low}'
-            wrong(f'{where}.{key}', f'an integer of {bound}', block[key])
+            raise OptionError(f'{where}.{key}', f'an integer of {bound}', shown(block[key]), 'Correct the value.')
     for key, kind, path in paths_in(block):
         if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
-            raise DataError(f'{where}.{key}: expected a folder, got {shown(path)}. Correct the path.')
+            raise DataError(f'{where}.{key}', 'a folder', shown(path), 'Correct the path.')
         is_ours = key == 'meta_info_file' or options is not None
         if kind == 'file' and is_ours and not os.path.isfile(os.path.expanduser(path)):
-            raise DataError(f'{where}.{key}: expected a file, got {shown(path)}. Correct the path.')
+            raise DataError(f'{where}.{key}', 'a file', shown(path), 'Correct the path.')
         if key == 'meta_info_file' and options is None:
             check_stock_list(os.path.expanduser(path), f'{where}.{key}')
     if block['type'] == 'PairedImageDataset':
@@ -261,7 +267,7 @@ def _check_files(opt: Options) -> None:
     for key, value in opt['path'].items():
         if value is not None and (key.startswith('pretrain_network') or key == 'resume_state'):
             if not os.path.isfile(value):
-                raise OptionError(f'path.{key}: expected a file, got {shown(value)}. Correct the path or write ~.')
+                raise OptionError(f'path.{key}', 'a file', shown(value), 'Correct the path or write ~.')
             read_checkpoint(value)
 
 
@@ -281,7 +287,7 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     refuse_other_shape(model.output.shape, model.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
     pixel_opt = (model.opt.get('train') or {}).get('pixel_opt')
     if pixel_opt and not torch.isfinite(build_loss(pixel_opt)(model.output.float().cpu(), model.gt.cpu())).all():
-        raise OptionError(f'{where}: expected a finite loss on the first batch, got none. Look at {sample["gt_path"]}.')
+        raise OptionError(where, 'a finite loss on the first batch', 'none', f'Look at {sample["gt_path"]}.')
 
 
 def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:

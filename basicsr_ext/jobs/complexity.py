@@ -40,7 +40,7 @@ class ComplexitySettings:
 
     def __post_init__(self) -> None:
         if len(self.input_size) != 2 or min(self.input_size) < 1:
-            raise OptionError(f'input_size: expected a height and a width, got {self.input_size}. Correct them.')
+            raise OptionError('input_size', 'a height and a width', self.input_size, 'Correct them.')
 
 
 # One for `train` or `test` does as well.

@@ -76,6 +76,5 @@ def _refuse_foreign_options(args: argparse.Namespace, holds_patches: bool) -> No
     for name in OF_IMAGES if holds_patches else OF_PATCHES:
         if getattr(args, name) is not None:
             raise OptionError(
-                f'--{name}: expected {kinds[not holds_patches]}, got {kinds[holds_patches]}. Remove it or name another '
-                'manifest.'
+                f'--{name}', kinds[not holds_patches], kinds[holds_patches], 'Remove it or name another manifest.'
             )

@@ -34,8 +34,10 @@ def _check_sizes(opt: Options, settings: MineSettings) -> None:
     for name in ('patch_size', 'stride'):
         if getattr(settings, name) % scale:
             raise OptionError(
-                f'mine.{name}: expected a multiple of the scale {scale}, so that patches of the input fit, got '
-                f'{getattr(settings, name)}. Correct it.'
+                f'mine.{name}',
+                f'a multiple of the scale {scale}, so that patches of the input fit',
+                getattr(settings, name),
+                'Correct it.',
             )
 
 
@@ -106,8 +108,10 @@ def _check_images(items: Sequence[Item], settings: MineSettings) -> None:
         refuse_if_any(bad, 'images to cut patches from', 'Remove them or set mine.bad_images: skip.', 'datasets.train')
     if len(bad) == len(items):
         raise DataError(
-            f'datasets.train: expected images to cut patches from, got none: {first_few(bad)}. Correct the dataroot '
-            'or lower mine.patch_size.'
+            'datasets.train',
+            'images to cut patches from',
+            f'none: {first_few(bad)}',
+            'Correct the dataroot or lower mine.patch_size.',
         )
 
 
@@ -151,7 +155,7 @@ def _finish(scan: PatchScan, result: Path, made_from: dict[str, Any]) -> str:
         names = [f'{path} ({why})' for path, why in skipped.items()]
         logger.warning(f'{len(names)} of {len(items)} images skipped: {first_few(names)}')
     if not used:
-        raise DataError('datasets.train: expected images that decode, got none. Replace them.')
+        raise DataError('datasets.train', 'images that decode', 'none', 'Replace them.')
     parts = ({**part, 'image': place[part['image']]} for part in scan.parts())
     rows = write_patch_manifest(result, [items[index] for index in used], parts, {**made_from, 'skipped': skipped})
     return f'{rows} patches of {len(used)} images: {result}'

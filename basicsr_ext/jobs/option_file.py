@@ -116,7 +116,7 @@ def complete_job(file: JobFile[S], opt: Options, root_path: str | os.PathLike[st
         opt.setdefault(key, value)
     _keep_networks(opt, file, used)
     if file.one_process and launcher != 'none':
-        raise OptionError(f'--launcher: expected none, as {file.job} is one process, got {launcher}. Remove it.')
+        raise OptionError('--launcher', f'none, as {file.job} is one process', launcher, 'Remove it.')
     if opt.get('manual_seed') is None:
         opt['manual_seed'] = 0
     complete(opt, root_path, is_train=False, launcher=launcher)
@@ -166,10 +166,9 @@ def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> N
     refuse_unknown(path, sum(keys.values(), []), 'path')
     for name in used:
         if f'network_{name}' not in opt:
-            slip = nearest(f'network_{name}', (key for key in opt if key.startswith('network')))
-            raise OptionError(
-                f'network_{name}: expected a network ({file.networks[name]}), got none. {slip or "Add it."}'
-            )
+            there = [key for key in opt if key.startswith('network')]
+            advice = nearest(f'network_{name}', there) if there else 'Add it.'
+            raise OptionError(f'network_{name}', f'a network ({file.networks[name]})', 'none', advice)
     for name in file.networks:
         if name not in used:
             opt.pop(f'network_{name}', None)
@@ -182,12 +181,10 @@ def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> N
 def _complete_datasets(opt: Options, file: JobFile[Any]) -> None:
     if file.datasets and set(opt['datasets']) != set(file.datasets):
         expected = ' and '.join(file.datasets)
-        raise OptionError(f'datasets: expected {expected}, got {", ".join(opt["datasets"])}. Name the blocks so.')
+        raise OptionError('datasets', expected, ', '.join(opt['datasets']), 'Name the blocks so.')
     for block in opt['datasets'].values():
         if file.phase is not None:
             block['phase'] = file.phase
         block.setdefault('scale', 1)
         if not isinstance(block['scale'], int) or block['scale'] < 1:
-            raise OptionError(
-                f'scale: expected an integer of at least 1, got {shown(block["scale"])}. Correct the value.'
-            )
+            raise OptionError('scale', 'an integer of at least 1', shown(block['scale']), 'Correct the value.')

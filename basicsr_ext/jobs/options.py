@@ -46,7 +46,7 @@ def options_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     targets = {path: Path(root_path, args.output, 'options', path.relative_to(folder())) for path in chosen}
     for path, target in targets.items():
         if target.exists() and target.read_bytes() != path.read_bytes():
-            raise OptionError(f'-o {target}: expected a new file, got one that is there and differs. Move it away.')
+            raise OptionError(f'-o {target}', 'a new file', 'one that is there and differs', 'Move it away.')
     for path, target in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -74,9 +74,7 @@ def choose(names: Sequence[str]) -> list[Path]:
         found = [path for path in files if path == asked or asked in path.parents]
         if not found:
             known = [path.relative_to(folder()).as_posix() for path in files]
-            raise OptionError(
-                f'NAME: expected an option file or a folder of them, got {shown(name)}. {nearest(name, known)}'
-            )
+            raise OptionError('NAME', 'an option file or a folder of them', shown(name), nearest(name, known))
         chosen += found
     return chosen
 

@@ -56,14 +56,12 @@ def schema_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
     args = build_parser().parse_args(argv)
     if args.job is None:
         if args.form not in (None, 'markdown'):
-            raise OptionError(f'--form: expected markdown for all jobs, got {args.form}. Name a job.')
+            raise OptionError('--form', 'markdown for all jobs', args.form, 'Name a job.')
         print(reference())
         return 0
     known = [job for job in jobs() if reads_options(job)]
     if args.job not in known:
-        raise OptionError(
-            f'JOB: expected a job that reads an option file, got {shown(args.job)}. {nearest(args.job, known)}'.rstrip()
-        )
+        raise OptionError('JOB', 'a job that reads an option file', shown(args.job), nearest(args.job, known))
     if args.form == 'markdown':
         print(reference_of(args.job))
     elif args.form == 'yaml':

@@ -125,8 +125,10 @@ def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dic
     planned = (resume_state or {}).get('total_iter', now)
     if planned != now and is_dynamic(train_set):
         raise OptionError(
-            f'train.total_iter: expected {planned}, for which the dynamic selection of this run was planned, got '
-            f'{now}. Change it back, or begin a new run with path.pretrain_network_g.'
+            'train.total_iter',
+            f'{planned}, for which the dynamic selection of this run was planned',
+            now,
+            'Change it back, or begin a new run with path.pretrain_network_g.',
         )
 
 

@@ -20,8 +20,10 @@ def feature_kl_loss(features: Tensor, target: Tensor, eps: float = EPS) -> Tenso
     statistics, targets = channel_statistics(features), channel_statistics(target)
     if statistics[0].shape != targets[0].shape:
         raise OptionError(
-            f'feature_kl_loss: expected features of as many channels, got {len(statistics[0])} and {len(targets[0])}. '
-            'Take both from the same layer.'
+            'feature_kl_loss',
+            'features of as many channels',
+            f'{len(statistics[0])} and {len(targets[0])}',
+            'Take both from the same layer.',
         )
     return gaussian_kl(*statistics, *targets, eps)
 
@@ -52,7 +54,7 @@ class FeatureKLLoss(nn.Module):
     def __init__(self, loss_weight: float = 1.0, eps: float = EPS) -> None:
         super().__init__()
         if eps <= 0:
-            raise OptionError(f'FeatureKLLoss.eps: expected a positive number, got {eps}. Correct the value.')
+            raise OptionError('FeatureKLLoss.eps', 'a positive number', eps, 'Correct the value.')
         self.loss_weight, self.eps = loss_weight, eps
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:

@@ -58,11 +58,9 @@ class ProgressiveDistillationLoss(nn.Module):
     def __init__(self, alpha: float = 0.1, epsilon: float = 1e-3, loss_weight: float = 1.0) -> None:
         super().__init__()
         if not 0 <= alpha <= 1:
-            raise OptionError(f'ProgressiveDistillationLoss.alpha: expected 0 to 1, got {alpha}. Correct the value.')
+            raise OptionError('ProgressiveDistillationLoss.alpha', '0 to 1', alpha, 'Correct the value.')
         if epsilon <= 0:
-            raise OptionError(
-                f'ProgressiveDistillationLoss.epsilon: expected a positive number, got {epsilon}. Correct the value.'
-            )
+            raise OptionError('ProgressiveDistillationLoss.epsilon', 'a positive number', epsilon, 'Correct the value.')
         self.alpha, self.epsilon, self.loss_weight = alpha, epsilon, loss_weight
 
     def forward(self, branches: Sequence[Branch] | Tensor, gt: Tensor, teacher_feature: Tensor | None = None) -> Tensor:

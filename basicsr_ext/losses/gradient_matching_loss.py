@@ -34,8 +34,10 @@ def gradient_matching_loss(gradients: Gradients, targets: Gradients, per_layer: 
     shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (first, second)]
     if not first or shapes[0] != shapes[1]:
         raise OptionError(
-            f'gradient_matching_loss: expected gradients of equal shapes, got {shapes[0]} and {shapes[1]}. Take both '
-            'with respect to the same parameters.'
+            'gradient_matching_loss',
+            'gradients of equal shapes',
+            f'{shapes[0]} and {shapes[1]}',
+            'Take both with respect to the same parameters.',
         )
     if per_layer:
         return torch.stack([_one_minus_cosine([a], [b]) for a, b in zip(first, second, strict=True)]).sum()

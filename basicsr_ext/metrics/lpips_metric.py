@@ -70,16 +70,16 @@ def calculate_lpips(
         CheckpointError: the weights of the backbone are neither there nor can be downloaded. It is a RuntimeError.
     """
     if net not in BACKBONES:
-        raise OptionError(
-            f'calculate_lpips.net: expected {" or ".join(BACKBONES)}, got {shown(net)}. Correct the name.'
-        )
+        raise OptionError('calculate_lpips.net', ' or '.join(BACKBONES), shown(net), 'Correct the name.')
     pair = prepare_pair(img, img2, crop_border, input_order, test_y_channel, 'calculate_lpips')
     height, width, channels = pair[0].shape
     smallest = BACKBONES[net][1]
     if channels not in (1, 3) or min(height, width) < smallest:
         raise DataError(
-            f'calculate_lpips: expected 1 or 3 channels and sides of at least {smallest} pixels after cropping for net '
-            f'{shown(net)}, got {height}x{width} with {channels} channels. Use whole images, grey or BGR.'
+            'calculate_lpips',
+            f'1 or 3 channels and sides of at least {smallest} pixels after cropping for net {shown(net)}',
+            f'{height}x{width} with {channels} channels',
+            'Use whole images, grey or BGR.',
         )
     place = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     with torch.no_grad():
@@ -127,7 +127,9 @@ def _load_backbone(slices: nn.Module, net: str) -> None:
         slices.load_state_dict({key: state[f'features.{key.split(".", 1)[1]}'] for key in slices.state_dict()})
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f'calculate_lpips: expected the weights of the backbone of net {shown(net)} in {path}, got '
-            f'{type(error).__name__}: {error}. Connect to the network, or download {url} elsewhere and put the file '
-            'there (the environment variable TORCH_HOME moves that folder); remove a damaged file first.'
+            'calculate_lpips',
+            f'the weights of the backbone of net {shown(net)} in {path}',
+            f'{type(error).__name__}: {error}',
+            f'Connect to the network, or download {url} elsewhere and put the file there (the environment variable '
+            'TORCH_HOME moves that folder); remove a damaged file first.',
         ) from error

@@ -36,13 +36,15 @@ def prepare_pair(
         OptionError: an unknown `input_order` or a negative border. It is a ValueError.
     """
     if input_order not in ('HWC', 'CHW'):
-        raise OptionError(f'{where}.input_order: expected HWC or CHW, got {shown(input_order)}. Correct the name.')
+        raise OptionError(f'{where}.input_order', 'HWC or CHW', shown(input_order), 'Correct the name.')
     if crop_border < 0:
-        raise OptionError(f'{where}.crop_border: expected 0 or more pixels, got {crop_border}. Write 0 to keep all.')
+        raise OptionError(f'{where}.crop_border', '0 or more pixels', crop_border, 'Write 0 to keep all.')
     if img.shape != img2.shape or img.ndim not in (2, 3):
         raise DataError(
-            f'{where}: expected two images of one shape, (H, W) or {tuple(input_order)}, got {img.shape} and '
-            f'{img2.shape}. Check that the ground truth belongs to the image and is cropped to its size.'
+            where,
+            f'two images of one shape, (H, W) or {tuple(input_order)}',
+            f'{img.shape} and {img2.shape}',
+            'Check that the ground truth belongs to the image and is cropped to its size.',
         )
     if img.ndim == 2:
         img, img2 = img[..., None], img2[..., None]
@@ -51,15 +53,15 @@ def prepare_pair(
     height, width, channels = img.shape
     if 2 * crop_border >= min(height, width):
         raise DataError(
-            f'{where}: expected sides longer than twice the crop_border of {crop_border}, got {height}x{width}. '
-            'Lower crop_border.'
+            where,
+            f'sides longer than twice the crop_border of {crop_border}',
+            f'{height}x{width}',
+            'Lower crop_border.',
         )
     inside = np.s_[crop_border : height - crop_border, crop_border : width - crop_border]
     img, img2 = img[inside], img2[inside]
     if test_y_channel:
         if channels not in (1, 3):
-            raise DataError(
-                f'{where}: expected 1 or 3 channels for the Y channel, got {channels}. Set test_y_channel: false.'
-            )
+            raise DataError(where, '1 or 3 channels for the Y channel', channels, 'Set test_y_channel: false.')
         img, img2 = to_y_channel(img), to_y_channel(img2)
     return img.astype(np.float64), img2.astype(np.float64)

@@ -41,15 +41,15 @@ def calculate_mgvg(img: np.ndarray, crop_border: int = 0, input_order: str = 'HW
         OptionError: an unknown `input_order` or a negative border. It is a ValueError.
     """
     if img.ndim not in (2, 3):
-        raise DataError(
-            f'calculate_mgvg: expected an image, (H, W) or {tuple(input_order)}, got {img.shape}. Pass one image.'
-        )
+        raise DataError('calculate_mgvg', f'an image, (H, W) or {tuple(input_order)}', img.shape, 'Pass one image.')
     image, _ = prepare_pair(img, img, crop_border, input_order, where='calculate_mgvg')
     height, width, channels = image.shape
     if channels not in (1, 3) or min(height, width) < 2:
         raise DataError(
-            'calculate_mgvg: expected 1 or 3 channels and sides of at least 2 pixels after cropping, got '
-            f'{height}x{width} with {channels} channels. Use whole images, grey or BGR.'
+            'calculate_mgvg',
+            '1 or 3 channels and sides of at least 2 pixels after cropping',
+            f'{height}x{width} with {channels} channels',
+            'Use whole images, grey or BGR.',
         )
     grey = image @ LUMA[::-1] if channels == 3 else image[..., 0]
     return float(mgvg(torch.from_numpy(grey)[None]))

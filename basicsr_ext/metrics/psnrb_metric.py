@@ -77,8 +77,10 @@ def blocking_effect_factor(img: np.ndarray, offset: int = 0) -> float:
     """
     if min(img.shape) <= BLOCK:
         raise DataError(
-            f'calculate_psnrb: expected sides of more than {BLOCK} pixels after cropping, got '
-            f'{img.shape[0]}x{img.shape[1]}. Use whole images.'
+            'calculate_psnrb',
+            f'sides of more than {BLOCK} pixels after cropping',
+            f'{img.shape[0]}x{img.shape[1]}',
+            'Use whole images.',
         )
     differences, at_border = [], []
     for axis in (0, 1):

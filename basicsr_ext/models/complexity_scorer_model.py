@@ -29,8 +29,10 @@ class ScorerValOptions(ValOptions):
         for name, unused in (('metrics', self.metrics), ('tile_size', self.tile_size)):
             if unused is not None:
                 raise OptionError(
-                    f'{name}: expected none, as the scorer gives a number, whose {", ".join(METRICS)} are measured, '
-                    f'got {unused}. Remove it.'
+                    name,
+                    f'none, as the scorer gives a number, whose {", ".join(METRICS)} are measured',
+                    unused,
+                    'Remove it.',
                 )
 
 

@@ -108,8 +108,10 @@ class FlexIRModel(RestorationModel):
         milestones = self.train_options.milestones
         if milestones is not None and len(milestones) != student.num_branches - 1:
             raise OptionError(
-                f'train.milestones: expected {student.num_branches - 1}, one for each branch but the first, got '
-                f'{len(milestones)}. Add or remove some.'
+                'train.milestones',
+                f'{student.num_branches - 1}, one for each branch but the first',
+                len(milestones),
+                'Add or remove some.',
             )
         self.distillation = build_loss(self.train_options.distillation_opt).to(self.device)
         self._build_teacher(student)
@@ -120,8 +122,10 @@ class FlexIRModel(RestorationModel):
         self.teacher_is_initial = path.get('pretrain_network_t') is None
         if self.teacher_is_initial and 'network_t' in self.opt:
             raise OptionError(
-                'path.pretrain_network_t: expected weights of network_t, got none. Name a file, or remove network_t to '
-                'learn from the network as it is at the start.'
+                'path.pretrain_network_t',
+                'weights of network_t',
+                'none',
+                'Name a file, or remove network_t to learn from the network as it is at the start.',
             )
         if self.teacher_is_initial:
             self.net_t = deepcopy(student)
@@ -133,7 +137,7 @@ class FlexIRModel(RestorationModel):
         widths = [net.conv_first.out_channels for net in (student, self.net_t)]
         if widths[0] != widths[1]:
             raise OptionError(
-                f'network_t.embed_dim: expected {widths[0]} as in network_g, got {widths[1]}. Take a teacher as wide.'
+                'network_t.embed_dim', f'{widths[0]} as in network_g', widths[1], 'Take a teacher as wide.'
             )
         self.net_t.eval().requires_grad_(False)
 
@@ -225,5 +229,5 @@ class FlexIRModel(RestorationModel):
 
 def _flexir(net: nn.Module, where: str) -> FlexIR:
     if not isinstance(net, FlexIR):
-        raise OptionError(f'{where}.type: expected FlexIR, got {type(net).__name__}. Take another model_type.')
+        raise OptionError(f'{where}.type', 'FlexIR', type(net).__name__, 'Take another model_type.')
     return net

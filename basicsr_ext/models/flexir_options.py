@@ -39,13 +39,11 @@ class FlexIRTrainOptions(TrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.milestones is not None and not self.progressive:
-            raise OptionError('milestones: expected none with progressive: false, got some. Remove one of the two.')
+            raise OptionError('milestones', 'none with progressive: false', 'some', 'Remove one of the two.')
         if self.milestones is not None and (
             sorted(self.milestones) != self.milestones or min(self.milestones, default=1) < 0
         ):
-            raise OptionError(
-                f'milestones: expected iterations in ascending order, got {self.milestones}. Correct them.'
-            )
+            raise OptionError('milestones', 'iterations in ascending order', self.milestones, 'Correct them.')
 
     def needs_other_losses(self) -> bool:
         """Whether `pixel_opt`, `perceptual_opt` and `losses` may not all be empty."""
@@ -75,9 +73,7 @@ class FlexIRValOptions(ValOptions):
 
     def __post_init__(self) -> None:
         if self.inference is not None and self.tile_size is not None:
-            raise OptionError(
-                f'tile_size: expected ~ beside inference, got {self.tile_size}. Write inference.region_size instead.'
-            )
+            raise OptionError('tile_size', '~ beside inference', self.tile_size, 'Write inference.region_size instead.')
         _ = self.settings  # raises what is wrong with its calibration
 
     @cached_property

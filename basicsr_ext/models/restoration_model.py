@@ -105,8 +105,10 @@ class RestorationModel(SRModel):
         scale = output_scale(self.get_bare_model(self.net_g))
         if scale not in (None, opt.get('scale', 1)):
             raise OptionError(
-                f'scale: expected {scale}, the factor by which network_g enlarges, got {opt.get("scale", 1)}. Correct '
-                'it or network_g.'
+                'scale',
+                f'{scale}, the factor by which network_g enlarges',
+                opt.get('scale', 1),
+                'Correct it or network_g.',
             )
 
     # ---- building ----
@@ -198,9 +200,10 @@ class RestorationModel(SRModel):
         parts = self.train_options.accum_iter
         if parts > 1 and len(self.lq) != samples_per_rank(self.opt):
             raise OptionError(
-                f'train.accum_iter: expected batches of {samples_per_rank(self.opt)} samples, got {len(self.lq)}: '
-                'this loop does not accumulate. Run `python -m basicsr_ext train` or use '
-                '`from basicsr_ext.jobs.train import train_pipeline`.'
+                'train.accum_iter',
+                f'batches of {samples_per_rank(self.opt)} samples',
+                f'{len(self.lq)}: this loop does not accumulate',
+                'Run `python -m basicsr_ext train` or use `from basicsr_ext.jobs.train import train_pipeline`.',
             )
         self.optimizer_g.zero_grad(set_to_none=True)
         sums: OrderedDict[str, Tensor] = OrderedDict()
@@ -244,9 +247,11 @@ class RestorationModel(SRModel):
         limit = self.train_options.nan_limit
         if self.skipped_in_a_row >= limit:
             raise DivergenceError(
-                f'{message}. Expected a finite gradient, got none in {limit} iterations in a row. Lower '
-                'train.optim_g.lr, set train.grad_clip, or look at the images of these iterations; the last '
-                'saved state is intact.'
+                f'iteration {current_iter}',
+                'a finite gradient',
+                f'none in {limit} iterations in a row ({losses})',
+                'Lower train.optim_g.lr, set train.grad_clip, or look at the images of these iterations; the last '
+                'saved state is intact.',
             )
         get_root_logger().warning(f'{message} ({self.skipped_in_a_row} of {limit}).')
 

@@ -30,7 +30,7 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         if self.amp_bf16 and not self.use_amp:
-            raise OptionError('amp_bf16: expected use_amp: true beside it, got false. Set both or neither.')
+            raise OptionError('amp_bf16', 'use_amp: true beside it', 'false', 'Set both or neither.')
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.needs_other_losses() and not self.named_losses():
-            raise OptionError('pixel_opt: expected a loss here, in perceptual_opt or in losses, got none. Add one.')
+            raise OptionError('pixel_opt', 'a loss here, in perceptual_opt or in losses', 'none', 'Add one.')
 
     def needs_other_losses(self) -> bool:
         """Whether `pixel_opt`, `perceptual_opt` and `losses` may not all be empty."""

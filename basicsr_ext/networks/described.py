@@ -98,7 +98,9 @@ def input_channels(net: nn.Module, block: Mapping[str, Any] | None = None) -> in
     found = next(convolutions, None) if found is None else found
     if found is None:
         raise OptionError(
-            f'network_g.type: expected a network with an argument {" or ".join(CHANNEL_KEYS)}, an attribute '
-            f'input_channels or a convolution, got {type(net).__name__}. Give its class that attribute.'
+            'network_g.type',
+            f'a network with an argument {" or ".join(CHANNEL_KEYS)}, an attribute input_channels or a convolution',
+            type(net).__name__,
+            'Give its class that attribute.',
         )
     return found

@@ -29,9 +29,7 @@ def try_network(run: Callable[[], T], name: str, given: str, where: str, advice:
     except BasicsrExtError:
         raise
     except (RuntimeError, ValueError, TypeError) as error:
-        raise OptionError(
-            f'{where}: expected input that {name} takes, got {given} and {first_line(error)}. {advice}'
-        ) from error
+        raise OptionError(where, f'input that {name} takes', f'{given} and {first_line(error)}', advice) from error
 
 
 def refuse_other_shape(shape: Sequence[int], expected: Sequence[int], name: str, where: str, advice: str) -> None:
@@ -45,6 +43,4 @@ def refuse_other_shape(shape: Sequence[int], expected: Sequence[int], name: str,
         advice: how.
     """
     if tuple(shape) != tuple(expected):
-        raise OptionError(
-            f'{where}: expected output of {name} of the shape of gt {tuple(expected)}, got {tuple(shape)}. {advice}'
-        )
+        raise OptionError(where, f'output of {name} of the shape of gt {tuple(expected)}', tuple(shape), advice)

@@ -31,7 +31,7 @@ def require_weights(opt: Options, name: str = 'g') -> None:
     """Raise OptionError unless `path.pretrain_network_<name>` of completed options names weights."""
     key = f'pretrain_network_{name}'
     if opt['path'].get(key) is None:
-        raise OptionError(f'path.{key}: expected the weights of a trained network, got none. Add them.')
+        raise OptionError(f'path.{key}', 'the weights of a trained network', 'none', 'Add them.')
 
 
 def device_of(opt: Options) -> torch.device:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import BaseMetadata, Ge, Gt, Interval, Le, Lt
 
-from basicsr_ext.errors import OptionError, nearest, shown, under, wrong
+from basicsr_ext.errors import OptionError, nearest, shown, under
 
 T = TypeVar('T')
 
@@ -33,7 +33,7 @@ def read_block(kind: type[T], block: Any, where: str, ignore: Collection[str] = 
         OptionError: an unknown or missing key, or a value of the wrong type or range.
     """
     if not isinstance(block, Mapping):
-        wrong(where, 'a block of options', block, 'Indent its keys below it.')
+        raise OptionError(where, 'a block of options', shown(block), 'Indent its keys below it.')
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     own = {key: value for key, value in block.items() if key not in ignore}
     refuse_unknown(own, fields, where)
@@ -41,7 +41,7 @@ def read_block(kind: type[T], block: Any, where: str, ignore: Collection[str] = 
     values = {key: read_value(value, hints[key], _path(where, key)) for key, value in own.items()}
     for key, field in fields.items():
         if key not in values and is_required(field):
-            raise OptionError(f'{_path(where, key)}: expected a value, got none. Add it.')
+            raise OptionError(_path(where, key), 'a value', 'none', 'Add it.')
     if not where:
         return kind(**values)
     with under(where):
@@ -55,7 +55,7 @@ def read_value(value: Any, hint: Any, where: str) -> Any:
         OptionError: it is of another type or out of bounds.
     """
     if not accepts(value, hint):
-        wrong(where, describe(hint), value)
+        raise OptionError(where, describe(hint), shown(value), 'Correct the value.')
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         fitting = [option for option in arguments if accepts(value, option)]
@@ -64,12 +64,12 @@ def read_value(value: Any, hint: Any, where: str) -> Any:
     if origin is Annotated:
         read = read_value(value, arguments[0], where)
         if isinstance(read, float) and math.isinf(read):
-            wrong(where, 'a finite number', value)
+            raise OptionError(where, 'a finite number', shown(value), 'Correct the value.')
         for mark in arguments[1:]:
             if hasattr(mark, 'check'):
                 mark.check(read, where)
             elif not _holds(read, mark):
-                wrong(where, describe_bound(mark), value)
+                raise OptionError(where, describe_bound(mark), shown(value), 'Correct the value.')
         return read
     if hasattr(hint, 'parse'):
         return hint.parse(value, where)
@@ -165,7 +165,7 @@ class NameIn:
     def check(self, value: str, where: str) -> None:
         """Raise OptionError unless the name is known."""
         if value not in self.names:
-            wrong(where, ' or '.join(map(repr, self.names)), value, nearest(value, self.names))
+            raise OptionError(where, ' or '.join(map(repr, self.names)), shown(value), nearest(value, self.names))
 
 
 def _holds(value: Any, bound: BaseMetadata) -> bool:
@@ -188,18 +188,18 @@ def refuse_unknown(block: Iterable[str], known: Collection[str], where: str = ''
     """Raise OptionError for the first key of a block that is not known; the message names the nearest."""
     for key in block:
         if key not in known:
-            wrong(_path(where, key), 'a known key', key, nearest(key, known))
+            raise OptionError(_path(where, key), 'a known key', shown(key), nearest(key, known))
 
 
 def require(block: Any, keys: Iterable[str], where: str = '') -> None:
     """Raise OptionError unless the block has all the keys; the message names a present key that looks like a slip."""
     if not isinstance(block, dict):
-        wrong(where, 'a block of options', block, 'Indent its keys below it.')
+        raise OptionError(where, 'a block of options', shown(block), 'Indent its keys below it.')
     for key in keys:
         if key not in block:
             slip = difflib.get_close_matches(key, map(str, block), n=1, cutoff=0.6)
             advice = f'Rename {shown(slip[0])}.' if slip and slip[0] not in keys else 'Add it.'
-            raise OptionError(f'{_path(where, key)}: expected a value, got none. {advice}')
+            raise OptionError(_path(where, key), 'a value', 'none', advice)
 
 
 def _path(where: str, key: object) -> str:

@@ -22,9 +22,10 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
     found = known.get(name, known.get(f'{name}_basicsr')) if isinstance(name, str) else None
     if found is None:
         raise OptionError(
-            f'{where}: expected a name in the registry {shown(registry._name)}, got {shown(name)}. '
-            f'{nearest(name, known)} '
-            'If it is your own, import the module that registers it first.'
+            where,
+            f'a name in the registry {shown(registry._name)}',
+            shown(name),
+            f'{nearest(name, known)} If it is your own, import the module that registers it first.',
         )
     return found
 
@@ -50,12 +51,10 @@ def check_call(
     name = getattr(target, '__name__', str(target))
     for key in options:
         if key != 'type' and key not in known and not open_ended:
-            raise OptionError(
-                f'{where}.{key}: expected an argument of {name}, got {shown(key)}. {nearest(key, known)}'.rstrip()
-            )
+            raise OptionError(f'{where}.{key}', f'an argument of {name}', shown(key), nearest(key, known))
     for parameter in parameters:
         if parameter.name in known and parameter.default is parameter.empty and parameter.name not in options:
-            raise OptionError(f'{where}.{parameter.name}: expected a value, which {name} needs, got none. Add it.')
+            raise OptionError(f'{where}.{parameter.name}', f'a value, which {name} needs', 'none', 'Add it.')
 
 
 @contextmanager
@@ -75,8 +74,7 @@ def building(where: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # anything may come out of a class of somebody else
         raise OptionError(
-            f'{where}: expected values that {what} takes, got {type(error).__name__}: {first_line(error)}. '
-            'Correct the block.'
+            where, f'values that {what} takes', f'{type(error).__name__}: {first_line(error)}', 'Correct the block.'
         ) from error
 
 

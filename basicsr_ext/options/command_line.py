@@ -20,7 +20,7 @@ def override(opt: Options, assignment: str) -> None:
     """
     key, separator, text = assignment.partition('=')
     if not separator:
-        raise OptionError(f'--set {assignment}: expected key.key=value, got no "=". Write --set train.optim_g.lr=2e-4.')
+        raise OptionError(f'--set {assignment}', 'key.key=value', 'no "="', 'Write --set train.optim_g.lr=2e-4.')
     with under(f'--set {shown(assignment)}: '):
         value = read_yaml(text)
     block: Any = opt
@@ -36,8 +36,10 @@ def override(opt: Options, assignment: str) -> None:
         if not exists:
             where = '.'.join(steps[:depth]) or 'the option file'
             raise OptionError(
-                f'--set {assignment}: expected an existing key, got {shown(step)}, which is not in {where}. '
-                f'{nearest(step, known)}'.rstrip()
+                f'--set {assignment}',
+                'an existing key',
+                f'{shown(step)}, which is not in {where}',
+                nearest(step, known),
             )
         if depth == len(steps) - 1:
             block[index] = value
@@ -89,6 +91,4 @@ def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, 
 def _require_names(block: dict[Any, Any], where: Any) -> None:
     for key in block:
         if not isinstance(key, str):
-            raise OptionError(
-                f'{where or "the option file"}: expected names as keys, got {shown(key)}. Quote or correct it.'
-            )
+            raise OptionError(where or 'the option file', 'names as keys', shown(key), 'Quote or correct it.')

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Interval
 
-from basicsr_ext.errors import OptionError, shown, wrong
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.blocks import read_value, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.dataset_blocks import expand_home
@@ -86,8 +86,7 @@ def complete(
         opt['num_gpu'] = min(visible, 1)
     if opt['num_gpu'] > visible and not (opt['dist'] and visible):
         raise OptionError(
-            f'num_gpu: expected at most the {visible} visible GPUs, got {opt["num_gpu"]}. '
-            'Write --set num_gpu=0 to run on the CPU.'
+            'num_gpu', f'at most the {visible} visible GPUs', opt['num_gpu'], 'Write --set num_gpu=0 to run on the CPU.'
         )
 
     for phase, dataset in opt['datasets'].items():
@@ -111,11 +110,9 @@ def _check_types(opt: Options) -> None:
     for key in ('datasets', 'train', 'logger', 'path', 'val', 'dist_params'):
         may_be_empty = key in ('path', 'val', 'dist_params')
         if key in opt and not isinstance(opt[key], dict) and not (opt[key] is None and may_be_empty):
-            raise OptionError(f'{key}: expected a block of options, got {shown(opt[key])}. Indent its keys below it.')
+            raise OptionError(key, 'a block of options', shown(opt[key]), 'Indent its keys below it.')
     if not opt['datasets']:
-        raise OptionError(
-            f'datasets: expected a block a dataset, got {shown(opt["datasets"])}. Add train, val or test_1.'
-        )
+        raise OptionError('datasets', 'a block a dataset', shown(opt['datasets']), 'Add train, val or test_1.')
     check_file_name(opt['name'], 'name')
     for key, hint in VALUES.items():
         if key in opt:
@@ -129,7 +126,7 @@ def _refuse_non_finite(value: Any, where: str) -> None:
         for key, item in pairs:
             _refuse_non_finite(item, f'{where}.{key}' if where else str(key))
     elif isinstance(value, float) and (isnan(value) or (isinf(value) and not where.startswith('val.'))):
-        wrong(where, 'a finite number', value)
+        raise OptionError(where, 'a finite number', shown(value), 'Correct the value.')
 
 
 def _complete_paths(opt: Options, root: Path) -> None:

@@ -82,12 +82,14 @@ def inner_blocks(opt: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]
 
 def _checked_block(block: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(block, Mapping) or 'type' not in block:
-        raise OptionError(f'{where}: expected a dataset block with a type, got {shown(block)}. Add it.')
+        raise OptionError(where, 'a dataset block with a type', shown(block), 'Add it.')
     misplaced = [key for key in LOADER_KEYS if key in block]
     if misplaced:
         raise OptionError(
-            f'{where}.{misplaced[0]}: expected only keys of the dataset, got one that the loader reads. '
-            'Move it to the outermost level.'
+            f'{where}.{misplaced[0]}',
+            'only keys of the dataset',
+            'one that the loader reads',
+            'Move it to the outermost level.',
         )
     return block
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from basicsr_ext.errors import wrong
+from basicsr_ext.errors import OptionError, shown
 
 LONGEST_NAME = 200  # a file system takes 255 bytes, some of which the date and the ending need
 
@@ -15,7 +15,9 @@ def check_file_name(name: Any, where: str) -> None:
         where: path of the option, named in errors.
     """
     if not isinstance(name, str):
-        wrong(where, 'text', name, 'Quote it.')
+        raise OptionError(where, 'text', shown(name), 'Quote it.')
     is_plain = name not in ('', '.', '..') and not set(name) & set('/\\') and name.isprintable()
     if not is_plain or len(name.encode(errors='replace')) > LONGEST_NAME:
-        wrong(where, f'a plain file name of at most {LONGEST_NAME} characters, without / or \\', name, 'Change it.')
+        raise OptionError(
+            where, f'a plain file name of at most {LONGEST_NAME} characters, without / or \\', shown(name), 'Change it.'
+        )

@@ -40,13 +40,13 @@ class OptionLoader(yaml.SafeLoader):
             return 1
         where = f'{self.name}, line {node.start_mark.line + 1}'
         if depth > DEEPEST or known.get(node) == 0:
-            raise OptionError(f'{where}: expected at most {DEEPEST} blocks inside each other, got more. Flatten them.')
+            raise OptionError(where, f'at most {DEEPEST} blocks inside each other', 'more', 'Flatten them.')
         if node not in known:
             known[node] = 0
             parts = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
             known[node] = 1 + sum(self._count(part, known, depth + 1) for part in parts)
         if known[node] > MOST_VALUES:
-            raise OptionError(f'{where}: expected at most {MOST_VALUES} values, got more. Write fewer aliases.')
+            raise OptionError(where, f'at most {MOST_VALUES} values', 'more', 'Write fewer aliases.')
         return known[node]
 
     def construct_number(self, node: yaml.ScalarNode) -> int:
@@ -55,7 +55,7 @@ class OptionLoader(yaml.SafeLoader):
         value = self.construct_yaml_int(node) if len(text) < 100 else LARGEST
         if abs(value) >= LARGEST:
             where = f'{self.name}, line {node.start_mark.line + 1}'
-            raise OptionError(f'{where}: expected whole numbers below 2**63, got {shown(text)}. Correct the value.')
+            raise OptionError(where, 'whole numbers below 2**63', shown(text), 'Correct the value.')
         return value
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
@@ -65,11 +65,10 @@ class OptionLoader(yaml.SafeLoader):
         for key, _ in node.value:
             where = f'{self.name}, line {key.start_mark.line + 1}'
             if not isinstance(key, yaml.ScalarNode):
-                raise OptionError(f'{where}: expected a name as key, got a block or list. Quote braces in a value.')
+                raise OptionError(where, 'a name as key', 'a block or list', 'Quote braces in a value.')
             if key.value in seen:
                 raise OptionError(
-                    f'{where}: expected each key once, got {shown(key.value)} again in one block. Remove one of the '
-                    'two.'
+                    where, 'each key once', f'{shown(key.value)} again in one block', 'Remove one of the two.'
                 )
             seen.add(key.value)
         return node
@@ -93,22 +92,22 @@ def read_yaml(text: str) -> Any:
         OptionError: it is not plain YAML; the message says why in one line.
     """
     if len(text) > LONGEST_TEXT:
-        raise OptionError(f'expected at most {LONGEST_TEXT} characters, got {len(text)}. Split the file.')
+        raise OptionError('', f'at most {LONGEST_TEXT} characters', len(text), 'Split the file.')
     try:
         return yaml.load(text, Loader=OptionLoader)  # a SafeLoader
     except OptionError:
         raise
     except RecursionError as error:
         raise OptionError(
-            f'expected at most {DEEPEST} blocks inside each other, got too many to read. Flatten them.'
+            '', f'at most {DEEPEST} blocks inside each other', 'too many to read', 'Flatten them.'
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = '' if mark is None else f' in line {mark.line + 1}, column {mark.column + 1}'
         said = first_line(Exception(error.problem or error.context))
-        raise OptionError(f'expected plain YAML, got {shown(said)}{place}. Correct it there.') from error
+        raise OptionError('', 'plain YAML', f'{shown(said)}{place}', 'Correct it there.') from error
     except Exception as error:  # values that only look like a date or a number, and characters that are none
-        raise OptionError(f'expected plain YAML, got {first_line(error)}. Quote the value.') from error
+        raise OptionError('', 'plain YAML', first_line(error), 'Quote the value.') from error
 
 
 def load_options(path: str | os.PathLike[str]) -> Options:
@@ -120,13 +119,13 @@ def load_options(path: str | os.PathLike[str]) -> Options:
     try:
         text = Path(path).read_text(encoding='utf-8')
     except OSError as error:
-        raise OptionError(f'-opt {path}: expected an option file, got {error.strerror}. Correct the path.') from error
+        raise OptionError(f'-opt {path}', 'an option file', error.strerror, 'Correct the path.') from error
     except ValueError as error:
-        raise OptionError(f'-opt {path}: expected a text in UTF-8, got {first_line(error)}. Convert it.') from error
+        raise OptionError(f'-opt {path}', 'a text in UTF-8', first_line(error), 'Convert it.') from error
     with under(f'-opt {path}: '):
         opt = read_yaml(text)
     if not isinstance(opt, dict):
-        raise OptionError(f'-opt {path}: expected a mapping of options, got {type(opt).__name__}. Correct the file.')
+        raise OptionError(f'-opt {path}', 'a mapping of options', type(opt).__name__, 'Correct the file.')
     return opt
 
 
@@ -137,14 +136,14 @@ def find_file(path: str) -> str:
         if not package.isidentifier() or not inside or '..' in inside.split('/') or inside.startswith('/'):
             # find_spec would import the packages around one whose name has dots
             raise OptionError(
-                f'{path}: expected pkg://PACKAGE/FILE, a package without dots and a file in it, got another form. '
-                'Correct it or name a file.'
+                path,
+                'pkg://PACKAGE/FILE, a package without dots and a file in it',
+                'another form',
+                'Correct it or name a file.',
             )
         origin = _origin(package)
         if origin is None:
-            raise OptionError(
-                f'{path}: expected an installed package, got {shown(package)}. Install it or name a file.'
-            )
+            raise OptionError(path, 'an installed package', shown(package), 'Install it or name a file.')
         return str(Path(origin).parent / inside)
     return os.path.expanduser(path)
 

@@ -107,9 +107,9 @@ def choose_groups(scores: np.ndarray, size: int) -> dict[str, np.ndarray]:
     """
     largest = len(scores) // 3
     if size < 1:
-        raise OptionError(f'--size: expected at least 1, got {size}. Correct the value.')
+        raise OptionError('--size', 'at least 1', size, 'Correct the value.')
     if largest < 1:
-        raise DataError(f'manifest: expected at least 3 patches, got {len(scores)}. Mine a larger dataset.')
+        raise DataError('manifest', 'at least 3 patches', len(scores), 'Mine a larger dataset.')
     if size > largest:
         get_root_logger().warning(f'Groups of {largest} patches instead of {size}: the manifest has {len(scores)}.')
     size = min(size, largest)
@@ -178,8 +178,10 @@ class PatchReader:
                 patches[row] = image[y : y + size, x : x + size].copy()  # a view would keep the image
                 if patches[row].shape[:2] != (size, size):
                     raise DataError(
-                        f'{self.items[place].path}: expected a patch of {size} x {size} pixels at y = {y}, x = {x}, '
-                        f'got an image of {image.shape[0]} x {image.shape[1]}. Mine the dataset again.'
+                        self.items[place].path,
+                        f'a patch of {size} x {size} pixels at y = {y}, x = {x}',
+                        f'an image of {image.shape[0]} x {image.shape[1]}',
+                        'Mine the dataset again.',
                     )
         return np.stack([patches[row] for row in rows])
 
@@ -259,8 +261,10 @@ def _compare(manifest: Manifest, source: str, name: str, folder: Path) -> dict[s
     other = read_manifest(source)
     if not other.holds_patches:
         raise DataError(
-            f'--other: expected a manifest of patches, got the ranking of images {source}. Name a file that '
-            '`basicsr-ext mine` wrote.'
+            '--other',
+            'a manifest of patches',
+            f'the ranking of images {source}',
+            'Name a file that `basicsr-ext mine` wrote.',
         )
     own = manifest.array(_criterion(manifest, name))
     theirs = other.array(_criterion(other, name))[rows_in_other(manifest, other)]

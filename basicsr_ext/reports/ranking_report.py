@@ -74,7 +74,7 @@ def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
     """
     largest = len(ranks) // 3
     if largest < 1:
-        raise DataError(f'manifest: expected at least 3 images, got {len(ranks)}. Rank a larger dataset.')
+        raise DataError('manifest', 'at least 3 images', len(ranks), 'Rank a larger dataset.')
     if size > largest:
         get_root_logger().warning(f'Groups of {largest} images instead of {size}: the ranking has {len(ranks)}.')
     with under('--'):
@@ -101,8 +101,10 @@ def _read(dataset: SampleDataset, index: int) -> np.ndarray:
     if image is None or image.ndim != 3 or image.shape[0] not in (1, 3):
         shape = None if image is None else tuple(image.shape)
         raise DataError(
-            f'{sample.get("gt_path", "a sample")}: expected gt of 1 or 3 channels (C, H, W), got {shape}. Choose a '
-            'dataset that gives such images.'
+            sample.get('gt_path', 'a sample'),
+            'gt of 1 or 3 channels (C, H, W)',
+            shape,
+            'Choose a dataset that gives such images.',
         )
     return for_display(as_array(image))
 

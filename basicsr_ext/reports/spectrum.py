@@ -28,7 +28,7 @@ def spectrum_picture(image: np.ndarray) -> np.ndarray:
         DataError: not an image of one channel.
     """
     if image.ndim != 2 or not image.size:
-        raise DataError(f'spectrum: expected a grey image (H, W), got {image.shape}. Convert it first.')
+        raise DataError('spectrum', 'a grey image (H, W)', image.shape, 'Convert it first.')
     magnitude = np.abs(np.fft.fftshift(np.fft.fft2(255 * image.astype(np.float64))))
     logarithm = np.log1p(magnitude)
     logarithm -= logarithm.min()
@@ -50,7 +50,7 @@ def centre_square(height: int, width: int, side: float = CENTRE) -> np.ndarray:
         OptionError: a side outside [0, 1].
     """
     if not 0 <= side <= 1:
-        raise OptionError(f'side: expected a number between 0 and 1, got {side}. Correct the value.')
+        raise OptionError('side', 'a number between 0 and 1', side, 'Correct the value.')
     rows, columns = (np.abs(np.arange(n) - n // 2) / n <= side / 2 for n in (height, width))
     return np.outer(rows, columns)
 

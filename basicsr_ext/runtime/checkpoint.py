@@ -33,8 +33,10 @@ def atomic_torch_save(obj: object, path: str | os.PathLike[str]) -> None:
             torch.save(obj, file)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f'checkpoint {path}: expected to write it, got {error}. Free disk space or change the permissions, '
-            'then continue with --auto_resume.'
+            f'checkpoint {path}',
+            'to write it',
+            error,
+            'Free disk space or change the permissions, then continue with --auto_resume.',
         ) from error
 
 
@@ -59,29 +61,35 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
         CheckpointError: there is no such file, it is damaged, or it holds more than tensors and plain values.
     """
     if not os.path.isfile(path):
-        raise CheckpointError(f'checkpoint {path}: expected a file, found none. Correct the path in the option file.')
+        raise CheckpointError(f'checkpoint {path}', 'a file', 'none', 'Correct the path in the option file.')
     if _is_safetensors(path):
         return _read_safetensors(path)
     if _is_torchscript(path):
         raise CheckpointError(
-            f'checkpoint {path}: expected tensors and plain values, got a TorchScript archive, a program with its '
-            'weights. Where you trust it, save these: torch.save(torch.jit.load(path).state_dict(), other_path).'
+            f'checkpoint {path}',
+            'tensors and plain values',
+            'a TorchScript archive, a program with its weights',
+            'Where you trust it, save these: torch.save(torch.jit.load(path).state_dict(), other_path).',
         )
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except PermissionError as error:
         raise CheckpointError(
-            f'checkpoint {path}: expected a file that may be read, got {error.strerror}. Change its permissions.'
+            f'checkpoint {path}', 'a file that may be read', error.strerror, 'Change its permissions.'
         ) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f'checkpoint {path}: expected tensors and plain values, got something that would run code or is damaged '
-            f'({_said_of_pickle(error)}). Save it again with torch.save(network.state_dict(), path).'
+            f'checkpoint {path}',
+            'tensors and plain values',
+            f'something that would run code or is damaged ({_said_of_pickle(error)})',
+            'Save it again with torch.save(network.state_dict(), path).',
         ) from error
     except Exception as error:  # a damaged file makes torch raise almost anything
         raise CheckpointError(
-            f'checkpoint {path}: expected a file written by torch.save, got a damaged one '
-            f'({first_line(error)}). Fetch or save it again.'
+            f'checkpoint {path}',
+            'a file written by torch.save',
+            f'a damaged one ({first_line(error)})',
+            'Fetch or save it again.',
         ) from error
 
 
@@ -114,7 +122,7 @@ def _read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return load_safetensors(path)
     except Exception as error:
         raise CheckpointError(
-            f'checkpoint {path}: expected a file of safetensors, got {first_line(error)}. Fetch or save it again.'
+            f'checkpoint {path}', 'a file of safetensors', first_line(error), 'Fetch or save it again.'
         ) from error
 
 
@@ -143,13 +151,17 @@ def extract_weights(
             return _plain_weights(checkpoint, path), 'plain'
         if any(str(name).endswith('_packed_params') for name in checkpoint):
             raise CheckpointError(
-                f'checkpoint {path}: expected weights as they are trained, got those of a quantised network. Take the '
-                'file from before it was quantised.'
+                f'checkpoint {path}',
+                'weights as they are trained',
+                'those of a quantised network',
+                'Take the file from before it was quantised.',
             )
     found = f'keys {_some(list(checkpoint))}' if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
     raise CheckpointError(
-        f'checkpoint {path}: expected a state dict, plain or under one of {", ".join(PARAM_KEYS)}, got {found}. '
-        'Name the key with path.param_key_g.'
+        f'checkpoint {path}',
+        f'a state dict, plain or under one of {", ".join(PARAM_KEYS)}',
+        found,
+        'Name the key with path.param_key_g.',
     )
 
 
@@ -185,23 +197,28 @@ def load_network_weights(
     unlike = [name for name in weights if name in expected and weights[name].is_complex() > expected[name].is_complex()]
     if unlike:
         raise CheckpointError(
-            f'checkpoint {path} (key {key}): expected real weights, got complex ones in {_some(unlike)}. Correct '
-            'network_g or the path.'
+            f'checkpoint {path} (key {key})',
+            'real weights',
+            f'complex ones in {_some(unlike)}',
+            'Correct network_g or the path.',
         )
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
     if strict and (misshaped or missing or unexpected):
         raise CheckpointError(
-            f'checkpoint {path} (key {key}): expected the {len(expected)} names of {type(net).__name__}, got '
+            f'checkpoint {path} (key {key})',
+            f'the {len(expected)} names of {type(net).__name__}',
             f'{len(missing)} missing {_some(missing)}, {len(unexpected)} unexpected {_some(unexpected)}, '
-            f'{len(misshaped)} of another shape {_some(misshaped)}. Correct network_g or the path, or set '
-            'path.strict_load_g: false to load only what fits.'
+            f'{len(misshaped)} of another shape {_some(misshaped)}',
+            'Correct network_g or the path, or set path.strict_load_g: false to load only what fits.',
         )
     fitting = {k: v for k, v in weights.items() if k in expected and v.shape == expected[k].shape}
     if not fitting:
         raise CheckpointError(
-            f'checkpoint {path} (key {key}): expected weights of {type(net).__name__}, got none that fit: '
-            f'{_some(unexpected)}. Correct network_g or the path.'
+            f'checkpoint {path} (key {key})',
+            f'weights of {type(net).__name__}',
+            f'none that fit: {_some(unexpected)}',
+            'Correct network_g or the path.',
         )
     _refuse_non_finite(fitting, {name for name, _ in net.named_parameters()}, path)
     net.load_state_dict(fitting, strict=strict)
@@ -225,8 +242,10 @@ def _refuse_non_finite(weights: Mapping[str, Tensor], parameters: Set[str], path
     ]
     if broken:
         raise CheckpointError(
-            f'checkpoint {path}: expected finite weights, got NaN or infinite ones in {len(broken)} of {len(weights)} '
-            f'tensors {_some(broken)}. Take a checkpoint from before the training diverged.'
+            f'checkpoint {path}',
+            'finite weights',
+            f'NaN or infinite ones in {len(broken)} of {len(weights)} tensors {_some(broken)}',
+            'Take a checkpoint from before the training diverged.',
         )
 
 
@@ -253,8 +272,10 @@ def _plain_weights(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) 
         for kind, is_so in kinds.items():
             if is_so:
                 raise CheckpointError(
-                    f'checkpoint {path}: expected weights as they are trained, got {name}, which is {kind}. Save them '
-                    'as dense tensors of floating-point numbers.'
+                    f'checkpoint {path}',
+                    'weights as they are trained',
+                    f'{name}, which is {kind}',
+                    'Save them as dense tensors of floating-point numbers.',
                 )
     return {name.removeprefix('module.').removeprefix('_orig_mod.'): value for name, value in weights.items()}
 

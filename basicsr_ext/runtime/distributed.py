@@ -30,8 +30,10 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if missing:
         raise OptionError(
-            f'--launcher {launcher}: expected the variables that torchrun sets, got no {", ".join(missing)}. Start '
-            'with `torchrun -m basicsr_ext JOB ...`, or leave --launcher out.'
+            f'--launcher {launcher}',
+            'the variables that torchrun sets',
+            f'no {", ".join(missing)}',
+            'Start with `torchrun -m basicsr_ext JOB ...`, or leave --launcher out.',
         )
     gpus = torch.cuda.device_count()
     try:
@@ -41,8 +43,10 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
         dist.init_process_group(backend=(backend or 'nccl') if gpus else 'gloo', **arguments)
     except (RuntimeError, ValueError, TypeError) as error:
         raise OptionError(
-            f'--launcher {launcher}: expected a process group as the environment and dist_params describe it, got '
-            f'{first_line(error)}. Correct dist_params, or the command of the launcher.'
+            f'--launcher {launcher}',
+            'a process group as the environment and dist_params describe it',
+            first_line(error),
+            'Correct dist_params, or the command of the launcher.',
         ) from error
 
 
@@ -50,14 +54,16 @@ def _describe_slurm_job(port: int | None) -> None:
     missing = [name for name in ('SLURM_NODELIST', 'SLURM_PROCID', 'SLURM_NTASKS') if name not in os.environ]
     if missing:
         raise OptionError(
-            f'--launcher slurm: expected the variables that srun sets, got no {", ".join(missing)}. Start with srun, '
-            'or leave --launcher out.'
+            '--launcher slurm',
+            'the variables that srun sets',
+            f'no {", ".join(missing)}',
+            'Start with srun, or leave --launcher out.',
         )
     try:
         hosts = subprocess.check_output(['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']], text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise OptionError(
-            f'--launcher slurm: expected scontrol to name the hosts, got {first_line(error)}. Start inside a job.'
+            '--launcher slurm', 'scontrol to name the hosts', first_line(error), 'Start inside a job.'
         ) from error
     os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', '29500'))
     os.environ['MASTER_ADDR'] = hosts.split()[0]

@@ -95,7 +95,7 @@ def write_new_json(path: Path, content: object) -> None:
     except (OSError, ValueError, RecursionError):
         is_same = False
     if not is_same:
-        raise DataError(f'{path}: expected the same result or none, got another. Give another name, or move it away.')
+        raise DataError(path, 'the same result or none', 'another', 'Give another name, or move it away.')
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:

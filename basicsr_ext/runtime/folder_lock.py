@@ -30,8 +30,10 @@ def locked(folder: Path, is_first: bool = True) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise OptionError(
-            f'name: expected a result that no other process works on, got {folder}, on which one does. Wait for it, or '
-            'give another name.'
+            'name',
+            'a result that no other process works on',
+            f'{folder}, on which one does',
+            'Wait for it, or give another name.',
         ) from error
     try:
         yield

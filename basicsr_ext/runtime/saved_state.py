@@ -73,8 +73,10 @@ class SavedState:
             yield
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise CheckpointError(
-                f'{self.path}: expected the state of this work, got a damaged or foreign one ({first_line(error)}). '
-                f'Remove {self.path.parent} to start again.'
+                self.path,
+                'the state of this work',
+                f'a damaged or foreign one ({first_line(error)})',
+                f'Remove {self.path.parent} to start again.',
             ) from error
 
     def save(self, state: dict[str, Any]) -> None:

@@ -31,8 +31,10 @@ def refuse_other(earlier: Mapping[str, Any], now: Mapping[str, Any], where: str)
     if different:
         changes = [f'{key}: {before.get(key)!r} became {after.get(key)!r}' for key in different]
         raise OptionError(
-            f'{where}: expected the options, network and data that it was made with, got {first_few(changes, "; ")}. '
-            'Change them back, give another name, or remove it to start again.'
+            where,
+            'the options, network and data that it was made with',
+            first_few(changes, '; '),
+            'Change them back, give another name, or remove it to start again.',
         )
 
 
@@ -63,7 +65,7 @@ def open_unfinished(folder: Path, identity: Mapping[str, Any]) -> bool:
         refuse_other(read_identity(note), identity, str(folder))
         return True
     if os.path.lexists(folder) and _is_foreign(folder):
-        raise OptionError(f'{folder}: expected unfinished work with {IDENTITY}, got something else. Move it away.')
+        raise OptionError(folder, f'unfinished work with {IDENTITY}', 'something else', 'Move it away.')
     write_json(note, identity)
     return False
 
@@ -101,8 +103,10 @@ def read_identity(path: Path, key: str | None = None) -> dict[str, Any]:
             raise TypeError(f'{shown(found)} instead of names and values')
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise OptionError(
-            f'{path}: expected a note of how it was made, got a damaged or foreign file ({first_line(error)}). Give '
-            'another name, or remove it to start again.'
+            path,
+            'a note of how it was made',
+            f'a damaged or foreign file ({first_line(error)})',
+            'Give another name, or remove it to start again.',
         ) from error
     return found
 

@@ -67,7 +67,7 @@ class UnitFiles:
         """
         result = self._known(unit)
         if result is None:
-            raise DataError(f'{self._file(unit)}: expected what was written, got another file. Run the job again.')
+            raise DataError(self._file(unit), 'what was written', 'another file', 'Run the job again.')
         return result
 
     def _known(self, unit: int) -> np.ndarray | None:

@@ -51,8 +51,10 @@ class Stop:
         given = [name for name in ('iter', 'epoch', 'fraction', 'auto') if getattr(self, name) is not None]
         if len(given) != 1:
             raise OptionError(
-                f'iter: expected exactly one of iter, epoch, fraction and auto, got {" and ".join(given) or "none"}. '
-                'Write stop: {epoch: 16}.'
+                'iter',
+                'exactly one of iter, epoch, fraction and auto',
+                ' and '.join(given) or 'none',
+                'Write stop: {epoch: 16}.',
             )
 
 
@@ -144,12 +146,16 @@ def plan_warmup(
     window = auto.window or min(max(32, total_iter // 300), max(1, limit // 3))
     if window < prepared:
         raise OptionError(
-            f'{where}.stop.auto.window: expected at least {prepared} iterations, the batches that workers prepare '
-            f'ahead, got {window}. Raise it or lower num_worker_per_gpu.'
+            f'{where}.stop.auto.window',
+            f'at least {prepared} iterations, the batches that workers prepare ahead',
+            window,
+            'Raise it or lower num_worker_per_gpu.',
         )
     if 3 * window > limit:
         raise OptionError(
-            f'{where}.stop.auto.limit: expected at least three windows of {window} iterations, before which nothing is '
-            f'decided, got {limit} iterations. Raise it, lower the window, or write stop: {{iter: {limit}}}.'
+            f'{where}.stop.auto.limit',
+            f'at least three windows of {window} iterations, before which nothing is decided',
+            f'{limit} iterations',
+            f'Raise it, lower the window, or write stop: {{iter: {limit}}}.',
         )
     return Warmup(Plateau(window, auto.tolerance, limit), repeats)

@@ -26,9 +26,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str], where: str)
             reader = csv.DictReader(file)
             header, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f'{where}: expected a CSV file, got {path} and {error}. Correct the path.') from error
+        raise DataError(where, 'a CSV file', f'{path} and {error}', 'Correct the path.') from error
     if not set(columns) <= set(header):
-        raise DataError(
-            f'{where}: expected the columns {" and ".join(columns)} in {path}, got {header}. Correct its first line.'
-        )
+        raise DataError(where, f'the columns {" and ".join(columns)} in {path}', header, 'Correct its first line.')
     return [{column: row[column] or '' for column in columns} for row in rows]

@@ -96,17 +96,20 @@ class Manifest:
         values = np.asarray(self._stored(name))
         if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
             raise DataError(
-                f'manifest {self.source}: expected finite numbers in the column {shown(name)}, got others. Name '
-                'another '
-                'manifest or column.'
+                f'manifest {self.source}',
+                f'finite numbers in the column {shown(name)}',
+                'others',
+                'Name another manifest or column.',
             )
         return values
 
     def _stored(self, name: str) -> pyarrow.ChunkedArray:
         if name not in self.names:
             raise DataError(
-                f'manifest {self.source}: expected a column {shown(name)}, got {", ".join(self.names)}. '
-                'Name another manifest or column.'
+                f'manifest {self.source}',
+                f'a column {shown(name)}',
+                ', '.join(self.names),
+                'Name another manifest or column.',
             )
         return self.table[name]
 
@@ -155,8 +158,10 @@ class Manifest:
         found = [f'{len(names)} {problem}: {first_few(names)}' for problem, names in problems.items() if names]
         if found:
             raise DataError(
-                f'{where}: expected the images that {self.source} was made from, got {"; ".join(found)}. Correct the '
-                'dataroot or make the manifest again.'
+                where,
+                f'the images that {self.source} was made from',
+                '; '.join(found),
+                'Correct the dataroot or make the manifest again.',
             )
         return [rows[item.name] for item in items]
 
@@ -261,20 +266,20 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """
     advice = 'Name a file that `basicsr-ext rank` or `basicsr-ext mine` wrote.'
     if not os.path.isfile(path):
-        raise DataError(f'manifest {path}: expected a file, got none. Correct the path or make it first.')
+        raise DataError(f'manifest {path}', 'a file', 'none', 'Correct the path or make it first.')
     try:
         table = parquet.ParquetFile(Path(path)).read()
     except (OSError, pyarrow.ArrowException, ValueError) as error:
-        raise DataError(f'manifest {path}: expected a Parquet file, got {first_line(error)}. {advice}') from error
+        raise DataError(f'manifest {path}', 'a Parquet file', first_line(error), advice) from error
     metadata = table.schema.metadata or {}
     if KEY not in metadata or table.column_names.count('path') != 1:
-        raise DataError(f'manifest {path}: expected a header and a column path, got another Parquet file. {advice}')
+        raise DataError(f'manifest {path}', 'a header and a column path', 'another Parquet file', advice)
     try:
         header = json.loads(metadata[KEY])
     except (ValueError, RecursionError) as error:
-        raise DataError(f'manifest {path}: expected a header in JSON, got {error}. {advice}') from error
+        raise DataError(f'manifest {path}', 'a header in JSON', error, advice) from error
     if not isinstance(header, dict):
-        raise DataError(f'manifest {path}: expected a header of names and values, got {shown(header)}. {advice}')
+        raise DataError(f'manifest {path}', 'a header of names and values', shown(header), advice)
     manifest = Manifest(header, table, os.fspath(path))
     _refuse_foreign_paths(manifest)
     try:
@@ -284,9 +289,9 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     except DataError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f'manifest {path}: expected the images in the header, got none. {advice}') from error
+        raise DataError(f'manifest {path}', 'the images in the header', 'none', advice) from error
     if is_other or not known.issuperset(table['path'].unique().to_pylist()):
-        raise DataError(f'manifest {path}: expected the rows that were written, got others. {advice}')
+        raise DataError(f'manifest {path}', 'the rows that were written', 'others', advice)
     return manifest
 
 
@@ -310,5 +315,5 @@ def _refuse_foreign_paths(manifest: Manifest) -> None:
     outside = [str(path) for path in paths if path.is_absolute() or '..' in path.parts]
     if outside:
         raise DataError(
-            f'manifest {manifest.source}: expected paths inside the dataroot, got {first_few(outside)}. Do not use it.'
+            f'manifest {manifest.source}', 'paths inside the dataroot', first_few(outside), 'Do not use it.'
         )

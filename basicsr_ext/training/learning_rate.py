@@ -58,9 +58,7 @@ def scheduler_class(block: dict[str, Any], where: str) -> type[LRScheduler]:
 def _by_name(known: dict[str, Any], block: dict[str, Any], where: str) -> Any:
     name = block.get('type')
     if name not in known:
-        raise OptionError(
-            f'{where}.type: expected a known name, got {shown(name)}. {nearest(str(name), known)}'.rstrip()
-        )
+        raise OptionError(f'{where}.type', 'a known name', shown(name), nearest(str(name), known))
     return known[name]
 
 
@@ -105,7 +103,9 @@ def drops(block: dict[str, Any] | None, total_iter: int, where: str) -> list[int
         steps = set(range(block['step_size'], total_iter, block['step_size']))
     else:
         raise OptionError(
-            f'{where}: expected train.scheduler to be MultiStepLR, MultiStepRestartLR or StepLR, whose rate drops, got '
-            f'{kind}. Choose one of them or remove the key.'
+            where,
+            'train.scheduler to be MultiStepLR, MultiStepRestartLR or StepLR, whose rate drops',
+            kind,
+            'Choose one of them or remove the key.',
         )
     return [step + 1 for step in sorted(steps) if 0 < step < total_iter]

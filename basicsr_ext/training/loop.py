@@ -178,8 +178,10 @@ class TrainingRun:
         broken = [name for name, value in self.model.net_g.named_parameters() if not value.isfinite().all()]
         if broken:
             raise DivergenceError(
-                f'Iteration {current_iter}: expected finite weights, got NaN or infinite ones in {first_few(broken)}. '
-                'Lower the rate; the last saved state is intact.'
+                f'iteration {current_iter}',
+                'finite weights',
+                f'NaN or infinite ones in {first_few(broken)}',
+                'Lower the rate; the last saved state is intact.',
             )
 
     def _draw_curve(self) -> None:

@@ -30,9 +30,7 @@ class WeightedLosses(nn.Module):
         self.with_perceptual = True
         for name, block in blocks:
             if name in self.terms:
-                raise OptionError(
-                    f'train.losses: expected each name once, got {shown(name[2:])} twice. Add name: ... to one.'
-                )
+                raise OptionError('train.losses', 'each name once', f'{shown(name[2:])} twice', 'Add name: ... to one.')
             with building(f'train, loss {name[2:]}', str(block.get('type'))):
                 self.terms[name] = build_loss({key: value for key, value in block.items() if key != 'name'})
 
@@ -86,8 +84,10 @@ def has_perceptual(model: Any) -> bool:
         others = any(getattr(model, name) is not None for name in names)
     if found and not others:
         raise OptionError(
-            'train: expected a loss beside the perceptual one, which is off during the pixel-shuffled warm-up, got '
-            'none. Add pixel_opt.'
+            'train',
+            'a loss beside the perceptual one, which is off during the pixel-shuffled warm-up',
+            'none',
+            'Add pixel_opt.',
         )
     return found
 

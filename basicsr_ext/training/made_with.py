@@ -76,8 +76,10 @@ def refuse_changes(found: list[Change], iteration: int) -> None:
         reason = _reason(path, old, new)
         if reason:
             raise OptionError(
-                f'{path}: expected {shown(old)}, with which the state of iteration {iteration} was made, got '
-                f'{shown(new)}: {reason}. {NEW_RUN}'
+                path,
+                f'{shown(old)}, with which the state of iteration {iteration} was made',
+                f'{shown(new)}: {reason}',
+                NEW_RUN,
             )
 
 
@@ -121,8 +123,10 @@ def refuse_seed(state: Mapping[str, Any], seed: int | None) -> None:
     there = state.get('manual_seed')
     if None not in (there, seed) and there != seed:
         raise OptionError(
-            f'manual_seed: expected {there}, with which the state of iteration {state["iter"]} was made, got {seed}: '
-            f'the place in the data would be another one. {NEW_RUN}'
+            'manual_seed',
+            f'{there}, with which the state of iteration {state["iter"]} was made',
+            f'{seed}: the place in the data would be another one',
+            NEW_RUN,
         )
 
 
@@ -130,6 +134,8 @@ def refuse_end(state: Mapping[str, Any], total_iter: int) -> None:
     """Raise OptionError if a run is to end before the state from which it continues."""
     if total_iter < state['iter']:
         raise OptionError(
-            f'train.total_iter: expected at least {state["iter"]}, the iteration of the state to continue from, got '
-            f'{total_iter}. Raise it, or name an earlier state with path.resume_state.'
+            'train.total_iter',
+            f'at least {state["iter"]}, the iteration of the state to continue from',
+            total_iter,
+            'Raise it, or name an earlier state with path.resume_state.',
         )

@@ -70,14 +70,16 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     state = read_checkpoint(path)
     advice = 'Name a file of training_states/, or take weights as path.pretrain_network_g.'
     if not isinstance(state, dict):
-        raise CheckpointError(f'state {path}: expected a training state, got {type(state).__name__}. {advice}')
+        raise CheckpointError(f'state {path}', 'a training state', type(state).__name__, advice)
     known = {field.name: field for field in fields(TrainingState)}
     missing = [name for name, field in known.items() if is_required(field) and name not in state]
     if missing:
         keys = first_few([str(key) for key in state]) or 'none'
         raise CheckpointError(
-            f'state {path}: expected the keys epoch, iter, optimizers, schedulers, got none of {first_few(missing)} '
-            f'among its keys: {keys}. {advice}'
+            f'state {path}',
+            'the keys epoch, iter, optimizers, schedulers',
+            f'none of {first_few(missing)} among its keys: {keys}',
+            advice,
         )
     _check_values(state, f'state {path}', required=True)
     foreign = [str(key) for key in state if key not in known]
@@ -93,7 +95,7 @@ def _check_values(state: dict[str, Any], where: str, required: bool) -> None:
             try:
                 read_value(state[field.name], field.type, field.name)
             except OptionError as error:
-                raise CheckpointError(f'{where}, {error}') from error
+                raise CheckpointError(f'{where}, {error.where}', *error.args[1:]) from error
 
 
 def rng_state() -> dict[str, Any]:
@@ -208,8 +210,10 @@ def _refusing_foreign_values(state: dict[str, Any]) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, RuntimeError) as error:
         raise CheckpointError(
-            f'state of iteration {state["iter"]}: expected optimisers, schedules and generators of this model, got '
-            f'others ({first_line(error)}). Change the options back, or begin a new run with path.pretrain_network_g.'
+            f'state of iteration {state["iter"]}',
+            'optimisers, schedules and generators of this model',
+            f'others ({first_line(error)})',
+            'Change the options back, or begin a new run with path.pretrain_network_g.',
         ) from error
 
 
@@ -300,8 +304,10 @@ def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None
         return str(path), state
     if problems:
         raise CheckpointError(
-            f'--auto_resume: expected a complete state in {folder}, got none: {" ".join(problems)} Repair one, or '
-            'start anew without --auto_resume; the folder is then kept under another name.'
+            '--auto_resume',
+            f'a complete state in {folder}',
+            f'none: {" ".join(problems).rstrip(".")}',
+            'Repair one, or start anew without --auto_resume; the folder is then kept under another name.',
         )
     return None, None
 

@@ -131,8 +131,10 @@ def _compares(block: dict[str, Any]) -> bool:
 
 def _no_ground_truth(metric: str, dataset_name: str) -> OptionError:
     return OptionError(
-        f'val.metrics.{metric}: expected ground truth in dataset {dataset_name}, got none. Remove the metric '
-        'or use a dataset that has it.'
+        f'val.metrics.{metric}',
+        f'ground truth in dataset {dataset_name}',
+        'none',
+        'Remove the metric or use a dataset that has it.',
     )
 
 
@@ -280,10 +282,14 @@ def gives_finite(model: Any, output: torch.Tensor, image: str) -> bool:
     """
     if output.isfinite().all():
         return True
-    message = f'{image}: expected finite output of {type(model).__name__}, got NaN or infinite values.'
     if not model.opt['is_train']:
-        raise DataError(f'{message} Take other weights, or a precision with a wider range.')
-    get_root_logger().warning(f'{message} Its scores are not finite.')
+        raise DataError(
+            image,
+            f'finite output of {type(model).__name__}',
+            'NaN or infinite values',
+            'Take other weights, or a precision with a wider range.',
+        )
+    get_root_logger().warning(f'{image}: the output of {type(model).__name__} is not finite, nor are its scores.')
     return False
 
 

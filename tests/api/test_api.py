@@ -39,6 +39,10 @@ def run(job: str, opt: dict[str, Any]) -> None:
     assert main([job, '-opt', 'options.yml']) == 0
 
 
+def distil(dataset: list[Any], **settings: Any) -> Any:
+    return bx.distill(dataset, lambda: torch.nn.Conv2d(3, 3, 1), size=1, image_size=16, **settings)
+
+
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -131,10 +135,17 @@ def test_a_budget_is_met() -> None:
         (lambda: bx.rank([IMAGE]), OptionError, "net: expected a trained network for method='influence'"),
         (lambda: bx.rank([IMAGE], net=NOTHING), OptionError, "target: expected a dataset for method='influence'"),
         (lambda: bx.rank([IMAGE], method='infl'), OptionError, "rank.method: expected 'influence' or"),
+        (lambda: bx.rank([IMAGE], [IMAGE], NOTHING, groups='x'), OptionError, 'levels, groups: expected none from'),
+        (lambda: bx.rank([IMAGE], method='complexity', source='restored'), OptionError, "source: expected 'gt' or"),
+        (lambda: bx.rank([IMAGE], net=NOTHING, method='complexity'), OptionError, 'net: expected none but for'),
         (lambda: bx.mine([IMAGE], ['loss']), OptionError, 'net: expected a network for the criterion'),
         (lambda: bx.mine([IMAGE], ['grid']), OptionError, 'mine.criteria.0: expected .* Did you mean grad'),
         (lambda: bx.calibrate(NOTHING, [], 1), OptionError, 'net: expected a network with exits'),
+        (lambda: bx.calibrate(build_network(dict(FLEXIR)), [], 1), DataError, 'images: expected at least one'),
         (lambda: bx.align([], []), DataError, 'subset: expected a dataset with items'),
+        (lambda: distil([IMAGE], kept=1, manifest='x.parquet'), OptionError, 'kept: expected 0'),
+        (lambda: distil([IMAGE]), DataError, 'dataset, item 0: expected lq and gt, got no lq'),
+        (lambda: distil([{'lq': IMAGE, 'gt': IMAGE}]), DataError, 'item 0: expected at least 16 x 16 pixels, got'),
         (lambda: bx.distill([IMAGE], torch.nn.Identity, size=1, kept=1), OptionError, 'manifest: expected'),
     ],
 )

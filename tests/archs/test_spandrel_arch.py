@@ -238,7 +238,7 @@ def test_a_checkpoint_of_safetensors(tmp_path: Path) -> None:
     (tmp_path / 'net.safetensors').write_bytes(b'nothing')
     for name, expected in (
         ('net.safetensors', 'a file of safetensors, got'),
-        ('none.safetensors', 'a file, found none'),
+        ('none.safetensors', 'a file, got none'),
     ):
         with pytest.raises(CheckpointError, match=rf'{name}: expected {expected}'):
             SpandrelArch(checkpoint=str(tmp_path / name))
@@ -268,7 +268,7 @@ def test_weights_that_spandrel_does_not_know(tmp_path: Path) -> None:
     path = saved(nn.Linear(2, 2), tmp_path)
     with pytest.raises(CheckpointError, match=r'expected weights of an architecture of spandrel .*pretrain_network_g'):
         SpandrelArch(checkpoint=path)
-    with pytest.raises(CheckpointError, match=r'nothing\.pth: expected a file, found none'):
+    with pytest.raises(CheckpointError, match=r'nothing\.pth: expected a file, got none'):
         SpandrelArch(checkpoint=str(tmp_path / 'nothing.pth'))
 
 

@@ -1,6 +1,8 @@
 """A table of formats: what datasets and the Restorer read is what Pillow or tifffile read."""
 
 import io
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from PIL import Image, ImageOps
 
 from basicsr_ext.errors import ImageError
 from basicsr_ext.images.decoding import decode_image
-from basicsr_ext.images.file_io import read_image_file
+from basicsr_ext.images.file_io import read_image_file, write_image_file
+from basicsr_ext.images.headers import header_size, upright
 from basicsr_ext.images.image_files import ImageFiles
 
 RNG = np.random.default_rng(0)
@@ -147,3 +150,42 @@ def test_cmyk() -> None:
 def test_pixels_of_other_types_are_named(content: Callable[[], bytes], got: str) -> None:
     with pytest.raises(ImageError, match=rf'x\.tif: expected .*, got {got}\. Convert'):
         decode_image(content(), cv2.IMREAD_COLOR, 'x.tif')
+
+
+def test_headers_of_images_larger_than_pillow_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = pillow(RGBA[..., :3], 'png')
+    (tmp_path / 'x.png').write_bytes(content)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    for source in (str(tmp_path / 'x.png'), io.BytesIO(content)):
+        assert header_size(source, 'x.png') == SIZE
+
+
+def test_more_pixels_than_opencv_takes() -> None:
+    header = b'BM' + struct.pack('<IIIIiiHHIIiiII', 0, 0, 54, 40, 60000, 60000, 1, 24, *6 * [0])
+    with pytest.raises(ImageError, match=r'x\.bmp: expected an image, got one that OpenCV refuses .*Remove it'):
+        decode_image(header, cv2.IMREAD_COLOR, 'x.bmp')
+
+
+def test_a_damaged_tiff_with_alpha() -> None:
+    content = pillow(RGBA, 'tiff', compression='tiff_adobe_deflate')
+    with pytest.raises(ImageError, match=r'x\.tif: expected an image, got a damaged'):
+        decode_image(content[:8] + bytes(200) + content[208:], cv2.IMREAD_COLOR, 'x.tif')
+
+
+def test_notes_that_cannot_be_read_turn_nothing() -> None:
+    image = RGBA[..., :3]
+    assert upright(image, b'eXIf and no image') is image
+
+
+@pytest.mark.parametrize(
+    ('name', 'image', 'got'),
+    [
+        ('taken/x.png', RGBA, 'Change the folder'),
+        ('x.webp', np.zeros((1, 17000, 3), np.uint8), 'Choose another format'),
+    ],
+)
+def test_images_that_cannot_be_written(name: str, image: np.ndarray, got: str, tmp_path: Path) -> None:
+    (tmp_path / 'taken').touch()
+    with pytest.raises(ImageError, match=got):
+        write_image_file(tmp_path / name, image)
+    assert os.listdir(tmp_path) == ['taken']

@@ -10,6 +10,7 @@ from PIL import Image
 
 from basicsr_ext.errors import ImageError
 from basicsr_ext.images.decoding import decode_image
+from basicsr_ext.images.jpeg import has_end, is_whole
 
 KINDS: dict[str, dict[str, Any]] = {
     'plain': {},
@@ -72,3 +73,17 @@ def test_a_thumbnail_has_an_end_mark_of_its_own() -> None:
     segment = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
     with pytest.raises(ImageError):
         decode((whole[:2] + segment + whole[2:])[:-700])
+
+
+def test_marks_that_fill_or_end_before_the_data() -> None:
+    whole = encode('RGB')
+    filled = whole[:2] + b'\xff\xff\xff\x01' + whole[2:]  # fill bytes, and a mark without a segment
+    assert has_end(filled) and is_whole(filled, decode(whole))
+    assert not has_end(whole[:2] + b'\xff\xd9' + whole[2:])
+    assert not is_whole(whole[:-2], decode(whole))
+
+
+def test_the_flat_corner_of_an_image_that_pillow_takes_for_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encode('white end')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    assert is_whole(whole, decode(whole))

@@ -66,10 +66,12 @@ def test_what_is_not_used_is_named_in_one_line(folder: Path, caplog: pytest.LogC
     assert not caplog.messages
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='everything can be read')
-def test_a_folder_that_cannot_be_read(folder: Path) -> None:
-    (folder / 'closed').mkdir(mode=0)
-    with pytest.raises(DataError, match='dataset x: expected a folder to read'):
+def test_a_folder_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, 'Permission denied', path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(DataError, match=r'expected a folder to read, got .*Permission denied.*Change its rights'):
         files(folder)
 
 

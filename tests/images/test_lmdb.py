@@ -37,3 +37,8 @@ def test_foreign(made: Path) -> None:
     (made / 'data.mdb').write_bytes(b'no database ' * 999)
     with pytest.raises(DataError, match=r'^LMDB .*x\.lmdb: expected a folder with data\.mdb'):
         open_lmdb(made)
+
+
+def test_a_key_that_no_lmdb_can_have(made: Path) -> None:
+    with pytest.raises(DataError, match=r'^LMDB .*x\.lmdb: expected a value of .*, got .*Copy it again'):
+        read_key(str(made), '')

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from basicsr_ext.runtime.files import atomic_open, write_json
+from basicsr_ext.errors import DataError
+from basicsr_ext.runtime.files import atomic_open, remove_stale, write_json, write_new_json
 
 
 @pytest.mark.parametrize(('mode', 'content'), [('wb', b'new'), ('w', 'neu: \u00e4')])
@@ -74,3 +76,24 @@ def test_write_json(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / 'metrics.json', {'half': object()})
     assert (tmp_path / 'metrics.json').read_text() == expected and os.listdir(tmp_path) == ['metrics.json']
+
+
+def test_write_new_json(tmp_path: Path) -> None:
+    path = tmp_path / 'identity.json'
+    for _ in range(2):
+        write_new_json(path, {'scale': 2})
+    for content in ('{"scale": 4}', 'no JSON'):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r'identity\.json: expected the same result or none, got another\. Give'):
+            write_new_json(path, {'scale': 2})
+        assert path.read_text() == content
+
+
+def test_rests_of_processes_that_have_ended_go(tmp_path: Path) -> None:
+    ended = subprocess.Popen(['true'])
+    ended.wait()
+    numbers = {'own': os.getpid(), 'ended': ended.pid, 'running': os.getppid(), 'none': 2**70}
+    for name, number in numbers.items():
+        (tmp_path / f'.{name}.{number}.tmp').touch()
+    remove_stale(tmp_path)
+    assert [file.name.split('.')[1] for file in tmp_path.iterdir()] == ['running']

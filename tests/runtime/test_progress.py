@@ -1,6 +1,8 @@
 """What long works tell where there is no terminal."""
 
+import io
 import logging
+import re
 
 import pytest
 
@@ -14,6 +16,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Terminal(io.StringIO):
+    """A terminal of 80 columns."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_lines_at_growing_distances(caplog: pytest.LogCaptureFixture) -> None:
@@ -50,3 +59,11 @@ def test_the_other_processes_say_nothing(caplog: pytest.LogCaptureFixture) -> No
         clock.now = 1000
         progress.update()
     assert list(with_progress('abc', 'Reading', 3)) == ['a', 'b', 'c'] and not caplog.messages
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('sys.stderr', Terminal())
+    with Progress('Reading', 4) as progress:
+        progress.update(loss=0.25)
+        progress.update(2)
+        assert re.match(r'Reading:  75%.* 3/4 .*image/s, loss=0\.25', str(progress.bar))

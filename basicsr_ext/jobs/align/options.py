@@ -25,8 +25,10 @@ class AlignSettings(TuningSettings):
     def __post_init__(self) -> None:
         if self.target == 'subset' and not self.restoration_weight:
             raise OptionError(
-                'target: expected full, got subset without restoration_weight, which leaves the images as they are. '
-                'Write full or add the weight.'
+                'target',
+                'full',
+                'subset without restoration_weight, which leaves the images as they are',
+                'Write full or add the weight.',
             )
 
 
@@ -38,14 +40,12 @@ def _used(settings: AlignSettings) -> Mapping[str, bool]:
 def _check(opt: Options, settings: AlignSettings) -> None:
     if settings.restoration_weight and opt['datasets']['train']['scale'] != 1:
         raise OptionError(
-            'align.restoration_weight: expected 0 where LQ is smaller than GT, got more. Set it to 0 or scale: 1.'
+            'align.restoration_weight', '0 where LQ is smaller than GT', 'more', 'Set it to 0 or scale: 1.'
         )
     # BasicSR makes Y of every file; our datasets take grey files as they are.
     for block, where in reader_blocks(opt['datasets']['train'], 'datasets.train'):
         if block.get('color') == 'y' and 'dataroot_lq' in block:
-            raise OptionError(
-                f'{where}.color: expected rgb, since the result is read as colour again, got y. Remove the key.'
-            )
+            raise OptionError(f'{where}.color', 'rgb, since the result is read as colour again', 'y', 'Remove the key.')
 
 
 FILE = JobFile(

@@ -59,8 +59,10 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     encoder = trained_network(opt, 'encoder').eval().requires_grad_(False)
     if not callable(getattr(encoder, 'features', None)):
         raise OptionError(
-            f'network_encoder.type: expected a network with features(), got {type(encoder).__name__}. Choose '
-            'FilterBankEncoder or ComplexityScorer.'
+            'network_encoder.type',
+            'a network with features()',
+            type(encoder).__name__,
+            'Choose FilterBankEncoder or ComplexityScorer.',
         )
     loss = None
     if settings.restoration_weight:
@@ -90,8 +92,6 @@ def try_first(parts: Parts, settings: AlignSettings) -> None:
     refuse_other_shape(tuned.shape, patch.shape, name, where, 'Choose another one.')
     features = encode(parts.encoder, tuned)
     if features.ndim != 4:
-        raise OptionError(
-            f'network_encoder: expected feature maps (N, C, h, w), got {tuple(features.shape)}. Choose another one.'
-        )
+        raise OptionError('network_encoder', 'feature maps (N, C, h, w)', tuple(features.shape), 'Choose another one.')
     if parts.restoration_loss is not None:
         parts.restoration_loss(tuned, [crop])

@@ -73,7 +73,7 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         logger = get_root_logger()
         net = trained_network(opt).eval()
         if not isinstance(net, ExitNetwork):
-            raise OptionError(f'network_g.type: expected one with exits, as FlexIR, got {type(net).__name__}.')
+            raise OptionError('network_g.type', 'one with exits, as FlexIR', type(net).__name__, 'Name another one.')
         datasets = _datasets(opt)
         chosen = _spread(datasets, settings.images)
         observed = settings.observed()

@@ -32,19 +32,17 @@ class CalibrateSettings:
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget_ms is not None:
-            raise OptionError(f'budget_ms: expected no budget beside it, got {self.budget}. Remove one of the two.')
+            raise OptionError('budget_ms', 'no budget beside it', self.budget, 'Remove one of the two.')
         self.observed()
 
     def observed(self) -> InferenceSettings:
         """Regions and score, for all exits; the threshold has no meaning."""
         for key in FOUND:
             if key in self.inference:
-                raise OptionError(f'inference.{key}: expected none, as calibration is to find it, got one. Remove it.')
+                raise OptionError(f'inference.{key}', 'none, as calibration is to find it', 'one', 'Remove it.')
         adaptive = self.inference.get('adaptive') or {}
         if not isinstance(adaptive, dict) or 'threshold' in adaptive:
-            raise OptionError(
-                f'inference.adaptive: expected a block without threshold, got {shown(adaptive)}. Correct it.'
-            )
+            raise OptionError('inference.adaptive', 'a block without threshold', shown(adaptive), 'Correct it.')
         return read_settings({**self.inference, 'adaptive': {**adaptive, 'threshold': 0}}, 'inference')
 
 

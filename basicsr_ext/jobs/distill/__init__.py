@@ -108,8 +108,11 @@ def _distillation(opt: Options, settings: DistillSettings, data: DistillData, st
     small = settings.image_size // opt['datasets']['train']['scale'] if data.degrades is None else settings.image_size
     if small % codec.factor or settings.image_size % codec.factor:
         raise OptionError(
-            f'distill.image_size: expected a multiple of {codec.factor}, by which the autoencoder reduces images (and '
-            f'the input too, if it is learned), got {settings.image_size}. Correct it.'
+            'distill.image_size',
+            f'a multiple of {codec.factor}, by which the autoencoder reduces images (and the input too, if it is '
+            'learned)',
+            settings.image_size,
+            'Correct it.',
         )
     return Distillation(settings, opt['manual_seed'], codec, networks, matching, data.batches, state)
 
@@ -143,12 +146,14 @@ def _try_loss(key: str, expected: str, loss: Callable[..., Any], *arguments: Any
         value = loss(*arguments)
     except (TypeError, AttributeError, RuntimeError, ValueError, OptionError) as error:
         reason = first_line(error)
-        raise OptionError(f'{where}: expected {expected}, got {kind}: {reason}. Choose another one.') from error
+        raise OptionError(where, expected, f'{kind}: {reason}', 'Choose another one.') from error
     if not isinstance(value, Tensor) or value.ndim:
         shown = f'a tensor {tuple(value.shape)}' if isinstance(value, Tensor) else f'a {type(value).__name__}'
         raise OptionError(
-            f'{where}: expected {expected}, that gives a scalar, got {shown} of {kind}. Correct its arguments or '
-            'choose another one.'
+            where,
+            f'{expected}, that gives a scalar',
+            f'{shown} of {kind}',
+            'Correct its arguments or choose another one.',
         )
 
 

@@ -22,8 +22,10 @@ def _refuse_luma(block: Options) -> None:
         require(reader, ('type',), where)
         if not issubclass(registered(DATASET_REGISTRY, reader['type'], f'{where}.type'), DegradationDataset):
             raise OptionError(
-                f'{where}.color: expected rgb, since the result is read as colour again, got y. Change it, and use '
-                'color: y where you train on the result.'
+                f'{where}.color',
+                'rgb, since the result is read as colour again',
+                'y',
+                'Change it, and use color: y where you train on the result.',
             )
 
 
@@ -32,8 +34,10 @@ def _complete_patches(block: Options, settings: DistillSettings) -> None:
     for reader, where in reader_blocks(block, 'datasets.train'):
         if reader.setdefault('gt_size', settings.image_size) != settings.image_size:
             raise OptionError(
-                f'{where}: expected gt_size {settings.image_size}, the value of distill.image_size, got '
-                f'{reader["gt_size"]}. Remove it.'
+                where,
+                f'gt_size {settings.image_size}, the value of distill.image_size',
+                reader['gt_size'],
+                'Remove it.',
             )
         reader.setdefault('use_hflip', True)
         reader.setdefault('use_rot', True)
@@ -45,13 +49,10 @@ def _check(opt: Options, settings: DistillSettings) -> None:
     _complete_patches(block, settings)
     if settings.image_size % block['scale']:
         raise OptionError(
-            f'distill.image_size: expected a multiple of the scale {block["scale"]}, got {settings.image_size}. '
-            'Correct it.'
+            'distill.image_size', f'a multiple of the scale {block["scale"]}', settings.image_size, 'Correct it.'
         )
     if settings.manifest is not None and not os.path.isfile(os.path.expanduser(settings.manifest)):
-        raise DataError(
-            f'distill.manifest: expected a file, got {shown(settings.manifest)}. Make it first: basicsr-ext rank.'
-        )
+        raise DataError('distill.manifest', 'a file', shown(settings.manifest), 'Make it first: basicsr-ext rank.')
 
 
 FILE = JobFile(

@@ -84,7 +84,7 @@ class DistillData:
 
     def _pair(self, sample: Sample) -> tuple[Tensor, Tensor]:
         if sample.get('gt') is None:
-            raise DataError('datasets.train: expected samples with lq and gt, got no gt. Choose a dataset with pairs.')
+            raise DataError('datasets.train', 'samples with lq and gt', 'no gt', 'Choose a dataset with pairs.')
         return sample['lq'], sample['gt']
 
 
@@ -99,8 +99,10 @@ def _known_degradations(dataset: SampleDataset) -> list[Degrade]:
         reader, _ = source(dataset, index)
         if not isinstance(reader, DegradationDataset):
             raise OptionError(
-                f'distill.degradation: expected learned for {type(reader).__name__}, of which only the input is known, '
-                'not how it is made, got known. Change it, or name datasets that degrade clean images.'
+                'distill.degradation',
+                f'learned for {type(reader).__name__}, of which only the input is known, not how it is made',
+                'known',
+                'Change it, or name datasets that degrade clean images.',
             )
         degrades.append(reader.degrade)
     return degrades

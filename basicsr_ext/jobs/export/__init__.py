@@ -143,7 +143,7 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
 def _refuse(args: argparse.Namespace, names: Sequence[str], expected: str) -> None:
     given = [f'--{name}' for name in names if getattr(args, name) is not None]
     if given:
-        raise OptionError(f'{given[0]}: expected {expected}, got {", ".join(given)}. Remove what does not belong.')
+        raise OptionError(given[0], expected, ', '.join(given), 'Remove what does not belong.')
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def _new_file(output: Path, args: argparse.Namespace, source: Path) -> Iterator[
     """
     try:
         if output.exists() and source.exists() and output.samefile(source):
-            raise OptionError(f'-o {args.output}: expected another file than what is exported, got it. Name another.')
+            raise OptionError(f'-o {args.output}', 'another file than what is exported', 'it', 'Name another.')
         if args.overwrite or not os.path.lexists(output):
             yield output
             return
@@ -169,13 +169,13 @@ def _new_file(output: Path, args: argparse.Namespace, source: Path) -> Iterator[
             yield made
             if not filecmp.cmp(made, output, shallow=False):
                 raise OptionError(
-                    f'-o {args.output}: expected a new file, or the one that would be written, got another. Add '
-                    '--overwrite to replace it, or name another.'
+                    f'-o {args.output}',
+                    'a new file, or the one that would be written',
+                    'another',
+                    'Add --overwrite to replace it, or name another.',
                 )
     except OSError as error:
-        raise OptionError(
-            f'-o {args.output}: expected a file to write, got {error.strerror or error}. Name another.'
-        ) from error
+        raise OptionError(f'-o {args.output}', 'a file to write', error.strerror or error, 'Name another.') from error
 
 
 # ---- a ranking of images ----
@@ -184,7 +184,7 @@ def _new_file(output: Path, args: argparse.Namespace, source: Path) -> Iterator[
 def _export_ranking(manifest: Manifest, output: Path, args: argparse.Namespace) -> None:
     write = {'.txt': _write_meta_info, '.csv': _write_csv}.get(output.suffix.lower())
     if write is None:
-        raise OptionError(f'-o {args.output}: expected a name in .txt or .csv, got another ending. Rename it.')
+        raise OptionError(f'-o {args.output}', 'a name in .txt or .csv', 'another ending', 'Rename it.')
     ranks = manifest.column(args.column or 'rank')
     rows = _rows(manifest, ranks, args)
     if write is _write_csv:
@@ -210,8 +210,10 @@ def _write_meta_info(path: Path, manifest: Manifest, rows: Sequence[int]) -> Non
     split = [item.path for item in chosen if item.path.split() != [item.path]]
     if split:
         raise DataError(
-            f'manifest {manifest.source}: expected paths without blanks, where BasicSR ends a name, got '
-            f'{len(split)} with: {", ".join(map(repr, split[:5]))}. Rename the files or use InfluenceSubsetDataset.'
+            f'manifest {manifest.source}',
+            'paths without blanks, where BasicSR ends a name',
+            f'{len(split)} with: {", ".join(map(repr, split[:5]))}',
+            'Rename the files or use InfluenceSubsetDataset.',
         )
     with atomic_open(path, 'w') as file:
         file.writelines(f'{item.path} ({item.height},{item.width})\n' for item in chosen)
@@ -224,8 +226,10 @@ def _export_patches(manifest: Manifest, output: Path, args: argparse.Namespace) 
     ending, written = output.suffix.lower(), [args.output]
     if ending == '.txt':
         raise OptionError(
-            f'-o {args.output}: expected a folder, or a name in .lmdb or .csv, got .txt, but a meta_info_file lists '
-            'whole images. Rename it.'
+            f'-o {args.output}',
+            'a folder, or a name in .lmdb or .csv',
+            '.txt, but a meta_info_file lists whole images',
+            'Rename it.',
         )
     rows = _kept(manifest, args)
     if ending == '.csv':

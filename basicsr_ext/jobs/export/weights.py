@@ -51,20 +51,20 @@ def export_weights(
     """
     ending = output.suffix.lower()
     if ending not in ('.pth', '.onnx'):
-        raise OptionError(f'-o {output.name}: expected a name in .pth or .onnx, got another ending. Rename it.')
+        raise OptionError(f'-o {output.name}', 'a name in .pth or .onnx', 'another ending', 'Rename it.')
     net = deployed_network(opt)
     if pointer is not None:
         if not isinstance(net, CuttableNetwork):
-            raise OptionError(f'--pointer: expected none for {type(net).__name__}, got {pointer}. Remove it.')
+            raise OptionError('--pointer', f'none for {type(net).__name__}', pointer, 'Remove it.')
         net.pointer = pointer
     wanted = param_key or (opt.get('path') or {}).get('param_key_g', 'params')
     found = load_network_weights(net, weights, param_key=wanted)
     if param_key is not None and found != param_key:
-        raise CheckpointError(f'--param_key: expected {param_key} in {weights}, got {found} alone. Name that or none.')
+        raise CheckpointError('--param_key', f'{param_key} in {weights}', f'{found} alone', 'Name that or none.')
     if ending == '.onnx':
         return _export_onnx(net, input_channels(net, opt['network_g']), output, size)
     if size is not None:
-        raise OptionError('--input_size: expected an output in .onnx, got .pth, which fits any size. Remove it.')
+        raise OptionError('--input_size', 'an output in .onnx', '.pth, which fits any size', 'Remove it.')
     if pointer is None or not isinstance(net, CuttableNetwork):
         weights_kept = net.state_dict()
         save_network_weights(output, {'params': weights_kept})
@@ -82,8 +82,10 @@ def _export_onnx(net: nn.Module, channels: int, output: Path, size: Sequence[int
     if size is None:
         if not sizes:
             raise OptionError(
-                f'--input_size: expected height and width for {type(net).__name__}, whose ONNX model takes one size, '
-                'got none. Add it.'
+                '--input_size',
+                f'height and width for {type(net).__name__}, whose ONNX model takes one size',
+                'none',
+                'Add it.',
             )
         size, *others = sizes  # the exporter leaves out padding that its example does not need
     example = _example(net, channels, size)
@@ -112,7 +114,7 @@ def _export_onnx(net: nn.Module, channels: int, output: Path, size: Sequence[int
 
 def _example(net: nn.Module, channels: int, size: Sequence[int]) -> torch.Tensor:
     if min(size) < 1:
-        raise OptionError(f'--input_size: expected sides of at least 1, got {list(size)}. Correct them.')
+        raise OptionError('--input_size', 'sides of at least 1', list(size), 'Correct them.')
     image = torch.zeros(1, channels, *size)
     with torch.no_grad():
         try_network(lambda: net(image), type(net).__name__, str(list(size)), '--input_size', 'Correct it.')
@@ -133,7 +135,7 @@ def _onnx_model(net: nn.Module, image: torch.Tensor, any_size: bool) -> Any:
             verbose=False,
         )
     if program is None:
-        raise CheckpointError('ONNX export: expected a model of torch, got none. Report the version of torch.')
+        raise CheckpointError('ONNX export', 'a model of torch', 'none', 'Report the version of torch.')
     return program.model_proto
 
 
@@ -166,8 +168,10 @@ def _compare(net: nn.Module, session: Any, image: torch.Tensor) -> None:
     difference = (restored - expected).abs().max().item() if restored.shape == expected.shape else float('inf')
     if not difference <= TOLERANCE:
         raise CheckpointError(
-            f'ONNX export: expected the image of torch within {TOLERANCE} for {tuple(image.shape)}, got a difference '
-            f'of {difference:.3g}. Nothing is written; set --input_size or report the versions of torch and onnx.'
+            'ONNX export',
+            f'the image of torch within {TOLERANCE} for {tuple(image.shape)}',
+            f'a difference of {difference:.3g}',
+            'Nothing is written; set --input_size or report the versions of torch and onnx.',
         )
 
 
@@ -176,5 +180,5 @@ def _needed(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise OptionError(
-            f'-o: expected the package {name} for an output in .onnx, got none. Run pip install "basicsr-ext[onnx]".'
+            '-o', f'the package {name} for an output in .onnx', 'none', 'Run pip install "basicsr-ext[onnx]".'
         ) from error

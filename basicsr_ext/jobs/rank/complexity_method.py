@@ -36,8 +36,7 @@ def _refuse_normalised(opt: Options, settings: ComplexitySettings) -> None:
         for key in ('mean', 'std'):
             if reader.get(key) is not None:
                 raise OptionError(
-                    f'{where}.{key}: expected images in [0, 1] with rank.source: {settings.source}, got {reader[key]}. '
-                    'Remove it.'
+                    f'{where}.{key}', f'images in [0, 1] with rank.source: {settings.source}', reader[key], 'Remove it.'
                 )
 
 

@@ -39,7 +39,7 @@ def _complete_levels(opt: Options, settings: RankSettings) -> None:
         try:
             checks.check_parts(level)
         except BasicsrExtError as error:
-            raise type(error)(f'rank.levels {name}: {error}' if name else str(error)) from error
+            raise (error.below(f'rank.levels {name}: ') if name else error) from None
 
 
 @ranking_method('influence', 'graddot', 'loss', 'random')
@@ -62,8 +62,10 @@ class InfluenceRanking(Ranking):
         for other in others:
             if other.items != first.items:
                 raise OptionError(
-                    f'rank.levels {other.name}.dataset: expected the training images of {first.name}, got others. '
-                    'Levels may differ in weights and degradation only.'
+                    f'rank.levels {other.name}.dataset',
+                    f'the training images of {first.name}',
+                    'others',
+                    'Levels may differ in weights and degradation only.',
                 )
         self.items = first.items
 
@@ -164,14 +166,18 @@ def level_options(opt: Options, settings: RankSettings) -> Mapping[str, Options]
     levels = {}
     for number, level in enumerate(settings.levels):
         if level.name in levels:
-            raise OptionError(f'rank.levels.{number}.name: expected a name of its own, got {shown(level.name)} again.')
+            raise OptionError(
+                f'rank.levels.{number}.name', 'a name of its own', f'{shown(level.name)} again', 'Rename one.'
+            )
         own = copy.deepcopy(opt)
         for key, dataset in own['datasets'].items():
             blocks = reader_blocks(dataset, key)
             if level.dataset and len(blocks) > 1:
                 raise OptionError(
-                    f'rank.levels.{number}.dataset: expected one block that reads images in datasets.{key}, to which '
-                    f'its keys belong, got {len(blocks)}. Rank each group on its own, or leave the keys out.'
+                    f'rank.levels.{number}.dataset',
+                    f'one block that reads images in datasets.{key}, to which its keys belong',
+                    len(blocks),
+                    'Rank each group on its own, or leave the keys out.',
                 )
             for reader, _ in blocks:
                 reader.update(level.dataset)
@@ -182,5 +188,5 @@ def level_options(opt: Options, settings: RankSettings) -> Mapping[str, Options]
     for name, own in levels.items():
         if settings.method != 'random' and own['path'].get('pretrain_network_g') is None:
             where = f'rank.levels {name}: pretrain_network_g' if name else 'path.pretrain_network_g'
-            raise OptionError(f'{where}: expected the weights of a trained network, got none. Add them.')
+            raise OptionError(where, 'the weights of a trained network', 'none', 'Add them.')
     return levels

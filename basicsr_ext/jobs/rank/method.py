@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from basicsr_ext.errors import OptionError, wrong
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.options.load import Options
 from basicsr_ext.selection.manifest import Item
@@ -88,8 +88,8 @@ def method_of(opt: Options) -> type[Ranking]:
     """
     block = opt.get('rank')
     if block is None:
-        raise OptionError('rank: expected a value, got none. Add it.')
+        raise OptionError('rank', 'a value', 'none', 'Add it.')
     method = block.get('method', 'influence') if isinstance(block, dict) else 'influence'
     if not isinstance(method, str) or method not in METHODS:
-        wrong('rank.method', ' or '.join(METHODS), method)
+        raise OptionError('rank.method', ' or '.join(METHODS), shown(method), 'Correct the value.')
     return METHODS[method]

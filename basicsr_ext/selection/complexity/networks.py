@@ -38,8 +38,10 @@ class Scorer:
             scores = self.net(thumbnails.to(self.device))
         if scores.shape != (len(thumbnails), 1):
             raise OptionError(
-                f'network_scorer: expected a network that gives one score an image, {(len(thumbnails), 1)}, got '
-                f'{tuple(scores.shape)}. Name one such as ComplexityScorer.'
+                'network_scorer',
+                f'a network that gives one score an image, {(len(thumbnails), 1)}',
+                tuple(scores.shape),
+                'Name one such as ComplexityScorer.',
             )
         values: np.ndarray = scores[:, 0].double().cpu().numpy()
         return values
@@ -78,11 +80,13 @@ class Restoration:
             restored = run_tiled(self._restore, image, self.tile_size, self.tile_overlap)
         if restored.ndim != 4 or restored.shape[1] not in (1, 3):
             raise OptionError(
-                f'network_g: expected a network that gives images of 1 or 3 channels, got {tuple(restored.shape)}. '
-                'Name another one.'
+                'network_g',
+                'a network that gives images of 1 or 3 channels',
+                tuple(restored.shape),
+                'Name another one.',
             )
         if not restored.isfinite().all():
-            raise DataError('network_g: expected finite restored images, got others. Check the weights.')
+            raise DataError('network_g', 'finite restored images', 'others', 'Check the weights.')
         return restored[0].cpu()
 
     def _restore(self, image: Tensor) -> Tensor:

@@ -122,8 +122,10 @@ class ComplexityScan:
             self._values(self.reader[0])
         except RuntimeError as error:
             raise OptionError(
-                f'network_g, network_scorer: expected networks that take the images, got '
-                f'{first_line(error)}. Correct them or color of the dataset.'
+                'network_g, network_scorer',
+                'networks that take the images',
+                first_line(error),
+                'Correct them or color of the dataset.',
             ) from error
 
     def _values(self, unit: Unit) -> np.ndarray:
@@ -135,5 +137,5 @@ class ComplexityScan:
             return np.array(unit)
         values = self.scorer(torch.stack([seen for seen in unit if isinstance(seen, Tensor)]))
         if not np.isfinite(values).all():
-            raise DataError('network_scorer: expected finite scores, got others. Check the weights.')
+            raise DataError('network_scorer', 'finite scores', 'others', 'Check the weights.')
         return values

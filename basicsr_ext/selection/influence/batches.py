@@ -93,11 +93,13 @@ def _pair(sample: Sample) -> tuple[Tensor, Tensor]:
     lq, gt = sample['lq'], sample.get('gt')
     where = sample.get('gt_path', sample.get('lq_path', 'a sample'))
     if gt is None:
-        raise DataError(f'{where}: expected ground truth to rank with, got none. Choose a dataset that gives gt.')
+        raise DataError(where, 'ground truth to rank with', 'none', 'Choose a dataset that gives gt.')
     if gt.shape[-2] % lq.shape[-2] or gt.shape[-2] * lq.shape[-1] != gt.shape[-1] * lq.shape[-2]:
         raise DataError(
-            f'{where}: expected gt a whole number of times as large as lq, got {tuple(gt.shape)} and '
-            f'{tuple(lq.shape)}. Correct the pair.'
+            where,
+            'gt a whole number of times as large as lq',
+            f'{tuple(gt.shape)} and {tuple(lq.shape)}',
+            'Correct the pair.',
         )
     return lq, gt
 

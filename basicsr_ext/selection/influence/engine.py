@@ -93,8 +93,10 @@ class InfluenceEngine:
             gradient = self._mean(self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), progress)
         if not torch.isfinite(gradient).all() or not gradient.any():
             raise DataError(
-                'datasets.test: expected a finite gradient of the test loss that is not zero, got another one. '
-                'Correct the test set or path.pretrain_network_g.'
+                'datasets.test',
+                'a finite gradient of the test loss that is not zero',
+                'another one',
+                'Correct the test set or path.pretrain_network_g.',
             )
         saved.save({'gradient': gradient})
         return gradient

@@ -42,9 +42,11 @@ class Krylov:
         smallest = self.ritz_values[0] + damping
         if smallest <= 0:
             raise DivergenceError(
-                f'damping {damping:.3g}: expected H + damping I to be positive definite, got the eigenvalue '
-                f'{smallest:.3g}. Raise rank.damping. With cg, take solver: gauss_newton, whose matrix has no negative '
-                'eigenvalues; with bfloat16, take float32, which rounds less.'
+                f'damping {damping:.3g}',
+                'H + damping I to be positive definite',
+                f'the eigenvalue {smallest:.3g}',
+                'Raise rank.damping. With cg, take solver: gauss_newton, whose matrix has no negative eigenvalues; '
+                'with bfloat16, take float32, which rounds less.',
             )
         start = torch.zeros(len(self.matrix), dtype=torch.float64)
         start[0] = self.norm
@@ -79,8 +81,10 @@ def lanczos(product: Product, vector: Tensor, steps: int, saved: SavedState) -> 
         image = product(basis[-1], number)
         if not torch.isfinite(image).all():
             raise DivergenceError(
-                f'curvature product {number + 1}: expected finite values, got others. Set rank.precision: float32, or '
-                'look for damaged images or weights.'
+                f'curvature product {number + 1}',
+                'finite values',
+                'others',
+                'Set rank.precision: float32, or look for damaged images or weights.',
             )
         diagonal.append(_dot(image, basis[-1]))
         for _ in range(2):  # once is not orthogonal to rounding, twice is (Parlett, The Symmetric Eigenvalue Problem)

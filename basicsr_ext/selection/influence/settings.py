@@ -77,8 +77,7 @@ class RankSettings:
             or len(set(self.dampings)) < len(self.dampings)
         ):
             raise OptionError(
-                f'damping: expected different numbers of at least 0, or auto, got {shown(self.damping)}. Correct '
-                'the value.'
+                'damping', 'different numbers of at least 0, or auto', shown(self.damping), 'Correct the value.'
             )
 
     @property

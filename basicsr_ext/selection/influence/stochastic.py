@@ -43,9 +43,11 @@ def stochastic_solve(
         # While every step contracts or keeps the length, |s| <= (step + 2) |v|; ten times that is no rounding.
         if not length <= 10 * (step + 2) * norm:
             raise DivergenceError(
-                f'solver stochastic, iteration {step + 1}: expected |s| of at most {10 * (step + 2) * norm:.3g}, got '
-                f'{length:.3g}: it grows without bound, because scale {scale:.3g} is below half the largest eigenvalue '
-                "of some image's Hessian. Raise rank.scale or set it to auto."
+                f'solver stochastic, iteration {step + 1}',
+                f'|s| of at most {10 * (step + 2) * norm:.3g}',
+                f'{length:.3g}: it grows without bound, because scale {scale:.3g} is below half the largest '
+                "eigenvalue of some image's Hessian",
+                'Raise rank.scale or set it to auto.',
             )
         saved.offer(lambda done=step + 1, value=s: {'step': done, 's': value})  # type: ignore[misc]
     return s / scale

@@ -32,7 +32,7 @@ def keep_patches(scores: np.ndarray, images: np.ndarray, keep: Keep, per_image: 
     """
     check_keep(keep)
     if isinstance(keep, int) and keep > len(scores) and not per_image:
-        raise OptionError(f'keep: expected at most the {len(scores)} patches there are, got {keep}. Lower it.')
+        raise OptionError('keep', f'at most the {len(scores)} patches there are', keep, 'Lower it.')
     order = np.argsort(-scores, kind='stable')
     if not per_image:
         chosen = order[_part(len(order), keep)]
@@ -41,7 +41,7 @@ def keep_patches(scores: np.ndarray, images: np.ndarray, keep: Keep, per_image: 
         ends = np.flatnonzero(np.diff(images[order])) + 1
         chosen = np.concatenate([group[_part(len(group), keep)] for group in np.split(order, ends)])
     if not len(chosen):
-        raise OptionError(f'keep: expected a part with patches in it, got {shown(keep)} of {len(scores)}. Widen it.')
+        raise OptionError('keep', 'a part with patches in it', f'{shown(keep)} of {len(scores)}', 'Widen it.')
     return np.sort(chosen)
 
 
@@ -68,7 +68,7 @@ def check_keep(keep: Keep) -> None:
     else:
         good, expected = 0 < keep <= 1, 'a ratio above 0 and up to 1 (or a whole number of patches)'
     if not good:
-        raise OptionError(f'keep: expected {expected}, got {shown(keep)}. Correct the value.')
+        raise OptionError('keep', expected, shown(keep), 'Correct the value.')
 
 
 def criterion_of(manifest: Manifest, name: str | None) -> str:
@@ -82,6 +82,4 @@ def criterion_of(manifest: Manifest, name: str | None) -> str:
         return name
     if name is None and len(known) == 1:
         return known[0]
-    raise OptionError(
-        f'criterion: expected one of {", ".join(known)} of {manifest.source}, got {name or "none"}. Name it.'
-    )
+    raise OptionError('criterion', f'one of {", ".join(known)} of {manifest.source}', name or 'none', 'Name it.')

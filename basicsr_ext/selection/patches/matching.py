@@ -50,6 +50,8 @@ def rows_in_other(manifest: Manifest, other: Manifest) -> np.ndarray:
 
 def _different(manifest: Manifest, found: Sequence[str]) -> DataError:
     return DataError(
-        f'--other: expected the patches of {manifest.source}, got {"; ".join(found)}. Mine the same dataset with the '
-        'same patch_size, stride and edge.'
+        '--other',
+        f'the patches of {manifest.source}',
+        '; '.join(found),
+        'Mine the same dataset with the same patch_size, stride and edge.',
     )

@@ -87,15 +87,17 @@ class UnitReader(Dataset[list[Measured | DataError]]):
             pair = lq, gt
             if tuple(gt.shape[1:]) != tuple(side * self.scale for side in lq.shape[1:]):
                 raise ImageError(
-                    f'{self.items[index].path}: expected gt {self.scale} times as large as lq, got '
-                    f'{tuple(gt.shape[1:])} and {tuple(lq.shape[1:])}. Make the pair again or correct scale.'
+                    self.items[index].path,
+                    f'gt {self.scale} times as large as lq',
+                    f'{tuple(gt.shape[1:])} and {tuple(lq.shape[1:])}',
+                    'Make the pair again or correct scale.',
                 )
         else:
             image = self.images.clean(index)
         height, width = (side - side % self.scale for side in image.shape[:2])
         problem = unfit(height, width, settings.patch_size)
         if problem is not None:
-            raise ImageError(f'{self.items[index].path}: expected an image to cut patches from, got {problem}.')
+            raise ImageError(self.items[index].path, 'an image to cut patches from', problem, 'Replace or remove it.')
         grid = PatchGrid(height, width, settings.patch_size, settings.stride, settings.edge)
         patches = PatchImage(image[:height, :width], grid)
         y, x = grid.corners()
@@ -174,7 +176,7 @@ class PatchScan:
         losses = self.losses(*image.pair, image.grid)
         if not np.isfinite(losses).all():
             name = self.reader.items[image.columns['image'][0]].path
-            raise DataError(f'{name}: expected finite losses of the network, got others. Check its weights.')
+            raise DataError(name, 'finite losses of the network', 'others', 'Check its weights.')
         return {**image.columns, 'loss': losses}
 
     def _rows(self, images: Sequence[Measured | DataError]) -> np.ndarray:

@@ -40,4 +40,4 @@ class MineSettings:
 
     def __post_init__(self) -> None:
         if not self.criteria or len(set(self.criteria)) < len(self.criteria):
-            raise OptionError(f'criteria: expected different names, at least one, got {self.criteria}. Correct them.')
+            raise OptionError('criteria', 'different names, at least one', self.criteria, 'Correct them.')

@@ -49,7 +49,7 @@ def choose(
     check_ranks(ranks)
     count = len(ranks)
     if range is not None and range[1] > count:
-        raise OptionError(f'range: expected at most the {count} images of the ranking, got {range[1]}. Lower it.')
+        raise OptionError('range', f'at most the {count} images of the ranking', range[1], 'Lower it.')
     order = np.random.default_rng(seed).permutation(count) if subset == 'random' else np.argsort(ranks)
     if range is not None:
         return sorted(order[range[0] - 1 : range[1]].tolist())
@@ -65,9 +65,7 @@ def check_ranks(ranks: Sequence[int]) -> None:
     values, count = np.asarray(ranks), len(ranks)
     if values.dtype.kind not in 'iu' or not np.array_equal(np.sort(values), np.arange(1, count + 1)):
         shown = ', '.join(map(str, ranks[:5]))
-        raise OptionError(
-            f'column: expected the ranks 1 to {count}, each once, got {shown}, ... Name a column of ranks.'
-        )
+        raise OptionError('column', f'the ranks 1 to {count}, each once', f'{shown}, ..', 'Name a column of ranks.')
 
 
 def check_part(
@@ -85,14 +83,12 @@ def check_part(
     """
     size_or_ratio(size, ratio, range=range)
     if range is not None and per_group:
-        raise OptionError('range: expected size or ratio with per_group, got range. Name one of them and a subset.')
+        raise OptionError('range', 'size or ratio with per_group', 'range', 'Name one of them and a subset.')
     if range is not None and subset is not None:
-        raise OptionError(f'subset: expected none beside range, got {shown(subset)}. Remove one of the two.')
+        raise OptionError('subset', 'none beside range', shown(subset), 'Remove one of the two.')
     if range is None and subset not in ('top', 'mid', 'bottom', 'random'):
-        raise OptionError(f'subset: expected top, mid, bottom or random, got {shown(subset)}. Correct the value.')
+        raise OptionError('subset', 'top, mid, bottom or random', shown(subset), 'Correct the value.')
     if range is not None and not (len(range) == 2 and 1 <= range[0] <= range[1]):
-        raise OptionError(
-            f'range: expected the first and the last rank, from 1, got {list(range)}. Correct the values.'
-        )
+        raise OptionError('range', 'the first and the last rank, from 1', list(range), 'Correct the values.')
     if seed < 0:
-        raise OptionError(f'seed: expected at least 0, got {seed}. Correct the value.')
+        raise OptionError('seed', 'at least 0', seed, 'Correct the value.')

@@ -101,6 +101,6 @@ def check_bar(start: float, until: float) -> None:
         OptionError: out of their bounds; the message starts with the name of the argument.
     """
     if not 0 <= start <= 1:
-        raise OptionError(f'start: expected a quantile from 0 to 1, got {start}. Correct the value.')
+        raise OptionError('start', 'a quantile from 0 to 1', start, 'Correct the value.')
     if not 0 < until <= 1:
-        raise OptionError(f'until: expected a part of the run above 0 and up to 1, got {until}. Correct the value.')
+        raise OptionError('until', 'a part of the run above 0 and up to 1', until, 'Correct the value.')

@@ -34,8 +34,7 @@ def with_groups(items: Sequence[Item], path: str | os.PathLike[str], where: str)
     found = [f'{len(paths)} {problem}: {first_few(paths)}' for problem, paths in problems.items() if paths]
     if found:
         raise DataError(
-            f'{where}: expected every image of the dataset once in {path}, with its group, got {"; ".join(found)}. '
-            'Correct the file.'
+            where, f'every image of the dataset once in {path}, with its group', '; '.join(found), 'Correct the file.'
         )
     group_of = {name: row['group'] for name, row in zip(names, rows, strict=True)}
     return [replace(item, group=group_of[item.name]) for item in items]

@@ -30,13 +30,15 @@ def size_or_ratio(size: int | None, ratio: float | None, **others: object) -> No
     if len(given) != 1:
         *first, last = numbers
         raise OptionError(
-            f'{given[0] if given else "size"}: expected exactly one of {", ".join(first)} and {last}, got '
-            f'{" and ".join(given) or "none"}. {"Remove the others." if given else "Add one."}'
+            given[0] if given else 'size',
+            f'exactly one of {", ".join(first)} and {last}',
+            ' and '.join(given) or 'none',
+            'Remove the others.' if given else 'Add one.',
         )
     if size is not None and size < 1:
-        raise OptionError(f'size: expected at least 1, got {size}. Correct the value.')
+        raise OptionError('size', 'at least 1', size, 'Correct the value.')
     if ratio is not None and not 0 < ratio <= 1:
-        raise OptionError(f'ratio: expected a number above 0 and up to 1, got {ratio}. Correct the value.')
+        raise OptionError('ratio', 'a number above 0 and up to 1', ratio, 'Correct the value.')
 
 
 def part_size(ratio: float, count: int, least: int = 1) -> int:
@@ -69,9 +71,7 @@ def quotas(ranks: Sequence[int], groups: Sequence[str], size: int) -> dict[str, 
     for rank, name in sorted(zip(ranks, groups, strict=True)):
         ranked[name].append(rank)
     if size < len(ranked):
-        raise OptionError(
-            f'size: expected at least one image of each of the {len(ranked)} groups, got {size}. Raise it.'
-        )
+        raise OptionError('size', f'at least one image of each of the {len(ranked)} groups', size, 'Raise it.')
 
     def filled(level: int) -> int:
         return sum(min(level, len(own)) for own in ranked.values())
@@ -105,7 +105,7 @@ def shared_out(
     if ratio is not None:
         size = part_size(ratio, len(ranks), 1 if groups is None else len(set(groups)))
     if size is None or size > len(ranks):
-        raise OptionError(f'size: expected at most the {len(ranks)} images of the ranking, got {size}. Lower it.')
+        raise OptionError('size', f'at most the {len(ranks)} images of the ranking', size, 'Lower it.')
     if groups is None:
         return [(order, size)]
     name_of = np.asarray(groups, dtype=object)[order]
