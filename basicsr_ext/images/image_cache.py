@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.images.image_files import ImageFiles
+from basicsr_ext.runtime.progress import with_progress
 
 SHARED_MEMORY = '/dev/shm'
 
@@ -35,9 +35,7 @@ class ImageCache:
             self.starts = [0, *ends[:-1].tolist()]
             self.block = _allocate(int(ends[-1]))
             decoded = pool.map(files.decode, range(len(files)))
-            for index, image in enumerate(
-                tqdm(decoded, 'Decoding into shared memory', len(files), leave=False, disable=None)
-            ):
+            for index, image in enumerate(with_progress(decoded, 'Decoding into shared memory', len(files))):
                 if image.shape != self.shapes[index]:  # a rotation in the EXIF header swaps the sides
                     self.shapes[index] = image.shape
                 self[index][...] = image

@@ -86,7 +86,7 @@ class ValOptions:
         val_freq: iterations between validations; not read by `test`.
         save_img: write the restored images.
         metrics: name -> `type` and arguments, as in BasicSR.
-        pbar: show a progress bar; None shows it on a terminal.
+        pbar: false hides how far a validation is; else a bar shows it on a terminal, elsewhere a line now and then.
         suffix: of the saved images in `test`; None takes the name of the run.
         tile_size: run the network on tiles of this side in input pixels; None on whole images.
         tile_overlap: pixels that each tile sees beyond its sides.

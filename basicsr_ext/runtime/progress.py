@@ -36,14 +36,13 @@ class Progress:
         hidden: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.title, self.total, self.start, self.done = title, total, done, done
+        self.title, self.total, self.start, self.done = title, total, 0.0, 0.0
         self.unit, self.hidden, self.clock = unit, hidden, clock
         self.has_bar = not hidden and sys.stderr is not None and sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=done, desc=title, unit=unit, leave=False, disable=not self.has_bar)
+        self.bar = tqdm(total=total, desc=title, unit=unit, leave=False, disable=not self.has_bar)
         self.begun, self.wait = clock(), FIRST
-        self.due = self.begun + FIRST
-        if 0 < done < total and not hidden:
-            get_root_logger().info(f'Continuing: {_number(done)} of {_number(total)} {unit}s ({title}).')
+        self.due, self.is_continued = self.begun + FIRST, False
+        self.skip(done)
 
     def __enter__(self) -> 'Progress':
         return self
@@ -58,6 +57,9 @@ class Progress:
             number: of units.
             values: shown beside them, such as a loss.
         """
+        if self.is_continued:
+            get_root_logger().info(f'Continuing: {self._done()} ({self.title}).')
+            self.is_continued = False
         self.done += number
         if self.has_bar:
             if values:
@@ -68,11 +70,29 @@ class Progress:
             self.due = self.clock() + self.wait
             get_root_logger().info(', '.join([self._line(), *(f'{key} {value:.3g}' for key, value in values.items())]))
 
+    def skip(self, number: float) -> None:
+        """Count what an earlier run did, which says nothing about the speed; it is told before what comes next."""
+        self.start += number
+        self.done += number
+        if self.has_bar:
+            self.bar.initial += number
+            self.bar.update(number)
+        self.is_continued = self.is_continued or (number > 0 and not self.hidden)
+
+    def drop(self, number: float) -> None:
+        """Leave out what turns out not to be needed."""
+        self.total -= number
+        if self.has_bar:
+            self.bar.total -= number
+
+    def _done(self) -> str:
+        return f'{_number(self.done)} of {_number(self.total)} {self.unit}s'
+
     def _line(self) -> str:
         rate = (self.done - self.start) / max(self.clock() - self.begun, 1e-9)
         left = timedelta(seconds=round((self.total - self.done) / rate)) if rate > 0 else 'unknown time'
         speed = f'{rate:.3g} {self.unit}s/s' if rate >= 1 or rate <= 0 else f'{1 / rate:.3g} s/{self.unit}'
-        return f'{self.title}: {_number(self.done)} of {_number(self.total)} {self.unit}s, {speed}, {left} left'
+        return f'{self.title}: {self._done()}, {speed}, {left} left'
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -20,7 +19,6 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from basicsr.utils.registry import METRIC_REGISTRY
 from torch.utils.data import default_collate
-from tqdm import tqdm
 
 from basicsr_ext.data.image_names import distinct_names, result_names
 from basicsr_ext.data.read_item import read_item
@@ -28,6 +26,7 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.calls import building
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.training.carried import Results, carrying
@@ -157,21 +156,16 @@ def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample, s
     if names is None:
         names = _names_in_samples(dataset)
     rank, world_size = model.opt['rank'], model.opt['world_size']
-    show = model.opt['val'].get('pbar')
+    hidden = rank != 0 or model.opt['val'].get('pbar') is False
+    own = range(rank, len(dataset), world_size)
     mine: Results = {}
-    shown = tqdm(
-        range(rank, len(dataset), world_size),
-        f'Validation {dataset.opt["name"]}',
-        unit='image',
-        leave=False,
-        disable=rank != 0 or not (sys.stderr.isatty() if show is None else show),
-    )
-    with bare_networks(model):
-        for index in shown:
+    with bare_networks(model), Progress(f'Validation {dataset.opt["name"]}', len(own), hidden=hidden) as progress:
+        for index in own:
             if interrupt.requested() and world_size == 1:
                 raise interrupt.Interrupted
             sample = default_collate([read_item(dataset, index)])
             mine[names[index]] = measure(sample, names[index])
+            progress.update()
     results: Results = {}
     for part in distributed.gather(mine):
         results.update(part)

@@ -52,6 +52,19 @@ def test_what_was_done_before_is_told_and_does_not_count_as_speed(caplog: pytest
     ]
 
 
+def test_what_is_found_on_the_way_is_told_before_what_comes_next(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with Progress('Ranking', 20, clock=Clock()) as progress:
+        progress.update(2)
+        progress.skip(3)
+        progress.skip(4)
+        progress.drop(5)
+        assert not caplog.messages
+        progress.update()
+    assert caplog.messages == ['Continuing: 9 of 15 images (Ranking).']
+    assert (progress.done, progress.start) == (10, 7)
+
+
 def test_the_other_processes_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = Clock()
@@ -63,7 +76,9 @@ def test_the_other_processes_say_nothing(caplog: pytest.LogCaptureFixture) -> No
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('sys.stderr', Terminal())
-    with Progress('Reading', 4) as progress:
+    with Progress('Reading', 9) as progress:
         progress.update(loss=0.25)
-        progress.update(2)
+        progress.skip(1)
+        progress.drop(5)
+        progress.update()
         assert re.match(r'Reading:  75%.* 3/4 .*image/s, loss=0\.25', str(progress.bar))

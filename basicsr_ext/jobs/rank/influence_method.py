@@ -22,6 +22,7 @@ from basicsr_ext.options.calls import building
 from basicsr_ext.options.dataset_blocks import reader_blocks
 from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
@@ -83,7 +84,9 @@ class InfluenceRanking(Ranking):
     def columns(self, folder: Path) -> tuple[Columns, dict[str, Any]]:
         """See `Ranking`."""
         engines = {name: level.engine(folder / name) for name, level in self.levels.items()}
-        scores = {name: engine.scores() for name, engine in engines.items()}
+        work = sum(engine.work() for engine in engines.values())
+        with Progress('Ranking', work, unit='derivative', hidden=self.opt['rank'] > 0) as progress:
+            scores = {name: engine.scores(progress) for name, engine in engines.items()}
         chosen = {name: engine.chosen for name, engine in engines.items()}
         return score_columns(self.settings.method, scores, self.settings.dampings), {'chosen': chosen}
 
@@ -149,7 +152,6 @@ class Level:
             self.opt['manual_seed'],
             folder,
             self.device,
-            f'{self.name} ' if self.name else '',
         )
 
     def _batches(self, dataset: SampleDataset) -> ImageBatches:

@@ -1,7 +1,6 @@
 """Influence of training images on a test set."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ class InfluenceEngine:
         seed: chooses the images for the curvature.
         folder: where the state of an unfinished computation is kept.
         device: where the network is.
-        title: shown in front of the progress bars.
     """
 
     def __init__(
@@ -55,23 +53,43 @@ class InfluenceEngine:
         seed: int,
         folder: Path,
         device: torch.device | str = 'cpu',
-        title: str = '',
     ) -> None:
         self.derivatives, self.train, self.test, self.loss = derivatives, train, test, loss
-        self.settings, self.folder, self.device, self.title = settings, folder, device, title
+        self.settings, self.folder, self.device = settings, folder, device
         self.order = np.random.default_rng(seed).permutation(train.images).tolist()
         self.rank, self.world_size = distributed.rank_and_world()
+        self.curvature_images = len(self.order[: settings.curvature_images])
+        self.steps = min(settings.iterations, derivatives.size)
+        self.times = settings.times or train.images
         self.chosen: dict[str, Any] = {}
 
-    def scores(self) -> np.ndarray:
+    def work(self) -> int:
+        """How many derivatives of the loss of an image the scores take."""
+        method, dampings = self.settings.method, len(self.settings.dampings)
+        if method in ('random', 'loss'):
+            return self.train.images if method == 'loss' else 0
+        solving = 0
+        if method == 'influence' and self.settings.solver == 'stochastic':
+            solving = self.times * dampings + self._scaling_images()
+        elif method == 'influence':
+            solving = self.steps * self.curvature_images
+        return self.test.images + solving + self.train.images
+
+    def scores(self, progress: Progress | None = None) -> np.ndarray:
         """The scores of all images, (images, dampings) float64; one column for the baselines. `chosen` then tells what
         `auto` became.
+
+        Args:
+            progress: counts the derivatives, of other engines too; None shows those of this one.
 
         Raises:
             Interrupted: a stop was asked for; calling again in a new process continues.
             DivergenceError: the solver found no solution.
         """
-        method = self.settings.method
+        if progress is None:
+            with Progress('Ranking', self.work(), unit='derivative', hidden=self.rank > 0) as progress:
+                return self.scores(progress)
+        self.progress, method = progress, self.settings.method
         if method == 'random':
             return np.random.default_rng(self.order).permutation(self.train.images)[:, None].astype(np.float64)
         if method == 'loss':
@@ -87,10 +105,10 @@ class InfluenceEngine:
         saved = SavedState(self.folder / 'test_gradient.pth')
         state = saved.load()
         if state is not None:
+            self.progress.skip(self.test.images)
             with saved.fitting():
                 return alike(state['gradient'], self.derivatives.parameters[0].new_empty(self.derivatives.size))
-        with self._progress('Gradient of the target', 1, unit='gradient') as progress:
-            gradient = self._mean(self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss), progress)
+        gradient = self._mean(self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss))
         if not torch.isfinite(gradient).all() or not gradient.any():
             raise DataError(
                 'datasets.test',
@@ -101,11 +119,10 @@ class InfluenceEngine:
         saved.save({'gradient': gradient})
         return gradient
 
-    def _mean(
-        self, data: ImageBatches, images: list[int] | None, term: Callable[[Batch], Tensor], progress: Progress
-    ) -> Tensor:
-        """The mean over images of a vector, each rank adding its share; it is 1 of what the progress counts."""
+    def _mean(self, data: ImageBatches, images: list[int] | None, term: Callable[[Batch], Tensor]) -> Tensor:
+        """The mean over images of a vector, each rank adding its share."""
         units = data.units(images)
+        number = sum(map(len, units))
         total = torch.zeros(self.derivatives.size, device=self.device, dtype=self.derivatives.parameters[0].dtype)
         own = units[self.rank :: self.world_size]
         for _, batches in self._batches(data, own):
@@ -113,26 +130,14 @@ class InfluenceEngine:
                 break
             for batch in batches:
                 total += term(batch)
-            progress.update(1 / len(own))
+            self.progress.update(number / len(own))
         if distributed.any_rank(interrupt.requested()):
             raise interrupt.Interrupted
-        return distributed.add_up(total) / sum(map(len, units))
-
-    def _shown(
-        self, data: ImageBatches, units: list[list[int]], title: str, done: int = 0
-    ) -> Iterator[tuple[list[int], list[Batch]]]:
-        """Each unit and its batches on the device; rank 0 tells how far it is, `done` images before these included."""
-        with self._progress(title, done + sum(map(len, units)), done) as progress:
-            for unit, batches in self._batches(data, units):
-                yield unit, batches
-                progress.update(len(unit))
+        return distributed.add_up(total) / number
 
     def _batches(self, data: ImageBatches, units: list[list[int]]) -> Iterator[tuple[list[int], list[Batch]]]:
         for unit, batches in zip(units, data.load(units), strict=True):
             yield unit, [batch.to(self.device) for batch in batches]
-
-    def _progress(self, title: str, total: int, done: int = 0, unit: str = 'image') -> Progress:
-        return Progress(f'{self.title}{title}', total, done, unit, hidden=self.rank > 0)
 
     # ---- (H + damping I)^-1 v, one row per damping ----
 
@@ -141,19 +146,20 @@ class InfluenceEngine:
         return torch.stack([distributed.from_first(row) for row in rows])
 
     def _krylov(self, vector: Tensor) -> list[Tensor]:
-        solver, steps = self.settings.solver, self.settings.iterations
-        term = self.derivatives.gauss_newton_product if solver == 'gauss_newton' else self.derivatives.hessian_product
-        images = self.order[: self.settings.curvature_images]
-        with ExitStack() as stack:
-            progress: Progress | None = None
+        is_gauss_newton = self.settings.solver == 'gauss_newton'
+        term = self.derivatives.gauss_newton_product if is_gauss_newton else self.derivatives.hessian_product
+        images = self.order[: self.curvature_images]
+        made = 0
 
-            def product(x: Tensor, number: int) -> Tensor:
-                nonlocal progress
-                if progress is None:  # a continued run does not begin at the first product
-                    progress = stack.enter_context(self._progress(solver, steps, number, 'product'))
-                return self._mean(self.train, images, lambda batch: term(batch, x), progress)
+        def product(x: Tensor, number: int) -> Tensor:
+            nonlocal made
+            self.progress.skip((number - made) * len(images))  # a continued run does not begin at the first product
+            made = number + 1
+            return self._mean(self.train, images, lambda batch: term(batch, x))
 
-            krylov = lanczos(product, vector, steps, SavedState(self.folder / 'solver.pth'))
+        krylov = lanczos(product, vector, self.steps, SavedState(self.folder / 'solver.pth'))
+        self.progress.skip((len(krylov.matrix) - made) * len(images))
+        self.progress.drop((self.steps - len(krylov.matrix)) * len(images))
         largest = krylov.ritz_values[-1]
         dampings = [relative * largest for relative in self.settings.dampings]
         self.chosen = {
@@ -166,31 +172,42 @@ class InfluenceEngine:
 
     def _stochastic(self, vector: Tensor) -> list[Tensor]:
         """Run the stochastic solver; every rank does all steps, for each needs the one before."""
-        times = self.settings.times or self.train.images
         scale = self._scale(vector) if self.settings.scale == 'auto' else self.settings.scale
         dampings = [relative * scale for relative in self.settings.dampings]
-        self.chosen = {'times': times, 'scale': scale, 'damping': dampings}
-        solve = partial(self._recursion, vector, times, scale)
+        self.chosen = {'times': self.times, 'scale': scale, 'damping': dampings}
+        solve = partial(self._recursion, vector, scale)
         return [solve(damping, f'solver_{number}.pth') for number, damping in enumerate(dampings)]
 
     def _scale(self, vector: Tensor) -> float:
         """The largest eigenvalue of a few images' Hessians: half of it would just be stable."""
-        shown = self._shown(self.train, [[image] for image in self.order[:SCALE_IMAGES]], 'Scale')
-        largest = [largest_eigenvalue(partial(self._hessian, batches), vector) for _, batches in shown]
+        largest = []
+        for _, batches in self._batches(self.train, [[image] for image in self.order[: self._scaling_images()]]):
+            largest.append(largest_eigenvalue(partial(self._hessian, batches), vector))
+            self.progress.update()
         return distributed.from_first(max(largest))
 
-    def _recursion(self, vector: Tensor, times: int, scale: float, damping: float, file: str) -> Tensor:
+    def _scaling_images(self) -> int:
+        return min(SCALE_IMAGES, self.train.images) if self.settings.scale == 'auto' else 0
+
+    def _recursion(self, vector: Tensor, scale: float, damping: float, file: str) -> Tensor:
         """Algorithm 1 over the images in a shuffled order, again and again if `times` is more than there are."""
         stream: Iterator[tuple[list[int], list[Batch]]] | None = None
+        made = 0
 
         def product(x: Tensor, step: int) -> Tensor:
-            nonlocal stream
+            nonlocal stream, made
             if stream is None:  # a continued run does not begin at the first image
-                images = [[self.order[place % len(self.order)]] for place in range(step, times)]
-                stream = self._shown(self.train, images, 'Steps', step)
-            return self._hessian(next(stream)[1], x)
+                images = [[self.order[place % len(self.order)]] for place in range(step, self.times)]
+                stream = self._batches(self.train, images)
+                self.progress.skip(step)
+            image = self._hessian(next(stream)[1], x)
+            made = step + 1
+            self.progress.update()
+            return image
 
-        return stochastic_solve(product, vector, times, scale, damping, SavedState(self.folder / file))
+        solved = stochastic_solve(product, vector, self.times, scale, damping, SavedState(self.folder / file))
+        self.progress.skip(self.times - made)
+        return solved
 
     def _hessian(self, batches: list[Batch], x: Tensor) -> Tensor:
         return torch.stack([self.derivatives.hessian_product(batch, x) for batch in batches]).sum(0)
@@ -203,9 +220,10 @@ class InfluenceEngine:
         units = self.train.units()
         todo = [unit for unit in units if unit[0] not in notes.known]
         own = todo[self.rank :: self.world_size]
-        done = (sum(map(len, units)) - sum(map(len, todo))) // self.world_size
+        left = sum(map(len, todo))
+        self.progress.skip(self.train.images - left)
         distributed.barrier()  # every rank has read the notes
-        for unit, batches in self._shown(self.train, own, 'Scores', done):
+        for unit, batches in self._batches(self.train, own):
             if interrupt.requested():
                 break
             rows = {image: np.zeros(1) for image in unit}
@@ -214,6 +232,7 @@ class InfluenceEngine:
                 for image, value in zip(batch.images.tolist(), values, strict=True):
                     rows[image] = rows[image] + value
             notes.write(unit[0], [rows[image].tolist() for image in unit])
+            self.progress.update(left / len(own))
         notes.close()
         if distributed.any_rank(interrupt.requested()):
             raise interrupt.Interrupted

@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 from basicsr_ext.archs.dncnn_arch import DnCNN
 from basicsr_ext.errors import DataError, DivergenceError
 from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.progress import Progress
+from basicsr_ext.runtime.saved_state import SavedState
 from basicsr_ext.selection.influence import engine as influence
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, smooth_loss
@@ -407,10 +409,46 @@ def test_stopped_anywhere_and_continued_is_never_stopped(tmp_path: Path, monkeyp
         monkeypatch.setattr(interrupt, 'requested', requested)
 
 
+@pytest.mark.parametrize(
+    ('settings', 'work'),
+    [
+        ({'method': 'random'}, 0),
+        ({'method': 'loss'}, 5),
+        ({'method': 'graddot'}, 3 + 5),
+        ({'iterations': 4, 'curvature_images': 2}, 3 + 4 * 2 + 5),
+        ({'iterations': 4, 'batch_size': 2, 'solver': 'cg', 'damping': 1.0}, 3 + 4 * 5 + 5),
+        ({'solver': 'stochastic', 'times': 7, 'damping': [0.1, 0.2]}, 3 + 5 + 2 * 7 + 5),
+        ({'solver': 'stochastic', 'scale': 1e3}, 3 + 5 + 5),
+    ],
+)
+def test_all_that_is_done_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], work: int
+) -> None:
+    monkeypatch.setattr(SavedState, 'offer', lambda saved, make: saved.save(make()))
+    net, train, test = small_net(), mixed_pairs(5), mixed_pairs(3)
+    scaling = 5 if settings.get('solver') == 'stochastic' and 'scale' not in settings else 0
+    for found in (0, work - scaling):  # the second time all but the scale is found
+        engine = make_engine(net, train, test, tmp_path, **settings)
+        with Progress('Ranking', engine.work()) as progress:
+            engine.scores(progress)
+        assert progress.total == work and progress.done == pytest.approx(work)
+        assert progress.start == found
+
+
+def test_products_that_are_not_needed_are_not_counted(tmp_path: Path) -> None:
+    weight = torch.randn(9, dtype=torch.float64)
+    pairs = linear_pairs(1, weight, sizes=[(1, 2)])
+    engine = make_engine(linear_net(0.9 * weight), pairs, pairs, tmp_path, iterations=9)
+    with Progress('Ranking', engine.work()) as progress:
+        engine.scores(progress)
+    assert progress.total == progress.done == 1 + engine.chosen['products'] + 1 < engine.work()
+
+
 def test_continuing_does_not_repeat_what_is_done(tmp_path: Path, monkeypatch) -> None:
     net, train, test = small_net(), mixed_pairs(5), mixed_pairs(3)
     settings = {'iterations': 3, 'batch_size': 1}
     first = make_engine(net, train, test, tmp_path, **settings)
+    first.progress = Progress('Ranking', 5)
     seen: list[int] = []
 
     def score(batch: Batch) -> Tensor:
@@ -422,8 +460,11 @@ def test_continuing_does_not_repeat_what_is_done(tmp_path: Path, monkeypatch) ->
         first._image_scores(score)
     assert seen == [0, 1]
     monkeypatch.setattr(interrupt, 'requested', lambda: False)
-    make_engine(net, train, test, tmp_path, **settings)._image_scores(score)
+    second = make_engine(net, train, test, tmp_path, **settings)
+    second.progress = Progress('Ranking', 5)
+    second._image_scores(score)
     assert seen == [0, 1, 2, 3, 4]
+    assert (second.progress.start, second.progress.done) == (2, 5)
 
 
 def test_finished_notes_and_states_are_used_again(tmp_path: Path, monkeypatch) -> None:
