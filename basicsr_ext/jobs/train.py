@@ -13,8 +13,6 @@ from basicsr.utils import get_root_logger, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext.data.file_checks import check_dataset
-from basicsr_ext.data.wrapper_base import is_dynamic
-from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.models.restoration_model import RestorationModel
@@ -29,7 +27,14 @@ from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.carried import carrying
 from basicsr_ext.training.loader import build_validation_sets, build_warmup
 from basicsr_ext.training.loop import TrainingRun
-from basicsr_ext.training.made_with import changes, made_with, refuse_changes, refuse_end, refuse_seed
+from basicsr_ext.training.made_with import (
+    changes,
+    made_with,
+    refuse_changes,
+    refuse_end,
+    refuse_other_plan,
+    refuse_seed,
+)
 from basicsr_ext.training.validation import check_validation
 from basicsr_ext.version import __version__
 
@@ -53,6 +58,7 @@ def train_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
         opt, args, asked = parse_options(root_path, is_train=True, argv=argv)
         checks.check_options(opt)
         if args.check:
+            _check_state(opt, asked)
             checks.check_everything(opt)
             return 0
         return interrupt.run(lambda: train(opt, args.opt, asked), 'Stopped before training began; nothing is written.')
@@ -75,8 +81,6 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
         start = 0
         if resume_state is not None:
             start = resume_state['iter']
-            refuse_end(resume_state, int(opt['train']['total_iter']))
-            refuse_seed(resume_state, asked.get('manual_seed'))
             if resume_state.get('manual_seed') is not None:
                 opt['manual_seed'] = resume_state['manual_seed']
             state.point_to_resumed_networks(opt, start)
@@ -84,15 +88,14 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
 
         # Whatever is wrong with data or weights is found before an older run of this name is put aside.
         train_set = build_dataset(opt['datasets']['train'], 'datasets.train')
+        made = made_with(opt, len(train_set))
+        if resume_state is not None:
+            _refuse_another_run(opt, asked, train_set, made, resume_state)
         val_sets = build_validation_sets(opt)
         if opt['rank'] == 0:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
-        _refuse_other_plan(train_set, opt, resume_state)
-        made = made_with(opt, len(train_set))
-        if resume_state is not None:
-            refuse_changes(list(changes(resume_state.get('made_with') or made, made)), start)
         warmup = build_warmup(train_set, opt)
         model = build_model(opt)
         for val_set in val_sets:
@@ -119,17 +122,22 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             get_root_logger().info(f'Networks, states and metrics: {root}')
 
 
-def _refuse_other_plan(train_set: SampleDataset, opt: Options, resume_state: dict[str, Any] | None) -> None:
-    """A selection that rises with the epochs of the whole run is another one in a run of another length."""
+def _check_state(opt: Options, asked: Options) -> None:
+    """Compare the options with those of the state that the run would continue from, if there is one."""
+    resume_state = state.find_resume_state(opt)
+    if resume_state is not None:
+        train_set = build_dataset(opt['datasets']['train'], 'datasets.train')
+        _refuse_another_run(opt, asked, train_set, made_with(opt, len(train_set)), resume_state)
+
+
+def _refuse_another_run(
+    opt: Options, asked: Options, train_set: SampleDataset, made: dict[str, Any], resume_state: dict[str, Any]
+) -> None:
     now = int(opt['train']['total_iter'])
-    planned = (resume_state or {}).get('total_iter', now)
-    if planned != now and is_dynamic(train_set):
-        raise OptionError(
-            'train.total_iter',
-            f'{planned}, for which the dynamic selection of this run was planned',
-            now,
-            'Change it back, or begin a new run with path.pretrain_network_g.',
-        )
+    refuse_end(resume_state, now)
+    refuse_seed(resume_state, asked.get('manual_seed'))
+    refuse_changes(list(changes(resume_state.get('made_with') or made, made)), resume_state['iter'])
+    refuse_other_plan(resume_state, now, train_set)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from typing import Any
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
+from basicsr_ext.data.wrapper_base import is_dynamic
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training.loader import samples_per_rank
 
 NEW_RUN = 'Change it back, or begin a new run of another name with path.pretrain_network_g.'
@@ -138,4 +140,16 @@ def refuse_end(state: Mapping[str, Any], total_iter: int) -> None:
             f'at least {state["iter"]}, the iteration of the state to continue from',
             total_iter,
             'Raise it, or name an earlier state with path.resume_state.',
+        )
+
+
+def refuse_other_plan(state: Mapping[str, Any], total_iter: int, train_set: SampleDataset) -> None:
+    """Raise OptionError if a selection, which rises with the epochs of the whole run, is of a run of another length."""
+    planned = state.get('total_iter', total_iter)
+    if planned != total_iter and is_dynamic(train_set):
+        raise OptionError(
+            'train.total_iter',
+            f'{planned}, for which the dynamic selection of this run was planned',
+            total_iter,
+            'Change it back, or begin a new run with path.pretrain_network_g.',
         )

@@ -18,13 +18,13 @@ from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.jobs.train import _refuse_other_plan
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection
 from basicsr_ext.selection.subsets.quotas import quotas
 from basicsr_ext.training.loader import build_train_loader
+from basicsr_ext.training.made_with import refuse_other_plan
 from tests.helpers.images import same, write_images
 from tests.helpers.processes import run
 from tests.helpers.training import options
@@ -347,9 +347,8 @@ def test_a_killed_run_goes_on_with_the_same_images_and_counts_the_same(data: Pat
 def test_a_run_of_another_length_is_not_continued(data: Path) -> None:
     roots = {'manifest': str(data / 'ranking.parquet'), 'dataset': {**GRAY, 'dataroot_gt': str(data / 'train')}}
     dataset = build_dataset(block(**roots))
-    opt = {'train': {'total_iter': 20}}
-    _refuse_other_plan(dataset, opt, None)
-    _refuse_other_plan(dataset, opt, {'total_iter': 20})
-    _refuse_other_plan(dataset.dataset, opt, {'total_iter': 10})
+    refuse_other_plan({}, 20, dataset)
+    refuse_other_plan({'total_iter': 20}, 20, dataset)
+    refuse_other_plan({'total_iter': 10}, 20, dataset.dataset)
     with pytest.raises(OptionError, match=r'train\.total_iter: expected 10, .* got 20\. Change it back'):
-        _refuse_other_plan(dataset, opt, {'total_iter': 10})
+        refuse_other_plan({'total_iter': 10}, 20, dataset)

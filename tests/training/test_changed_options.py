@@ -75,9 +75,10 @@ def test_what_cannot_go_on_is_refused(
     assert train(folder) == 0
     before = sorted(folder.rglob('*'))
     changes = {'train__total_iter': 8, **changes}
-    assert train(folder, '--auto_resume', **changes) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said in error and 'pretrain_network_g' in error or 'path.resume_state' in error
+    for check in ([], ['--check']):
+        assert train(folder, '--auto_resume', *check, **changes) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said in error and ('pretrain_network_g' in error or 'path.resume_state' in error)
     assert sorted(folder.rglob('*')) == before
 
 
