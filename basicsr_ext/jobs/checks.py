@@ -4,6 +4,7 @@ import inspect
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,13 +25,14 @@ from basicsr.utils.registry import (
 from torch.utils.data import default_collate
 
 from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
+from basicsr_ext.data.read_item import read_item
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, shown
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.options.blocks import read_block, read_value, require
-from basicsr_ext.options.calls import building, check_call, registered
+from basicsr_ext.options.calls import building, check_call, is_known, registered
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks, paths_in
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import read_checkpoint
@@ -41,7 +43,8 @@ from basicsr_ext.training import learning_rate
 from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
-from basicsr_ext.training.validation import check_validation
+from basicsr_ext.training.state import same_rng_afterwards
+from basicsr_ext.training.validation import bare_networks, check_validation, forget_images, is_measured_here
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,10 @@ def _check_metric(block: Options, where: str) -> None:
     require(block, ('type',), where)
     function = registered(METRIC_REGISTRY, block['type'], f'{where}.type')
     images = sum(name in ('img', 'img2') for name in inspect.signature(function).parameters)
-    known = function.__module__.partition('.')[0] in ('basicsr', 'basicsr_ext')  # their **kwargs take `better` alone
     arguments = {key: value for key, value in block.items() if key != 'better'}
-    check_call(function, arguments, where, given=images, strict=known)
+    check_call(
+        function, arguments, where, given=images, strict=is_known(function)
+    )  # whose **kwargs take `better` alone
 
 
 def _check_training(opt: Options) -> None:
@@ -272,22 +276,33 @@ def _check_files(opt: Options) -> None:
 
 
 def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
-    """Run the first item through `net_g` and its losses and compare shapes.
+    """Run the first item through `net_g` and its losses and compare shapes; leaves random numbers as they were.
 
     Raises:
         OptionError: the network cannot take the input, or its output has another shape than the ground truth.
     """
-    sample = default_collate([dataset[ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=False)]])
-    if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim != 4:
-        return  # videos and images without ground truth have their own models
-    model.feed_data(sample)
-    shapes = f'lq {tuple(sample["lq"].shape)}, gt {tuple(sample["gt"].shape)}'
-    name = type(model.get_bare_model(model.net_g)).__name__
-    try_network(model.test, name, shapes, where, 'Correct network_g or color of the dataset.')
+    with same_rng_afterwards(), bare_networks(model):
+        sample = default_collate([read_item(dataset, ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=False))])
+        if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim != 4:
+            return  # videos and images without ground truth have their own models
+        model.feed_data(sample)
+        shapes = f'lq {tuple(sample["lq"].shape)}, gt {tuple(sample["gt"].shape)}'
+        name = type(model.net_g).__name__
+        try_network(model.test, name, shapes, where, 'Correct network_g or color of the dataset.')
     refuse_other_shape(model.output.shape, model.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
     pixel_opt = (model.opt.get('train') or {}).get('pixel_opt')
     if pixel_opt and not torch.isfinite(build_loss(pixel_opt)(model.output.float().cpu(), model.gt.cpu())).all():
         raise OptionError(where, 'a finite loss on the first batch', 'none', f'Look at {sample["gt_path"]}.')
+    forget_images(model)
+
+
+def check_first_batches(model: Any, blocks: Mapping[str, SampleDataset]) -> None:
+    """`check_first_batch` of datasets by their paths in the option file, but for models that feed networks in a way of
+    their own.
+    """
+    if is_measured_here(model) and is_known(type(model).feed_data) and is_known(type(model).test):
+        for where, dataset in blocks.items():
+            check_first_batch(model, dataset, where)
 
 
 def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:

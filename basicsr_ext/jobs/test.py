@@ -65,6 +65,7 @@ def test(opt: Options) -> None:
         model = build_model(opt)
         for dataset in datasets:
             check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
+        checks.check_first_batches(model, {f'dataset {dataset.opt["name"]}': dataset for dataset in datasets})
 
         folder = Path(opt['path']['results_root'])
         with locked(folder, opt['rank'] == 0):

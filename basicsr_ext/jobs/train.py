@@ -101,6 +101,8 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
         for val_set in val_sets:
             check_validation(model, val_set, (opt.get('val') or {}).get('metrics'))
         checks.check_warmup(model, train_set, warmup)
+        named = {f'dataset {val_set.opt["name"]}': val_set for val_set in val_sets}
+        checks.check_first_batches(model, {'datasets.train': train_set, **named})
         if not isinstance(model, RestorationModel):
             state.keep_complete_state(model)
         carrying(model).made_with = made

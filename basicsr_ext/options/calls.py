@@ -30,6 +30,11 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
     return found
 
 
+def is_known(target: Callable[..., Any]) -> bool:
+    """Whether a class or function is BasicSR's or ours, so that we know what it does; those of users may do anything."""
+    return target.__module__.partition('.')[0] in ('basicsr', 'basicsr_ext')
+
+
 def check_call(
     target: Callable[..., Any], options: Mapping[str, Any], where: str, given: int = 0, strict: bool = False
 ) -> None:

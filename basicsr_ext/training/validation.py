@@ -90,7 +90,7 @@ def check_validation(model: Any, dataset: SampleDataset, metrics: dict[str, Any]
         DataError: an image is listed twice.
         OptionError: a metric needs ground truth, of which the dataset has none, or does not take its arguments.
     """
-    is_ours, name = _is_ours(model), dataset.opt['name']
+    is_ours, name = is_measured_here(model), dataset.opt['name']
     if is_ours:
         result_names(dataset)
     if not metrics or not len(dataset):
@@ -108,7 +108,7 @@ def check_validation(model: Any, dataset: SampleDataset, metrics: dict[str, Any]
                 calculate_metric({'img': image, 'img2': image}, block)
 
 
-def _is_ours(model: Any) -> bool:
+def is_measured_here(model: Any) -> bool:
     """Whether a model is validated by `measure_all`."""
     module = type(model).validation.__module__
     return _inherits_validation(model) or module.partition('.')[0] == __name__.partition('.')[0]
@@ -254,8 +254,7 @@ def _validate_image(
     images = {'img': tensor2img([visuals['result']])}
     if 'gt' in visuals:
         images['img2'] = tensor2img([visuals['gt']])
-    for held in ('lq', 'gt', 'output'):  # a large image should not stay in memory beside the next one
-        model.__dict__.pop(held, None)
+    forget_images(model)
     if saved_as is not None and is_finite:
         imwrite(images['img'], str(saved_as))
     for metric, block in metrics.items():
@@ -324,6 +323,12 @@ def write_metrics(path: Path, results: dict[str, Scores]) -> None:
     """Write `{dataset: {metric: mean}, "per_image": {dataset: {image: {metric: value}}}}` as JSON, null for NaN."""
     per_image = {name: scores.images for name, scores in results.items()}
     write_json(path, {**{name: scores.means for name, scores in results.items()}, 'per_image': per_image})
+
+
+def forget_images(model: Any) -> None:
+    """Let go of the images of a model: a large one should not stay in memory beside the next one."""
+    for held in ('lq', 'gt', 'output'):
+        vars(model).pop(held, None)
 
 
 @contextmanager

@@ -45,6 +45,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({'train__scheduler': {'type': 'MultiStepLR', 'milestones': 4}}, 'train.scheduler: expected values that'),
         ({'train__pixel_opt': {'type': 'L1Loss', 'reduction': 'x'}}, 'expected values that L1Loss takes'),
         ({'network_g': {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': -4}}, 'network_g: expected'),
+        (
+            {'network_g': {'type': 'IRCNN', 'num_in_ch': 3, 'num_out_ch': 3}},
+            'datasets.train: expected input that IRCNN',
+        ),
+        ({'datasets__val__color': 'rgb'}, 'dataset val: expected input that IRCNN takes'),
         ({'deterministic': 'x'}, 'deterministic: expected true or false'),
         ({'manual_seed': -1}, 'manual_seed: expected'),
         ({'num_gpu': -1}, 'num_gpu: expected'),
