@@ -162,6 +162,8 @@ def run_job(
 def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> None:
     """Leave out the networks that are not used, and their paths."""
     path = opt.get('path') or {}
+    if not isinstance(path, dict):
+        raise OptionError('path', 'a block of options', shown(path), 'Indent its keys below it.')
     keys = {name: [f'{key}_{name}' for key in checks.NETWORK_PATH_KEYS] for name in file.networks}
     refuse_unknown(path, sum(keys.values(), []), 'path')
     for name in used:

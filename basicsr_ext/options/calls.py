@@ -31,7 +31,7 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
 
 
 def is_known(target: Callable[..., Any]) -> bool:
-    """Whether a class or function is BasicSR's or ours, so that we know what it does; those of users may do anything."""
+    """Whether a class or function is BasicSR's or ours, so that we know what it does; others may do anything."""
     return target.__module__.partition('.')[0] in ('basicsr', 'basicsr_ext')
 
 

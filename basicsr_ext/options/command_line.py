@@ -77,9 +77,7 @@ def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, 
     """
     args = build_parser(job).parse_args(argv)
     opt = load_options(args.opt)
-    for where, block in [('', opt), *opt.items()]:
-        if isinstance(block, dict):
-            _require_names(block, where)
+    _require_names(opt, '')
     for assignment in args.set:
         override(opt, assignment)
     for assignment in args.force_yml:
@@ -88,7 +86,10 @@ def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, 
     return opt, args
 
 
-def _require_names(block: dict[Any, Any], where: Any) -> None:
-    for key in block:
-        if not isinstance(key, str):
+def _require_names(value: Any, where: str) -> None:
+    """Refuse keys that are no text, in blocks and lists of blocks."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(value, dict) and not isinstance(key, str):
             raise OptionError(where or 'the option file', 'names as keys', shown(key), 'Quote or correct it.')
+        if isinstance(item, dict | list):
+            _require_names(item, f'{where}.{key}' if where else str(key))

@@ -8,6 +8,7 @@ import numpy as np
 from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.from_manifest import index_of_places
+from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import DataError, under
 from basicsr_ext.images.pixels import as_array, for_display, rgb_to_grey
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
@@ -44,7 +45,7 @@ def inspect_images(
         DataError, OptionError: the manifest, the images or the arguments do not fit together.
     """
     score_column = _score_column(manifest, column)
-    ranks, scores = manifest.column(column), manifest.column(score_column)
+    ranks, scores = manifest.column(column), manifest.array(score_column).tolist()
     rows = choose_groups(ranks, size)
     index_of = index_of_places(manifest, dataset, where)
 
@@ -96,7 +97,7 @@ def _score_column(manifest: Manifest, column: str) -> str:
 
 def _read(dataset: SampleDataset, index: int) -> np.ndarray:
     """The clean image of a sample: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
-    sample = dataset[index]
+    sample = read_item(dataset, index)
     image = sample.get('gt')
     if image is None or image.ndim != 3 or image.shape[0] not in (1, 3):
         shape = None if image is None else tuple(image.shape)

@@ -57,7 +57,7 @@ def scheduler_class(block: dict[str, Any], where: str) -> type[LRScheduler]:
 
 def _by_name(known: dict[str, Any], block: dict[str, Any], where: str) -> Any:
     name = block.get('type')
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise OptionError(f'{where}.type', 'a known name', shown(name), nearest(str(name), known))
     return known[name]
 

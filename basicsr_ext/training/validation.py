@@ -234,7 +234,7 @@ def _names_in_samples(dataset: SampleDataset) -> list[str]:
     """
     if dataset not in _names_read:
         rank, world_size = distributed.rank_and_world()
-        mine = {index: str(dataset[index]['lq_path']) for index in range(rank, len(dataset), world_size)}
+        mine = {index: str(read_item(dataset, index)['lq_path']) for index in range(rank, len(dataset), world_size)}
         paths: dict[int, str] = {}
         for part in distributed.gather(mine):
             paths.update(part)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest
+from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.budget import TOLERANCE, choose, choose_by_time
@@ -197,5 +198,5 @@ def _image(datasets: Sequence[SampleDataset], place: tuple[int, int]) -> Tensor:
     """
     if interrupt.requested():
         raise interrupt.Interrupted
-    image: Tensor = datasets[place[0]][place[1]]['lq']
+    image: Tensor = read_item(datasets[place[0]], place[1])['lq']
     return image
