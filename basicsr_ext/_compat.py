@@ -11,6 +11,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import inspect
+import logging
 import math
 import os
 import re
@@ -202,10 +203,20 @@ def message_logger_init(original: Function, self: Any, opt: Any, *args: Any, **k
 
 @repair('basicsr/utils/registry.py:42', 'assert (name not in', 'Registry._do_register')
 def do_register(original: Function, self: Any, name: str, obj: Any, suffix: str | None = None) -> None:
-    """AssertionError that does not say whose names clash, also for a module that is merely reloaded."""
+    """AssertionError that does not say whose names clash, also for a module that is merely reloaded.
+
+    A name of ours that a user takes too is the user's, before or after; ours is then `NAME_basicsr_ext`.
+    """
     full_name = f'{name}_{suffix}' if isinstance(suffix, str) else name
     there = self._obj_map.get(full_name)
     if there is not None and (_file(there), there.__qualname__) != (_file(obj), obj.__qualname__):
+        if _is_ours(there) != _is_ours(obj):
+            ours, users = (there, obj) if _is_ours(there) else (obj, there)
+            self._obj_map.update({f'{full_name}_basicsr_ext': ours, full_name: users})
+            logging.getLogger('basicsr').warning(
+                f'{self._name} {full_name} is that of {_place(users)}; that of basicsr_ext is {full_name}_basicsr_ext.'
+            )
+            return
         raise NameClashError(
             f'{self._name} registry',
             f'one object named {full_name}',
@@ -214,6 +225,10 @@ def do_register(original: Function, self: Any, name: str, obj: Any, suffix: str 
         )
     self._obj_map.pop(full_name, None)
     original(self, name, obj, suffix)
+
+
+def _is_ours(obj: Any) -> bool:
+    return str(obj.__module__).partition('.')[0] == 'basicsr_ext'
 
 
 def _file(obj: Any) -> str:

@@ -21,6 +21,7 @@ from basicsr_ext.networks.tiling import Padded
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import check_call, registered
+from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import find_file, load_options
 
 
@@ -71,6 +72,7 @@ class Restorer:
             CheckpointError: the weights do not fit.
         """
         opt = load_options(path)
+        import_all(opt)
         require(opt, ('network_g', 'path'))
         require(opt['network_g'], ('type',), 'network_g')
         require(opt['path'], ('pretrain_network_g',), 'path')

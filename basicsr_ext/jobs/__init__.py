@@ -16,13 +16,12 @@ from typing import cast
 
 
 def jobs() -> dict[str, str]:
-    """Name -> what it does, of every job, read off the first lines of the files, none of which is imported."""
+    """Name -> what it does, of every job, read off the files, none of which is imported."""
     found = {}
     for module in pkgutil.iter_modules(__path__):
         folder = Path(cast(FileFinder, module.module_finder).path, module.name)
         file = folder / '__init__.py' if module.ispkg else folder.with_suffix('.py')
-        with open(file, encoding='utf-8') as text:
-            match = re.match(rf'"""The job `{module.name}`: (.*?)(?:""")?$', text.readline())
+        match = re.match(rf'\s*"""The job `{module.name}`: (.*?)("""|\n)', file.read_text(encoding='utf-8'))
         if match is not None:
             found[module.name] = match.group(1)
     return found

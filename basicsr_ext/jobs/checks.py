@@ -64,6 +64,7 @@ class TrainingFile:
         manual_seed: of everything random; None draws one.
         deterministic: cuDNN's repeatable algorithms; false lets it try for the fastest.
         dist_params: arguments of the process group under a launcher, such as `{backend: nccl}`.
+        imports: modules to import first, as those that register your own classes: `[hat.archs, hat.models]`.
         complexity, calibrate: blocks of these jobs, which take the file too.
     """
 
@@ -79,6 +80,7 @@ class TrainingFile:
     manual_seed: int | None = None
     deterministic: bool = True
     dist_params: dict[str, Any] | None = None
+    imports: list[str] | None = None
     complexity: dict[str, Any] | None = None
     calibrate: dict[str, Any] | None = None
 
@@ -94,6 +96,7 @@ NETWORK_PATH_KEYS = {  # each with the letter of a network
 }
 
 
+BACKENDS = ('disk', 'lmdb', 'memcached')  # of BasicSR's FileClient
 # Beyond these a machine hangs or runs out of memory before it can say why.
 LOADER_BOUNDS = {
     'num_worker_per_gpu': (0, 1024),
@@ -250,6 +253,9 @@ def _check_dataset_block(block: Options, where: str) -> None:
             is_large = isinstance(block[key], int) and block[key] > high
             bound = f'at most {high}' if is_large else f'at least {low}'
             raise OptionError(f'{where}.{key}', f'an integer of {bound}', shown(block[key]), 'Correct the value.')
+    backend = block.get('io_backend')
+    if isinstance(backend, dict) and is_known(dataset) and backend.get('type') not in BACKENDS:
+        raise OptionError(f'{where}.io_backend.type', ' or '.join(BACKENDS), shown(backend.get('type')), 'Correct it.')
     for key, kind, path in paths_in(block):
         if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
             raise DataError(f'{where}.{key}', 'a folder', shown(path), 'Correct the path.')

@@ -8,6 +8,7 @@ from typing import Any
 import shtab
 
 from basicsr_ext.jobs import jobs, load, parser_of
+from basicsr_ext.options.imports import add_import
 
 EXAMPLE = 'eval "$(basicsr-ext completion bash)"'
 FILES = ('opt', 'output', 'manifest', 'other')  # arguments that name a file
@@ -17,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of `completion`."""
     parser = argparse.ArgumentParser(prog='basicsr-ext completion')
     parser.add_argument('shell', choices=shtab.SUPPORTED_SHELLS, help='whose completion to print')
+    add_import(parser)
     return parser
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from basicsr_ext.data.from_manifest import dataset_of
 from basicsr_ext.errors import OptionError
+from basicsr_ext.options.imports import add_import
 from basicsr_ext.options.load import number
 from basicsr_ext.reports.patch_report import PatchView, inspect_patches
 from basicsr_ext.reports.ranking_report import inspect_images
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
     parser.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
     parser.add_argument('-o', '--output', metavar='FOLDER', help='`inspect` beside the manifest by default')
+    add_import(parser)
     images = parser.add_argument_group('a ranking of images')
     images.add_argument('--column', metavar='NAME', help='the ranks to look at (rank); rank_x goes with METHOD_x')
     patches = parser.add_argument_group('mined patches')

@@ -32,6 +32,7 @@ class CommonOptions:
         manual_seed: of everything random; None takes 0, since a result with another seed could not be continued.
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
         dist_params: arguments of the process group under a launcher, such as `{backend: nccl}`.
+        imports: modules to import first, as those that register your own classes: `[hat.archs, hat.models]`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class CommonOptions:
     manual_seed: int | None = None
     scale: Annotated[int, Ge(1)] = 1
     dist_params: dict[str, Any] | None = None
+    imports: list[str] | None = None
 
 
 COMMON_KEYS = tuple(each.name for each in fields(CommonOptions))

@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from basicsr_ext.errors import OptionError, nearest, shown
+from basicsr_ext.options.imports import add_import
 
 EXAMPLE = 'basicsr-ext options rank -o .'
 LONGEST = 100  # characters of what is said of a file
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '-o', '--output', metavar='FOLDER', help='copy to FOLDER/options/, as which the files know each other'
     )
+    add_import(parser)
     return parser
 
 

@@ -18,6 +18,7 @@ from basicsr_ext.jobs.option_file import CommonOptions, JobFile
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.dataset_blocks import LoaderOptions
 from basicsr_ext.options.described import keys_of
+from basicsr_ext.options.imports import add_import
 from basicsr_ext.options.reference import in_yaml, tables_of
 from basicsr_ext.options.schema import DIALECT, Schema, block_of, choice_of, definitions, schema_of_block
 from basicsr_ext.options.template import template_of
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='json: a schema, which editors take by a first line `# yaml-language-server: $schema=FILE`; yaml: every '
         'key with its default and meaning; markdown: tables. The default is json for a job, markdown for all',
     )
+    add_import(parser)
     return parser
 
 

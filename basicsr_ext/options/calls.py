@@ -25,7 +25,7 @@ def registered(registry: Registry, name: Any, where: str) -> Any:
             where,
             f'a name in the registry {shown(registry._name)}',
             shown(name),
-            f'{nearest(name, known)} If it is your own, import the module that registers it first.',
+            f'{nearest(name, known)} If it is your own, name the module that registers it in imports or by --import.',
         )
     return found
 

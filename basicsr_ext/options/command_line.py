@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from basicsr_ext.errors import OptionError, nearest, shown, under
+from basicsr_ext.options.imports import add_import, import_all
 from basicsr_ext.options.load import Options, load_options, read_yaml
 
 
@@ -62,18 +63,21 @@ def build_parser(job: str) -> argparse.ArgumentParser:
     ):
         parser.add_argument(flag, nargs='+', action='extend', default=[], metavar='KEY=VALUE', help=text)
     parser.add_argument('--check', action='store_true', help='check options, files and the first batch, then exit')
+    add_import(parser)
     return parser
 
 
 def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, argparse.Namespace]:
     """Read the command line and the option file as it stands, with what `--set` and `--force_yml` change.
 
+    Imports the modules that both name.
+
     Args:
         job: `train`, `test`, ...: named in the help.
         argv: the command line after the name of the job; None takes the process's own.
 
     Raises:
-        OptionError: what `load_options` or `override` refuse.
+        OptionError: what `load_options`, `override` or `import_all` refuse.
     """
     args = build_parser(job).parse_args(argv)
     opt = load_options(args.opt)
@@ -83,6 +87,7 @@ def read_options(job: str, argv: Sequence[str] | None = None) -> tuple[Options, 
     for assignment in args.force_yml:
         key, separator, value = assignment.partition('=')
         override(opt, f'{key.replace(":", ".")}{separator}{value}')
+    import_all(opt, args.imports)
     return opt, args
 
 

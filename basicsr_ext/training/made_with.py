@@ -16,7 +16,7 @@ from basicsr_ext.training.loader import samples_per_rank
 NEW_RUN = 'Change it back, or begin a new run of another name with path.pretrain_network_g.'
 # They decide where a run reads and writes, what it prints and how fast it is, but not what it computes.
 LEFT_OUT = ('name', 'path', 'logger', 'val', 'dist_params', 'num_gpu', 'complexity', 'calibrate', 'manual_seed',
-            'dist', 'rank', 'root_path', 'auto_resume', 'is_train')  # fmt: skip
+            'imports', 'dist', 'rank', 'root_path', 'auto_resume', 'is_train')  # fmt: skip
 NO_RESULT = ('use_checkpoint',)  # arguments of networks that trade time for memory
 
 Change = tuple[str, Any, Any]  # path of the option, its value before and now

@@ -264,7 +264,7 @@ def test_unknown_name(denoising: Options, key: str, value: Any, message: str) ->
 
 def test_a_name_of_ones_own_says_import_it(denoising: Options) -> None:
     denoising['network_g'] = {'type': 'MyOwnTransformer'}
-    with pytest.raises(OptionError, match='If it is your own, import the module that registers it first'):
+    with pytest.raises(OptionError, match='name the module that registers it in imports or by --import'):
         check(denoising)
 
 

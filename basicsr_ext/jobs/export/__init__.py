@@ -15,6 +15,7 @@ from basicsr_ext.data.ranked_images import groups_of
 from basicsr_ext.errors import DataError, OptionError, under
 from basicsr_ext.jobs.export.patches import choose_patches, export_patches
 from basicsr_ext.jobs.export.weights import export_weights
+from basicsr_ext.options.imports import add_import, import_all
 from basicsr_ext.options.load import find_file, load_options, number
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.files import atomic_open
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         'the order of the ranks. Of a network, .pth: weights, .onnx: a model for onnxruntime',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace a file OUTPUT that is there and differs')
+    add_import(parser)
     of_ranking = parser.add_argument_group('a ranking of images')
     of_ranking.add_argument('--subset', choices=['top', 'mid', 'bottom', 'random'], help='which images; needs a number')
     of_ranking.add_argument('--size', type=int, metavar='K', help='number of images')
@@ -127,6 +129,7 @@ def export_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | Non
         weights = Path(root_path, find_file(args.manifest))
         with _new_file(output, args, weights) as path:
             opt = load_options(args.opt)
+            import_all(opt)
             said = export_weights(weights, opt, path, args.pointer, args.input_size, args.param_key)
         print(f'{args.manifest}: {args.output} ({said})')
         return 0
