@@ -5,8 +5,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from basicsr_ext.__main__ import main
 from tests.helpers.processes import run
@@ -203,3 +205,74 @@ def test_imports_that_are_no_list(
         file.write('imports: own.archs\n')
     assert main(['train', '-opt', 'run.yml']) == 2
     assert matches("basicsr-ext train: imports: expected a list of modules, got 'own.archs'. Write", capsys)
+
+
+# ---- what BasicSR leaves to a class is left to a user's ----
+
+FREE = '''
+    import cv2
+    import numpy as np
+    from basicsr.models.sr_model import SRModel
+    from basicsr.utils import img2tensor
+    from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+    from torch.utils.data import Dataset
+
+    @DATASET_REGISTRY.register()
+    class FreeDataset(Dataset):
+        """Pads small images, enlarges the input, and reads the paths of the clean images from a file."""
+
+        def __init__(self, opt):
+            self.opt = opt
+            with open(opt['dataroot_gt']) as file:
+                gt = file.read().split()
+            self.paths = [{'gt_path': path, 'lq_path': path.replace('images', 'small')} for path in gt]
+
+        def __len__(self):
+            return len(self.paths)
+
+        def __getitem__(self, index):
+            gt, lq = (cv2.imread(self.paths[index][key], cv2.IMREAD_GRAYSCALE) for key in ('gt_path', 'lq_path'))
+            lq = cv2.resize(lq, gt.shape[::-1])
+            padded = [np.pad(image, 16)[:32, :32, None].astype(np.float32) / 255 for image in (gt, lq)]
+            gt, lq = img2tensor(padded, bgr2rgb=False)
+            return {'lq': lq, 'gt': gt, **self.paths[index]}
+
+    @MODEL_REGISTRY.register()
+    class FreeModel(SRModel):
+        """Accumulates gradients in its own way, and has a block of its own."""
+
+        def init_training_settings(self):
+            super().init_training_settings()
+            assert self.opt['train']['hint_opt'] == {'weight': 1} and self.opt['train']['accum_iter'] == 2
+    '''
+
+
+def test_what_a_class_of_the_user_decides_itself(folder: Path) -> None:
+    (folder / 'free.py').write_text(textwrap.dedent(FREE))
+    (folder / 'small').mkdir()
+    names = [f'images/{file.name}' for file in sorted((folder / 'images').iterdir())]
+    for number, name in enumerate(names):
+        image = Image.fromarray(np.full((10, 14), 40 * number, np.uint8))
+        note = Image.Exif()
+        note[0x112] = 6  # turned by a quarter
+        image.save(folder / name.replace('images', 'small'), 'png', exif=note)
+    (folder / 'list.txt').write_text('\n'.join(names))
+    opt = yaml.safe_load((folder / 'run.yml').read_text())
+    data = {'type': 'FreeDataset', 'dataroot_gt': 'list.txt', 'dataroot_lq': 'small'}
+    opt['datasets']['train'] = {'name': 'train', **data, 'gt_size': 30, 'batch_size_per_gpu': 2}
+    opt['datasets']['train'] |= {'num_worker_per_gpu': 0, 'dataset_enlarge_ratio': 1.5}
+    opt['datasets']['val'] = {'name': 'val', **data}
+    opt['network_g'] = {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4}
+    opt['train'] |= {'accum_iter': 2, 'hint_opt': {'weight': 1}, 'pixel_opt': {'type': 'L1Loss'}, 'warmup_iter': -1}
+    opt['path']['pretrain_network_hint'] = 'nothing.pth'
+    del opt['val']
+    (folder / 'run.yml').write_text(yaml.safe_dump({**opt, 'model_type': 'FreeModel', 'imports': ['free']}))
+    said = run(['-m', 'basicsr_ext', 'train', '-opt', 'run.yml'], folder)
+    for warning in (
+        'There is no block val beside datasets.val: nothing will be validated.',
+        "path.pretrain_network_hint: 'nothing.pth' is no file.",
+        "datasets.train.dataroot_gt: 'list.txt' is no folder.",
+        'datasets.train: expected GT 1 times as large as LQ, got',
+    ):
+        assert warning in said
+    assert 'iter:       2' in said

@@ -1,5 +1,6 @@
 """What is wrong with the files of a dataset, known before work starts."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -15,6 +16,7 @@ from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any,
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 from basicsr_ext.images.image_files import Kind
 from basicsr_ext.images.listing import has_mark, is_outside, not_in_utf8, read_lines
+from basicsr_ext.options.calls import is_known
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 
@@ -102,12 +104,18 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
     """Check the files of a dataset by their headers.
 
     Raises:
-        DataError: no items, files that are no images, images too small for the patch, pairs whose sizes differ.
+        DataError: no items, files that are no images, images too small for the patch, pairs whose sizes differ. What
+            is wrong for a dataset that is neither BasicSR's nor ours is a warning: it may pad or enlarge what it reads.
     """
     if not len(dataset):
         raise DataError(where, 'at least one image', 'none', 'Correct the path of its folder.')
     for reader, used in used_items(dataset):
-        _check_sizes(reader, used, where)
+        try:
+            _check_sizes(reader, used, where)
+        except DataError as error:
+            if is_known(type(reader)):
+                raise
+            logging.getLogger('basicsr').warning(str(error))
 
 
 def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:

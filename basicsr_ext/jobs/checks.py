@@ -4,7 +4,7 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.options.blocks import read_block, read_value, require
 from basicsr_ext.options.calls import building, check_call, is_known, registered
-from basicsr_ext.options.dataset_blocks import LOADER_KEYS, inner_blocks, paths_in
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, LoaderOptions, inner_blocks, paths_in
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import read_checkpoint
 from basicsr_ext.schedule.sample import SampleDataset
@@ -96,13 +96,8 @@ NETWORK_PATH_KEYS = {  # each with the letter of a network
 }
 
 
+LOGGER = logging.getLogger('basicsr')  # which is set up when it is known where the log file lies
 BACKENDS = ('disk', 'lmdb', 'memcached')  # of BasicSR's FileClient
-# Beyond these a machine hangs or runs out of memory before it can say why.
-LOADER_BOUNDS = {
-    'num_worker_per_gpu': (0, 1024),
-    'batch_size_per_gpu': (1, 65_536),
-    'dataset_enlarge_ratio': (1, 1_000_000),
-}
 
 
 def check_options(opt: Options) -> None:
@@ -113,10 +108,10 @@ def check_options(opt: Options) -> None:
             ours, a missing file.
     """
     model = registered(MODEL_REGISTRY, opt['model_type'], 'model_type')
-    check_parts(opt)
+    check_parts(opt, is_known(model))
     if inspect.isclass(model) and issubclass(model, RestorationModel):
         _check_restoration_options(opt, model)
-    elif (opt.get('train') or {}).get('accum_iter', 1) != 1:
+    elif is_known(model) and (opt.get('train') or {}).get('accum_iter', 1) != 1:
         raise OptionError(
             'train.accum_iter', 'a model that accumulates', opt['model_type'], 'Set model_type: RestorationModel.'
         )
@@ -124,7 +119,7 @@ def check_options(opt: Options) -> None:
     for metric, block in ((opt.get('val') or {}).get('metrics') or {}).items():
         _check_metric(block, f'val.metrics.{metric}')
     if opt['is_train']:
-        _check_training(opt)
+        _check_training(opt, model)
 
 
 def _check_names(opt: Options) -> None:
@@ -143,8 +138,12 @@ def _check_names(opt: Options) -> None:
             )
 
 
-def check_parts(opt: Options) -> None:
+def check_parts(opt: Options, knows_model: bool = True) -> None:
     """Check what every job builds: networks, datasets, weights.
+
+    Args:
+        opt: the completed options.
+        knows_model: whether the weights are loaded as BasicSR's models do; one of somebody else may leave them out.
 
     Raises:
         OptionError, DataError: as `check_options`.
@@ -155,7 +154,7 @@ def check_parts(opt: Options) -> None:
             check_call(registered(ARCH_REGISTRY, opt[key]['type'], f'{key}.type'), opt[key], key)
     for key, block in opt['datasets'].items():
         _check_dataset_block(block, f'datasets.{key}')
-    _check_files(opt)
+    _check_files(opt, knows_model)
 
 
 def _check_metric(block: Options, where: str) -> None:
@@ -168,7 +167,7 @@ def _check_metric(block: Options, where: str) -> None:
     )  # whose **kwargs take `better` alone
 
 
-def _check_training(opt: Options) -> None:
+def _check_training(opt: Options, model: Callable[..., Any]) -> None:
     require(opt['datasets'], ('train',), 'datasets')
     require(opt['datasets']['train'], ('batch_size_per_gpu',), 'datasets.train')
     require(opt['train'], ('total_iter', 'optim_g'), 'train')
@@ -177,9 +176,9 @@ def _check_training(opt: Options) -> None:
         require(opt['val'], ('val_freq', 'save_img'), 'val')
         read_value(opt['val']['val_freq'], Annotated[int, Ge(1)], 'val.val_freq')
     elif any(block['phase'] == 'val' for block in opt['datasets'].values()):
-        raise OptionError('val', 'a block beside datasets.val', 'none', 'Add it or remove the dataset.')
+        LOGGER.warning('There is no block val beside datasets.val: nothing will be validated.')
     for key, block in opt['train'].items():
-        if key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
+        if is_known(model) and key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
             check_call(registered(LOSS_REGISTRY, block['type'], f'train.{key}.type'), block, f'train.{key}')
 
 
@@ -248,17 +247,15 @@ def _check_dataset_block(block: Options, where: str) -> None:
     if inspect.isclass(dataset) and issubclass(dataset, ComposedDataset):
         for path, inner in inner_blocks(block, where).items():
             _check_dataset_block(inner, f'{where}.{path}')
-    for key, (low, high) in LOADER_BOUNDS.items():
-        if key in block and not (isinstance(block[key], int) and low <= block[key] <= high):
-            is_large = isinstance(block[key], int) and block[key] > high
-            bound = f'at most {high}' if is_large else f'at least {low}'
-            raise OptionError(f'{where}.{key}', f'an integer of {bound}', shown(block[key]), 'Correct the value.')
+    read_block(LoaderOptions, {key: block[key] for key in LOADER_KEYS if key in block}, where)
     backend = block.get('io_backend')
     if isinstance(backend, dict) and is_known(dataset) and backend.get('type') not in BACKENDS:
         raise OptionError(f'{where}.io_backend.type', ' or '.join(BACKENDS), shown(backend.get('type')), 'Correct it.')
     for key, kind, path in paths_in(block):
         if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
-            raise DataError(f'{where}.{key}', 'a folder', shown(path), 'Correct the path.')
+            if is_known(dataset):
+                raise DataError(f'{where}.{key}', 'a folder', shown(path), 'Correct the path.')
+            LOGGER.warning(f'{where}.{key}: {shown(path)} is no folder.')
         is_ours = key == 'meta_info_file' or options is not None
         if kind == 'file' and is_ours and not os.path.isfile(os.path.expanduser(path)):
             raise DataError(f'{where}.{key}', 'a file', shown(path), 'Correct the path.')
@@ -271,14 +268,17 @@ def _check_dataset_block(block: Options, where: str) -> None:
         check_stock_folder(str(lq), f'{where}.dataroot_lq')
 
 
-def _check_files(opt: Options) -> None:
+def _check_files(opt: Options, knows_model: bool) -> None:
     if opt['auto_resume'] and any(Path(opt['path']['training_states']).glob('*.state')):
         return  # the networks come from the run itself
     for key, value in opt['path'].items():
         if value is not None and (key.startswith('pretrain_network') or key == 'resume_state'):
-            if not os.path.isfile(value):
+            if os.path.isfile(value):
+                read_checkpoint(value)
+            elif knows_model:
                 raise OptionError(f'path.{key}', 'a file', shown(value), 'Correct the path or write ~.')
-            read_checkpoint(value)
+            else:
+                LOGGER.warning(f'path.{key}: {shown(value)} is no file.')
 
 
 def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:

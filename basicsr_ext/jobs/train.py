@@ -91,7 +91,7 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
         made = made_with(opt, len(train_set))
         if resume_state is not None:
             _refuse_another_run(opt, asked, train_set, made, resume_state)
-        val_sets = build_validation_sets(opt)
+        val_sets = build_validation_sets(opt) if opt.get('val') else []
         if opt['rank'] == 0:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:

@@ -135,7 +135,7 @@ def describe(hint: Any) -> str:
 
 
 def describe_bound(bound: BaseMetadata) -> str:
-    """A bound in words: at least 1, above 0 and up to 1, 0 to 1."""
+    """A bound in words: at least 1, more than 0 and up to 1, 0 to 1."""
     if isinstance(bound, Interval):
         if bound.ge is not None and bound.le is not None:
             return f'{bound.ge} to {bound.le}'

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from os.path import expanduser
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Interval
 
 from basicsr_ext.errors import OptionError, shown
 
@@ -19,15 +19,17 @@ class LoaderOptions:
     Attributes:
         batch_size_per_gpu: samples of a step on each process; needed for training.
         num_worker_per_gpu: processes that prepare samples; 0 prepares them in the process that computes.
-        dataset_enlarge_ratio: how often each item stands in an epoch.
+        dataset_enlarge_ratio: how often each item stands in an epoch; of one that is not whole, the first items stand
+            there once more often.
         pin_memory: copy batches to page-locked memory; true by default on a GPU.
         prefetch_mode, num_prefetch_queue, persistent_workers: of BasicSR's loop; ours always works ahead, with workers
             that live as long as the run.
     """
 
-    batch_size_per_gpu: Annotated[int, Ge(1)] | None = None
-    num_worker_per_gpu: Annotated[int, Ge(0)] = 0
-    dataset_enlarge_ratio: Annotated[int, Ge(1)] = 1
+    # Beyond these bounds a machine hangs or runs out of memory before it can say why.
+    batch_size_per_gpu: Annotated[int, Interval(ge=1, le=65_536)] | None = None
+    num_worker_per_gpu: Annotated[int, Interval(ge=0, le=1024)] = 0
+    dataset_enlarge_ratio: Annotated[float, Interval(gt=0, le=1_000_000)] = 1
     pin_memory: bool | None = None
     prefetch_mode: str | None = None
     num_prefetch_queue: int | None = None

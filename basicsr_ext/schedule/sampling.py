@@ -5,6 +5,7 @@ index; whoever draws a random number for the sample asks `sample_rng` for a gene
 therefore the same for any number of workers, and those of a resumed run are those of one that was never interrupted.
 """
 
+import math
 import random
 import struct
 import zlib
@@ -63,6 +64,11 @@ class ScheduledIndex(int):
         return self.seed, self.iteration, self.position, self.warmup, self.epoch, self.epochs
 
 
+def samples_of_epoch(size: int, ratio: float) -> int:
+    """The samples of an epoch in which each item of a dataset stands `dataset_enlarge_ratio` times, rounded up."""
+    return math.ceil(size * ratio)
+
+
 class ScheduledSampler(Sampler[ScheduledIndex]):
     """The samples of one rank for the iterations `start + 1` to `stop`.
 
@@ -79,7 +85,7 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         stop: `total_iter`.
         rank: this process.
         world_size: number of processes.
-        enlarge: `dataset_enlarge_ratio`: how often each item stands in an epoch.
+        enlarge: `dataset_enlarge_ratio`, see `samples_of_epoch`.
         in_warmup: whether an iteration belongs to a warm-up, asked once an iteration, when its first sample is drawn;
             None where none is planned.
     """
@@ -93,12 +99,12 @@ class ScheduledSampler(Sampler[ScheduledIndex]):
         stop: int,
         rank: int = 0,
         world_size: int = 1,
-        enlarge: int = 1,
+        enlarge: float = 1,
         in_warmup: Callable[[int], bool] | None = None,
     ) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.start, self.stop, self.rank, self.world_size = start, stop, rank, world_size
-        self.epoch_size, self.in_warmup = size * enlarge, in_warmup
+        self.epoch_size, self.in_warmup = samples_of_epoch(size, enlarge), in_warmup
 
     def __len__(self) -> int:
         return max(0, self.stop - self.start) * self.batch_size

@@ -9,7 +9,7 @@ from basicsr_ext.data.nesting import warmup_rule
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
-from basicsr_ext.schedule.sampling import ScheduledSampler
+from basicsr_ext.schedule.sampling import ScheduledSampler, samples_of_epoch
 from basicsr_ext.schedule.warmup import Warmup, plan_warmup
 from basicsr_ext.training.building import build_dataset
 from basicsr_ext.training.learning_rate import drops
@@ -37,7 +37,7 @@ def build_warmup(dataset: SampleDataset, opt: dict[str, Any]) -> Warmup:
         return Warmup()
     block, total_iter = opt['datasets']['train'], int(opt['train']['total_iter'])
     where = 'datasets.train'
-    samples = len(dataset) * int(block.get('dataset_enlarge_ratio', 1))
+    samples = samples_of_epoch(len(dataset), block.get('dataset_enlarge_ratio', 1))
     fallen = drops(opt['train'].get('scheduler'), total_iter, f'{where}.repeat.at') if rule.repeat else []
     warmup = plan_warmup(
         rule,
@@ -71,7 +71,7 @@ def build_train_loader(
         stop=int(opt['train']['total_iter']),
         rank=opt['rank'],
         world_size=opt['world_size'],
-        enlarge=int(block.get('dataset_enlarge_ratio', 1)),
+        enlarge=block.get('dataset_enlarge_ratio', 1),
         in_warmup=None if warmup is None or warmup_rule(dataset) is None else warmup.covers,
     )
     workers = block.get('num_worker_per_gpu', 0)

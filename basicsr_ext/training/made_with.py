@@ -11,6 +11,7 @@ from basicsr_ext.data.wrapper_base import is_dynamic
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.schedule.sampling import samples_of_epoch
 from basicsr_ext.training.loader import samples_per_rank
 
 NEW_RUN = 'Change it back, or begin a new run of another name with path.pretrain_network_g.'
@@ -37,7 +38,7 @@ def made_with(opt: Mapping[str, Any], images: int) -> dict[str, Any]:
             **kept,
             'scale': opt.get('scale', 1),
             'datasets': {'train': {key: value for key, value in block.items() if key not in LOADER_KEYS}},
-            'images_per_epoch': images * int(block.get('dataset_enlarge_ratio', 1)),
+            'images_per_epoch': samples_of_epoch(images, block.get('dataset_enlarge_ratio', 1)),
             'samples_per_iteration': samples_per_rank(dict(opt)) * opt['world_size'],
         }
     )
