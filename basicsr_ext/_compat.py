@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from types import ModuleType
@@ -27,6 +28,7 @@ from typing import Any, ClassVar
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.overrides import TorchFunctionMode
 
 from basicsr_ext.errors import CheckpointError, DataError, NameClashError
 
@@ -272,6 +274,44 @@ def model_to_device(original: Function, self: Any, net: torch.nn.Module) -> torc
     return DistributedDataParallel(
         net.to(self.device), find_unused_parameters=self.opt.get('find_unused_parameters', False)
     )
+
+
+class OnTheCPU(TorchFunctionMode):
+    """Keeps on the CPU what asks for CUDA; `to` gives a tensor of its own there too, as it does between devices."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See `torch.overrides.TorchFunctionMode`."""
+        kwargs = dict(kwargs or {})
+        if func is torch.Tensor.cuda:
+            return args[0]
+        if kwargs.get('device') == 'cuda':
+            kwargs['device'] = 'cpu'
+        result = func(*args, **kwargs)
+        return result.view_as(result) if func is torch.Tensor.to and result is args[0] else result
+
+
+@repair('basicsr/models/realesrnet_model.py:26', '.cuda()', 'RealESRNetModel.__init__')
+@repair('basicsr/models/realesrgan_model.py:27', '.cuda()', 'RealESRGANModel.__init__')
+def build_degradations(original: Function, self: Any, opt: Any) -> None:
+    """RuntimeError on CPU: what Real-ESRGAN degrades images with is put on a GPU."""
+    with OnTheCPU() if opt['num_gpu'] == 0 else nullcontext():
+        original(self, opt)
+
+
+@repair('basicsr/models/realesrnet_model.py:42', '.cuda()', 'RealESRNetModel._dequeue_and_enqueue')
+@repair('basicsr/models/realesrgan_model.py:43', '.cuda()', 'RealESRGANModel._dequeue_and_enqueue')
+@repair('basicsr/models/video_base_model.py:33', "device='cuda'", 'VideoBaseModel.dist_validation')
+@repair('basicsr/models/video_recurrent_model.py:106', 'squeeze_(0)', 'VideoRecurrentModel.dist_validation')
+def stay_on_the_cpu(original: Function, self: Any, *args: Any, **kwargs: Any) -> Any:
+    """RuntimeError on CPU: pools and metrics are on a GPU; frames lose a dimension in place, as `to` does not copy."""
+    with OnTheCPU() if self.device.type == 'cpu' else nullcontext():
+        return original(self, *args, **kwargs)
+
+
+@repair('basicsr/utils/img_process_util.py:25', 'img.view(b * c, 1, ph, pw)', 'filter2D')
+def filter_2d(original: Function, img: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """RuntimeError on CPU: padding keeps the order of channels in memory, which `view` does not take."""
+    return original(img.contiguous(), kernel)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,7 +1,6 @@
 """Option files in the exact form of BasicSR's own run as they are: SwinIR, EDSR and ESRGAN, train, resume and test."""
 
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -15,14 +14,13 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network, vgg_arch
-from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.__main__ import main
 from basicsr_ext.options.calls import check_call
 from basicsr_ext.options.load import OptionLoader
 from basicsr_ext.training.loop import TrainingRun
+from tests.helpers.stock import run, small_vgg19
 
 TRAIN = """\
 # general settings
@@ -283,31 +281,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
         'save_img': 'true',
     },
 }
-
-
-def small_vgg19(pretrained: bool = False) -> SimpleNamespace:
-    """The layers of VGG19 with three channels; the real weights would come from the network."""
-    layers = [
-        nn.Conv2d(3, 3, 3, padding=1) if name.startswith('conv') else nn.ReLU() for name in vgg_arch.NAMES['vgg19']
-    ]
-    return SimpleNamespace(features=nn.Sequential(*layers))
-
-
-def fresh_logger() -> None:
-    """BasicSR's logger keeps the file of the first job of a process."""
-    basicsr_logger.initialized_logger.clear()
-    found = logging.getLogger('basicsr')
-    for handler in list(found.handlers):
-        found.removeHandler(handler)
-        handler.close()
-
-
-def run(*arguments: str) -> int:
-    fresh_logger()
-    try:
-        return main(arguments)
-    finally:
-        fresh_logger()
 
 
 def log_of(name: str) -> str:

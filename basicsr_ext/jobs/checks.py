@@ -3,8 +3,10 @@
 import inspect
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +33,7 @@ from basicsr_ext.errors import DataError, OptionError, nearest, shown
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
+from basicsr_ext.networks.tiling import evaluating
 from basicsr_ext.options.blocks import read_block, read_value, require
 from basicsr_ext.options.calls import building, check_call, is_known, registered
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, LoaderOptions, inner_blocks, paths_in
@@ -151,10 +154,24 @@ def check_parts(opt: Options, knows_model: bool = True) -> None:
     for key in opt:
         if key.startswith('network_'):
             require(opt[key], ('type',), key)
-            check_call(registered(ARCH_REGISTRY, opt[key]['type'], f'{key}.type'), opt[key], key)
+            network = registered(ARCH_REGISTRY, opt[key]['type'], f'{key}.type')
+            check_call(network, opt[key], key)
+            _check_operators(network, f'{key}.type')
     for key, block in opt['datasets'].items():
         _check_dataset_block(block, f'datasets.{key}')
     _check_files(opt, knows_model)
+
+
+def _check_operators(network: Callable[..., Any], where: str) -> None:
+    """Refuse a network that needs the operators of BasicSR that are compiled when it is installed, if they are not."""
+    needs_them = hasattr(sys.modules[network.__module__], 'fused_leaky_relu')
+    if needs_them and not hasattr(sys.modules['basicsr.ops.fused_act.fused_act'], 'fused_act_ext'):
+        raise OptionError(
+            where,
+            f'the compiled operators of BasicSR, which {network.__name__} needs',
+            'none',
+            'Where there is a GPU, set BASICSR_JIT=True, or install BasicSR with BASICSR_EXT=True.',
+        )
 
 
 def _check_metric(block: Options, where: str) -> None:
@@ -289,9 +306,13 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     """
     with same_rng_afterwards(), bare_networks(model):
         sample = default_collate([read_item(dataset, ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=False))])
-        if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim != 4:
-            return  # videos and images without ground truth have their own models
-        model.feed_data(sample)
+        if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim not in (4, 5):
+            return  # images without ground truth have their own models
+        if sample['lq'].ndim == 5:
+            _check_first_video(model, sample, where)
+            return
+        with _as_in_phase(model, dataset.opt.get('phase', 'train')):
+            model.feed_data(sample)
         shapes = f'lq {tuple(sample["lq"].shape)}, gt {tuple(sample["gt"].shape)}'
         name = type(model.net_g).__name__
         try_network(model.test, name, shapes, where, 'Correct network_g or color of the dataset.')
@@ -302,13 +323,36 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     forget_images(model)
 
 
+@contextmanager
+def _as_in_phase(model: Any, phase: str) -> Iterator[None]:
+    """Let models that make their input in training, as Real-ESRGAN's do, take that of a validation as it is."""
+    is_train, model.is_train = model.is_train, model.is_train and phase == 'train'
+    try:
+        yield
+    finally:
+        model.is_train = is_train
+
+
+def _check_first_video(model: Any, sample: dict[str, Any], where: str) -> None:
+    """Run the frames N x T x C x H x W through `net_g`; all of them or the middle one are compared with gt."""
+    net, frames, gt = model.net_g, sample['lq'].to(model.device), sample['gt']
+    name, given = type(net).__name__, f'lq {tuple(frames.shape)}, gt {tuple(gt.shape)}'
+    with evaluating(net), torch.no_grad():
+        output = try_network(lambda: net(frames), name, given, where, 'Correct network_g or the dataset.')
+    if isinstance(output, torch.Tensor) and output.ndim == gt.ndim:
+        refuse_other_shape(output.shape, gt.shape, name, where, 'Correct network_g, scale or the dataset.')
+
+
 def check_first_batches(model: Any, blocks: Mapping[str, SampleDataset]) -> None:
-    """`check_first_batch` of datasets by their paths in the option file, but for models that feed networks in a way of
-    their own.
+    """`check_first_batch` of datasets by their paths in the option file.
+
+    Left out are models of users that feed networks in a way of their own, and what models of videos validate: whole
+    clips, which take long.
     """
-    if is_measured_here(model) and is_known(type(model).feed_data) and is_known(type(model).test):
+    if is_known(type(model).feed_data) and is_known(type(model).test):
         for where, dataset in blocks.items():
-            check_first_batch(model, dataset, where)
+            if dataset.opt.get('phase') == 'train' or is_measured_here(model):
+                check_first_batch(model, dataset, where)
 
 
 def check_warmup(model: Any, dataset: SampleDataset, warmup: Warmup) -> None:

@@ -126,7 +126,14 @@ def load_options(path: str | os.PathLike[str]) -> Options:
         opt = read_yaml(text)
     if not isinstance(opt, dict):
         raise OptionError(f'-opt {path}', 'a mapping of options', type(opt).__name__, 'Correct the file.')
-    return opt
+    return _on_its_own(opt)
+
+
+def _on_its_own(value: Any) -> Any:
+    """A copy in which nothing stands twice, as YAML aliases do: BasicSR's models take keys out of their blocks."""
+    if isinstance(value, dict):
+        return {key: _on_its_own(item) for key, item in value.items()}
+    return [_on_its_own(item) for item in value] if isinstance(value, list) else value
 
 
 def find_file(path: str) -> str:
