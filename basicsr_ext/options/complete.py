@@ -1,6 +1,7 @@
 """What BasicSR derives from an option file: ranks, seed, phases, paths."""
 
 import argparse
+import logging
 import os
 import random
 from collections.abc import Sequence
@@ -85,9 +86,11 @@ def complete(
     if opt['num_gpu'] == 'auto':  # several GPUs in one process would be DataParallel with another batch size
         opt['num_gpu'] = min(visible, 1)
     if opt['num_gpu'] > visible and not (opt['dist'] and visible):
-        raise OptionError(
-            'num_gpu', f'at most the {visible} visible GPUs', opt['num_gpu'], 'Write --set num_gpu=0 to run on the CPU.'
+        place = f'on {visible} of them' if visible else 'on the CPU'
+        logging.getLogger('basicsr').warning(
+            f'num_gpu: {opt["num_gpu"]} GPUs are asked for, {visible} are visible: this runs {place}.'
         )
+        opt['num_gpu'] = visible
 
     for phase, dataset in opt['datasets'].items():
         require(dataset, ('name', 'type'), f'datasets.{phase}')

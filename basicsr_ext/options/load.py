@@ -1,8 +1,10 @@
 """Option files: load them safely, override single keys, complete them as BasicSR does."""
 
 import importlib.util
+import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,37 @@ LONGEST_TEXT = 2_000_000  # characters
 MOST_VALUES = 200_000  # with every alias and merged block counted as often as it is used
 DEEPEST = 60  # blocks inside each other
 LARGEST = 2**63  # whole numbers are below
+OUR_BLOCKS = ('complexity', 'calibrate')  # that may stand in a file of BasicSR
 
 
 class OptionLoader(yaml.SafeLoader):
-    """YAML that cannot run code, reads `1e-4` as a number and refuses a key given twice.
+    """YAML that cannot run code and reads `1e-4` as a number.
 
-    It also refuses what a few lines can blow up: aliases of aliases, blocks inside blocks without end, numbers that
+    A key given twice is an error; in a file with a `model_type`, as BasicSR has them, the last one counts, with a
+    warning, but in the blocks of our jobs. It also refuses what a few lines can blow up: aliases of aliases, blocks inside blocks without end, numbers that
     fit nowhere.
     """
 
     def get_single_node(self) -> yaml.Node | None:
         """Read the nodes of the file, and count what will be made of them before it is."""
+        self.repeated: list[tuple[yaml.Node, str, str]] = []  # the block, where and which key
         node = super().get_single_node()
         if node is not None:
             self._count(node, {}, 1)
+        if self.repeated:
+            blocks = {key.value: value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
+            strict = [blocks[name] for name in OUR_BLOCKS if name in blocks] if 'model_type' in blocks else [node]
+            self._refuse_repeated({id(part) for block in strict for part in _parts(block)})
         return node
+
+    def _refuse_repeated(self, strict: set[int]) -> None:
+        """Refuse the keys that stand twice in one of these blocks; warn about the others."""
+        for block, where, key in self.repeated:
+            if id(block) in strict:
+                raise OptionError(where, 'each key once', f'{shown(key)} again in one block', 'Remove one of the two.')
+            logging.getLogger('basicsr').warning(
+                f'{where}: {shown(key)} stands twice in one block; the last one counts.'
+            )
 
     def _count(self, node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
         """The values that a node stands for. `known` holds those of nodes already counted; 0 while they are."""
@@ -67,11 +85,19 @@ class OptionLoader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise OptionError(where, 'a name as key', 'a block or list', 'Quote braces in a value.')
             if key.value in seen:
-                raise OptionError(
-                    where, 'each key once', f'{shown(key.value)} again in one block', 'Remove one of the two.'
-                )
+                self.repeated.append((node, where, key.value))
             seen.add(key.value)
         return node
+
+
+def _parts(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """A node and all below it."""
+    if node is not None:
+        yield node
+    if isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            for part in item if isinstance(item, tuple) else (item,):
+                yield from _parts(part)
 
 
 # YAML 1.1 asks for a dot and a signed exponent in a float, so that it would read 1e-4 as text.

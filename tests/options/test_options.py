@@ -118,6 +118,23 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path, text: str, l
         load(tmp_path, text)
 
 
+def test_in_a_file_of_basicsr_the_last_of_two_keys_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = 'model_type: SRModel\nname: a\ntrain: {x: 1, x: 2}\nname: b\n'
+    assert load(tmp_path, text) == {'model_type': 'SRModel', 'name': 'b', 'train': {'x': 2}}
+    assert [message.partition(': ')[2] for message in caplog.messages] == [
+        "'x' stands twice in one block; the last one counts.",
+        "'name' stands twice in one block; the last one counts.",
+    ]
+    with pytest.raises(OptionError, match="line 5: expected each key once, got 'budget' again"):
+        load(tmp_path, f'{text}calibrate: {{budget: 1, budget: 2}}\n')
+
+
+def test_an_alias_is_a_block_of_its_own(tmp_path: Path) -> None:
+    opt = load(tmp_path, 'optim_g: &adam {type: Adam, betas: [0.9, 0.99]}\noptim_d: *adam\n')
+    assert opt['optim_g'] == opt['optim_d'] and opt['optim_g'] is not opt['optim_d']
+    assert opt['optim_g']['betas'] is not opt['optim_d']['betas']
+
+
 def test_one_key_in_two_blocks_is_fine(tmp_path: Path) -> None:
     assert load(tmp_path, 'a: {x: 1}\nb: {x: 2}\n') == {'a': {'x': 1}, 'b': {'x': 2}}
 
