@@ -27,8 +27,8 @@ class OptionLoader(yaml.SafeLoader):
     """YAML that cannot run code and reads `1e-4` as a number.
 
     A key given twice is an error; in a file with a `model_type`, as BasicSR has them, the last one counts, with a
-    warning, but in the blocks of our jobs. It also refuses what a few lines can blow up: aliases of aliases, blocks inside blocks without end, numbers that
-    fit nowhere.
+    warning, but in the blocks of our jobs. It also refuses what a few lines can blow up: aliases of aliases, blocks
+    inside blocks without end, numbers that fit nowhere.
     """
 
     def get_single_node(self) -> yaml.Node | None:

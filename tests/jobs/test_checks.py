@@ -616,7 +616,6 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     'missing dataroot': ('datasets.train.dataroot_gt', 'nowhere', 'nowhere'),
     'missing weights': ('path.pretrain_network_g', 'nowhere.pth', 'path.pretrain_network_g: expected a file'),
     'missing state': ('path.resume_state', 'nowhere.state', 'path.resume_state: expected a file'),
-    'too many GPUs': ('num_gpu', 99, 'num_gpu: expected at most'),
     'missing key': ('num_gpu', '~~', 'num_gpu: expected a value'),
     'no network': ('network_g', '~~', 'network_g: expected'),
     'small images': ('datasets.train.gt_size', 22, 'expected images of at least 22 x 22 pixels'),

@@ -328,11 +328,14 @@ def test_num_gpu_auto_is_at_most_one(monkeypatch: Any, tmp_path: Path, visible: 
     assert parse(tmp_path, '--set', 'num_gpu=auto')['num_gpu'] == used
 
 
-def test_num_gpu_beyond_the_machine_is_refused_with_the_way_out(monkeypatch: Any, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r'num_gpu: expected at most the 0 visible GPUs, got 1.*--set num_gpu=0'):
-        parse(tmp_path, '--set', 'num_gpu=1')
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    assert parse(tmp_path, '--set', 'num_gpu=2')['num_gpu'] == 2
+@pytest.mark.parametrize(('visible', 'place'), [(0, 'on the CPU'), (2, 'on 2 of them'), (4, None)])
+def test_more_gpus_than_there_are(
+    monkeypatch: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path, visible: int, place: str | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: visible)
+    assert parse(tmp_path, '--set', 'num_gpu=4')['num_gpu'] == visible
+    said = [f'num_gpu: 4 GPUs are asked for, {visible} are visible: this runs {place}.']
+    assert caplog.messages == (said if place else [])
 
 
 @pytest.mark.parametrize(
