@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import inspect
 import logging
 import math
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -30,7 +32,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from basicsr_ext.errors import CheckpointError, DataError, NameClashError
+from basicsr_ext.errors import CheckpointError, DataError, NameClashError, UpstreamError, first_line
 
 Function = Callable[..., Any]
 SAVE_ATTEMPTS = 3  # as upstream
@@ -88,6 +90,25 @@ def install() -> None:
     for entry in REPAIRS:
         if entry.target is not None:
             _replace(entry.module, entry.target, entry.function)
+
+
+def explain_foreign(folder: Path, error: Exception) -> None:
+    """Raise UpstreamError if the BasicSR that could not be imported is not the installed one.
+
+    Checkouts of other projects often bring an older one in a folder `basicsr/`, which Python finds first from there.
+    """
+    installed = importlib.metadata.distribution('basicsr')
+    if Path(str(installed.locate_file('basicsr'))).resolve() == folder.resolve():
+        return
+    files = [file for file in (folder / 'version.py', folder.parent / 'VERSION') if file.is_file()]
+    found = re.search(r'\d+(\.\d+)+', ''.join(file.read_text(encoding='utf-8') for file in files))
+    version = found[0] if found else 'one without a version'
+    raise UpstreamError(
+        'basicsr',
+        f'BasicSR {installed.version}, which is installed',
+        f'{version} in {folder} ({type(error).__name__}: {first_line(error)})',
+        'Start in another folder, or call `basicsr-ext`, which does not look into the current one.',
+    ) from error
 
 
 def _replace(module_name: str, target: str, replacement: Function) -> None:

@@ -89,6 +89,10 @@ class NameClashError(BasicsrExtError, ValueError):
     """Two different objects were registered under one name."""
 
 
+class UpstreamError(BasicsrExtError, ImportError):
+    """Another BasicSR was found than the one that this package extends."""
+
+
 @contextmanager
 def under(place: str) -> Iterator[None]:
     """Put the path of a block in front of where an error of options or data is.

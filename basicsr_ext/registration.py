@@ -10,6 +10,7 @@ import importlib.util
 import pkgutil
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -45,8 +46,10 @@ class BasicSRFinder(importlib.abc.MetaPathFinder):
             try:
                 load(module)
                 activate()
-            except BaseException:
+            except BaseException as error:
                 sys.meta_path.insert(0, self)  # the next attempt registers
+                if isinstance(error, Exception):
+                    _compat().explain_foreign(Path(str(spec.origin)).parent, error)
                 raise
 
         loader.exec_module = exec_module

@@ -141,6 +141,21 @@ def test_without_repairs_the_import_fails() -> None:
 # ---- imports ----
 
 
+@pytest.mark.parametrize(
+    ('version', 'said'), [("__version__ = '1.3.4'", '1.3.4 in '), (None, 'one without a version in ')]
+)
+def test_a_checkout_with_its_own_basicsr_is_explained(version: str | None, said: str, tmp_path: Path) -> None:
+    (tmp_path / 'basicsr').mkdir()
+    (tmp_path / 'basicsr/__init__.py').write_text('from .archs import *\n')
+    if version is not None:
+        (tmp_path / 'basicsr/version.py').write_text(version)
+    (tmp_path / 'script.py').write_text('import basicsr_ext\nimport basicsr\n')
+    output = processes.run(['script.py'], tmp_path, code=1, fresh=True)
+    (line,) = [line for line in output.splitlines() if line.startswith('basicsr_ext.errors.UpstreamError')]
+    assert f'basicsr: expected BasicSR 1.4.2, which is installed, got {said}{tmp_path}/basicsr (Module' in line
+    assert line.endswith('Start in another folder, or call `basicsr-ext`, which does not look into the current one.')
+
+
 @pytest.mark.parametrize('name', ['functional_tensor', 'filters'])
 def test_removed_modules_are_served_only_if_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     full_name, known = {
