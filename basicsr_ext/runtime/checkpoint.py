@@ -189,6 +189,7 @@ def load_network_weights(
     if adapt is not None:
         weights = adapt(weights)
     expected = net.state_dict()
+    weights = _below_prefix(weights, expected)
     misshaped = [
         f'{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}'
         for name in weights
@@ -230,6 +231,21 @@ def load_network_weights(
             f'of no use: {_some(unexpected)}; {len(misshaped)} are of another shape: {_some(misshaped)}.'
         )
     return key
+
+
+def _below_prefix(weights: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network that is a part of a larger module, as Lightning saves it: `net_g.conv.weight`.
+
+    Where several parts would do, as beside a moving average, it is `net_g`.
+    """
+    if weights.keys() & expected.keys():
+        return weights
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in weights.items():
+        part, _, own = name.partition('.')
+        parts.setdefault(part, {})[own] = value
+    whole = {part: own for part, own in parts.items() if expected.keys() <= own.keys()}
+    return whole.get('net_g', next(iter(whole.values()))) if len(whole) == 1 or 'net_g' in whole else weights
 
 
 def _refuse_non_finite(weights: Mapping[str, Tensor], parameters: Set[str], path: str | os.PathLike[str]) -> None:

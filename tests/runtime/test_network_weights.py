@@ -97,6 +97,23 @@ def test_weights_of_wrapped_and_compiled_networks(tmp_path: Path) -> None:
     assert torch.equal(net.weight, found['weight'])
 
 
+@pytest.mark.parametrize(
+    'parts', [('net_g',), ('loss', 'generator'), ('net_g_ema', 'net_g', 'net_d'), ('one', 'other')]
+)
+def test_weights_of_a_part_of_a_larger_module(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    net = nn.Linear(2, 3)
+    kept = {part: {'window': torch.ones(1)} if part == 'loss' else weights() for part in parts}
+    state = {f'{part}.{name}': value for part, own in kept.items() for name, value in own.items()}
+    torch.save({'epoch': 3, 'state_dict': state}, tmp_path / 'last.ckpt')
+    if parts == ('one', 'other'):
+        with pytest.raises(CheckpointError, match='2 missing .* 4 unexpected'):
+            load_network_weights(net, tmp_path / 'last.ckpt')
+        return
+    assert load_network_weights(net, tmp_path / 'last.ckpt') == 'state_dict'
+    own = kept['net_g' if 'net_g' in parts else 'generator']
+    assert torch.equal(net.weight, own['weight']) and torch.equal(net.bias, own['bias'])
+
+
 @pytest.mark.filterwarnings('ignore')
 def test_a_file_cut_anywhere_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / 'net.pth'
