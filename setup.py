@@ -30,6 +30,7 @@ setup(
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Image Processing',
     ],
     # The option files stand at the top of the repository, where BasicSR users look, and go into the package.
@@ -37,7 +38,7 @@ setup(
     package_dir={'basicsr_ext.option_files': 'options'},
     package_data={'basicsr_ext': ['py.typed', 'weights/*.pth'], 'basicsr_ext.option_files': ['**/*.yml']},
     zip_safe=False,
-    python_requires='>=3.10,<3.13',  # basicsr 1.4.2 does not install on 3.13
+    python_requires='>=3.10',
     install_requires=[
         'basicsr==1.4.2',
         'annotated-types>=0.6',

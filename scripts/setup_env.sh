@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv in the root of the repository and install basicsr_ext with its pinned requirements; does nothing when it is
-# up to date. PYTHON=/path/to/python chooses the interpreter (3.10, 3.11 or 3.12).
+# up to date. PYTHON=/path/to/python chooses the interpreter (3.10 to 3.14).
 #     bash scripts/setup_env.sh
 set -euo pipefail
 
@@ -14,23 +14,23 @@ fail() {
 }
 
 is_supported() { # a name may exist and yet not run, as the shims of version managers do
-    "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
 choose_python() {
     if [[ -n "${PYTHON:-}" ]]; then
-        is_supported "$PYTHON" || fail "PYTHON=$PYTHON: expected Python 3.10, 3.11 or 3.12 with the module venv."
+        is_supported "$PYTHON" || fail "PYTHON=$PYTHON: expected Python 3.10 to 3.14 with the module venv."
         echo "$PYTHON"
         return
     fi
     local name
-    for name in python3.11 python3.12 python3.10 python3; do
+    for name in python3.11 python3.12 python3.13 python3.10 python3; do
         if is_supported "$name"; then
             echo "$name"
             return
         fi
     done
-    fail 'expected Python 3.10, 3.11 or 3.12 with the module venv, got none. Install one (Debian and Ubuntu:' \
+    fail 'expected Python 3.10 to 3.14 with the module venv, got none. Install one (Debian and Ubuntu:' \
         'apt-get install python3 python3-venv) or name it: PYTHON=/path/to/python bash scripts/setup_env.sh'
 }
 
@@ -59,6 +59,6 @@ fi
 pinned="$venv/requirements-without-basicsr.txt"
 grep -v '^basicsr==' requirements.txt >"$pinned"
 install -r "$pinned"
-install --no-deps --no-build-isolation "$(grep '^basicsr==' requirements.txt)"
+PYTHONPATH="$PWD/scripts/building_basicsr" install --no-deps --no-build-isolation "$(grep '^basicsr==' requirements.txt)"
 install --no-deps --no-build-isolation --editable .
 echo "$key" >"$stamp"
