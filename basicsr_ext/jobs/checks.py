@@ -62,7 +62,8 @@ class TrainingFile:
         num_gpu: 1 computes on a GPU, 0 on the CPU, `auto` on a GPU if there is one.
         train: how the model is trained.
         val: how it is validated.
-        logger: `print_freq`, `save_checkpoint_freq`, `use_tb_logger`, `wandb`.
+        logger: `print_freq`, `save_checkpoint_freq`, `use_tb_logger`, `wandb`; of saved iterations all stay, or with
+            `keep_last: N` the last N beside the best.
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
         manual_seed: of everything random; None draws one.
         deterministic: cuDNN's repeatable algorithms; false lets it try for the fastest.
@@ -204,6 +205,7 @@ def _check_logger(block: Options) -> None:
     for key in ('print_freq', 'save_checkpoint_freq'):
         read_value(block[key], Annotated[int, Ge(1)], f'logger.{key}')
     read_value(block['use_tb_logger'], bool, 'logger.use_tb_logger')
+    read_value(block.get('keep_last'), Annotated[int, Ge(1)] | None, 'logger.keep_last')
     wandb = read_value(block.get('wandb'), dict | None, 'logger.wandb') or {}
     if wandb.get('project') is not None and not block['use_tb_logger']:
         raise OptionError(

@@ -229,8 +229,9 @@ class RestorationModel(SRModel):
         """Clip and apply the gradient; returns whether it was finite and so applied."""
         self.scaler.unscale_(self.optimizer_g)
         limit = self.train_options.grad_clip or float('inf')
-        norm = nn.utils.clip_grad_norm_(self.parameters, limit)  # the same on all ranks, as the gradients are
-        finite = bool(torch.isfinite(norm))
+        # The same on all ranks, as the gradients are.
+        self.grad_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
+        finite = bool(torch.isfinite(self.grad_norm))
         # Loss scaling probes for the largest scale: overflow is expected while the scale is above one.
         probing = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         if finite or self.scaler.is_enabled():

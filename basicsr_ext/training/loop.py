@@ -23,6 +23,7 @@ from basicsr_ext.training.carried import carrying
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
+from basicsr_ext.training.state import remove_older
 from basicsr_ext.training.training_log import TrainingLog
 from basicsr_ext.training.validation import Scores, validate_with, write_metrics
 
@@ -159,19 +160,24 @@ class TrainingRun:
     def _print(self, current_iter: int, iter_time: float, data_time: float) -> None:
         losses, rates = self.model.get_current_log(), self.model.get_current_learning_rate()
         epoch = self.sampler.epoch_of(current_iter)
+        norm = {'grad_norm': float(self.model.grad_norm)} if hasattr(self.model, 'grad_norm') else {}
         if self.log is not None:
             more: dict[str, Any] = {'warmup': True} if self.model.in_warmup else {}
             if self.is_dynamic:
                 more['distinct_items'] = distinct_items(self.train_set, self.sampler, current_iter)
-            self.log.write(current_iter, epoch=epoch, lrs=rates, **losses, **more)
+            self.log.write(current_iter, epoch=epoch, lrs=rates, **losses, **norm, **more)
         times = {'time': iter_time, 'data_time': data_time}
-        self.message_logger({'epoch': epoch, 'iter': current_iter, 'lrs': rates, **times, **losses})
+        self.message_logger({'epoch': epoch, 'iter': current_iter, 'lrs': rates, **times, **losses, **norm})
+        if self.tb_logger is not None:
+            self.tb_logger.add_scalar('learning_rate', rates[0], current_iter)
 
     def _save(self, current_iter: int) -> None:
         self.logger.info('Saving models and training states.')
         self._log_distinct(current_iter)
         self._refuse_broken_weights(current_iter)
         self.model.save(self.sampler.epoch_of(current_iter), current_iter)
+        if self.log is not None and self.opt['logger'].get('keep_last'):
+            remove_older(self.folder, self.opt['logger']['keep_last'])
         self._draw_curve()
 
     def _refuse_broken_weights(self, current_iter: int) -> None:

@@ -330,3 +330,17 @@ def point_to_resumed_networks(opt: dict[str, Any], iteration: int) -> None:
         opt['path'][f'pretrain_{network}'] = path
         label = network.removeprefix('network_')
         opt['path'].update({f'param_key_{label}': 'params', f'strict_load_{label}': True})
+
+
+def remove_older(folder: Path, keep: int) -> None:
+    """Remove the states and networks of all but the last saved iterations; the best and the latest network stay.
+
+    Args:
+        folder: of the run.
+        keep: how many iterations are kept.
+    """
+    states = sorted((int(file.stem), file) for file in folder.glob('training_states/*.state') if file.stem.isdigit())
+    for iteration, file in states[:-keep]:
+        for network in folder.glob(f'models/net_*_{iteration}.pth'):
+            network.unlink()
+        file.unlink()  # the last one, so that a state never lacks its networks

@@ -1,6 +1,6 @@
 """Lets BasicSR 1.4.2 be built on Python 3.13 and later, from `PYTHONPATH`; see scripts/setup_env.sh.
 
-Its setup.py runs a file by `exec` inside a function and then looks for `__version__` in `locals()`, which is a copy since
+Its setup.py runs a file by `exec` inside a function, then looks for `__version__` in `locals()`, which is a copy since
 Python 3.13 (PEP 667). Here `exec` writes to the variables of its caller, as it did before.
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.jobs.train import TrainingRun
@@ -117,6 +118,31 @@ def test_a_validation_that_fails_loses_nothing_and_is_done_when_the_run_continue
         assert_same(*(torch.load(file, weights_only=True) for file in files))
         log = folder / 'experiments' / name / 'training_log.jsonl'
         assert log.read_text() == (folder / 'experiments/run/training_log.jsonl').read_text()
+
+
+def test_only_the_last_saved_iterations_are_kept(folder: Path) -> None:
+    keys = {'logger__save_checkpoint_freq': 1, 'logger__keep_last': 2}
+    assert train(folder, **keys) == 0
+    root = folder / 'experiments/run'
+    assert sorted(file.name for file in root.glob('training_states/*')) == ['5.state', '6.state']
+    kept = {'net_g_5.pth', 'net_g_6.pth', 'net_g_best.pth', 'net_g_latest.pth'}
+    assert {file.name for file in root.glob('models/*')} == kept
+    assert train(folder, '--auto_resume', train__total_iter=7, **keys) == 0
+    assert sorted(file.name for file in root.glob('training_states/*')) == ['6.state', '7.state']
+    assert train(folder, name='other', logger__keep_last=0) == 2
+
+
+def test_rate_and_norm_of_the_gradient_are_logged(folder: Path) -> None:
+    assert train(folder, logger__use_tb_logger=True, train__grad_clip=1e9) == 0
+    logged = [line for line in lines(folder) if 'lrs' in line]
+    assert len(logged) == 6 and all(line['grad_norm'] > 0 and line['lrs'][0] > 0 for line in logged)
+    events = EventAccumulator(str(folder / 'tb_logger/run')).Reload()
+    assert [event.value for event in events.Scalars('learning_rate')] == pytest.approx(
+        [line['lrs'][0] for line in logged]
+    )
+    assert [event.value for event in events.Scalars('grad_norm')] == pytest.approx(
+        [line['grad_norm'] for line in logged]
+    )
 
 
 def test_a_kill_between_validation_and_its_state_gives_the_same_run(
