@@ -63,6 +63,7 @@ setup(
     extras_require={
         'archs': ['spandrel>=0.4'],
         'onnx': ['onnx>=1.17', 'onnxruntime>=1.19', 'onnxscript>=0.5'],
+        'optimizers': ['pytorch_optimizer>=3.4'],
         'distill': ['diffusers>=0.30', 'timm>=1.0'],
         'test': [
             'fastjsonschema>=2.20',

@@ -297,6 +297,30 @@ def model_to_device(original: Function, self: Any, net: torch.nn.Module) -> torc
     )
 
 
+@repair('basicsr/models/base_model.py:107', 'is not supperted yet', 'BaseModel.get_optimizer')
+def get_optimizer(original: Function, self: Any, optim_type: str, params: Any, lr: float, **kwargs: Any) -> Any:
+    """NotImplementedError: optimisers other than Adam."""
+    from basicsr_ext.training import learning_rate
+
+    if optim_type == 'Adam':
+        return original(self, optim_type, params, lr, **kwargs)
+    block = {'type': optim_type, 'lr': lr, **kwargs}
+    return learning_rate.build(learning_rate.optimizer_class(block, 'the optimiser'), params, block)
+
+
+@repair('basicsr/models/base_model.py:121', 'is not implemented yet', 'BaseModel.setup_schedulers')
+def setup_schedulers(original: Function, self: Any) -> None:
+    """NotImplementedError: schedules other than BasicSR's own."""
+    from basicsr_ext.training import learning_rate
+
+    block = self.opt['train']['scheduler']
+    if block['type'] in learning_rate.BASICSR_SCHEDULERS:
+        original(self)
+        return
+    kind = learning_rate.scheduler_class(block, 'train.scheduler')
+    self.schedulers += [learning_rate.build(kind, optimizer, block) for optimizer in self.optimizers]
+
+
 class OnTheCPU(TorchFunctionMode):
     """Keeps on the CPU what asks for CUDA; `to` gives a tensor of its own there too, as it does between devices."""
 

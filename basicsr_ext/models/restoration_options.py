@@ -39,7 +39,8 @@ class TrainOptions:
 
     Attributes:
         total_iter: optimiser steps.
-        optim_g: `type`, any optimiser of torch.optim, and its arguments.
+        optim_g: `type`, any optimiser of torch.optim or, where that is installed, of pytorch_optimizer, and its
+            arguments. Of schedule-free ones the averaged weights are validated and saved.
         scheduler: `type`, MultiStepLR, MultiStepRestartLR, CosineAnnealingRestartLR (BasicSR's) or any of
             torch.optim.lr_scheduler that steps without a metric, and its arguments in iterations; None keeps the rate.
         warmup_iter: the rate is multiplied by iteration / warmup_iter up to this iteration; -1 for none.

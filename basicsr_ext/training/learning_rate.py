@@ -1,6 +1,9 @@
 """Optimisers and learning-rate schedules by name, and a warm-up that leaves the schedule alone."""
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -21,19 +24,46 @@ UNUSABLE_SCHEDULERS = ('LRScheduler', 'ReduceLROnPlateau', 'SequentialLR', 'Chai
 
 
 def optimizer_class(block: dict[str, Any], where: str) -> type[Optimizer]:
-    """The class in torch.optim that `type` names; the other keys have to be its arguments.
+    """The class in torch.optim or else pytorch_optimizer that `type` names; the other keys have to be its arguments.
 
     Raises:
         OptionError: no such optimiser or argument.
     """
-    known = {
-        name: item
-        for name, item in vars(torch.optim).items()
-        if isinstance(item, type) and issubclass(item, Optimizer) and item is not Optimizer and name != 'LBFGS'
-    }
+    known = _usable(vars(torch.optim).values())
+    if block.get('type') not in [*known, None] and find_spec('pytorch_optimizer') is not None:
+        more = importlib.import_module('pytorch_optimizer')
+        known = {**_usable(map(more.load_optimizer, more.get_supported_optimizers())), **known}
     found = _by_name(known, block, where)
-    check_call(found, block, where, given=1)
+    check_call(found, block, where, given=1, strict=True)  # those of pytorch_optimizer take any keyword
     return found
+
+
+def _usable(items: Iterable[Any]) -> dict[str, Any]:
+    """The optimisers among some objects by name, but LBFGS, which wants to compute the loss itself."""
+    kinds = [item for item in items if isinstance(item, type) and issubclass(item, Optimizer) and item is not Optimizer]
+    return {kind.__name__: kind for kind in kinds if kind.__name__ != 'LBFGS'}
+
+
+def use_training_weights(optimizers: Sequence[Any]) -> None:
+    """Put the weights at which gradients are taken into the network, where an optimiser keeps others to be tested."""
+    for optimizer in optimizers:
+        if hasattr(optimizer, 'train'):
+            optimizer.train()
+
+
+@contextmanager
+def averaged_weights(optimizers: Sequence[Any]) -> Iterator[None]:
+    """Put the average of schedule-free optimisers into the network meanwhile (Defazio et al., 2024); others have none.
+
+    A saved state holds it too, so that a run that continues goes the same way as one that was not stopped.
+    """
+    for optimizer in optimizers:
+        if hasattr(optimizer, 'eval'):
+            optimizer.eval()
+    try:
+        yield
+    finally:
+        use_training_weights(optimizers)
 
 
 def scheduler_class(block: dict[str, Any], where: str) -> type[LRScheduler]:

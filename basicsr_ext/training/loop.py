@@ -20,6 +20,7 @@ from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training.best import best_score, is_better, save_networks
 from basicsr_ext.training.carried import carrying
+from basicsr_ext.training.learning_rate import averaged_weights, use_training_weights
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.losses import generator_losses, has_perceptual, switch_perceptual
 from basicsr_ext.training.pictures import draw_shuffled_patch, draw_training_curve
@@ -56,11 +57,13 @@ class TrainingRun:
     def go(self) -> None:
         """Train until the last iteration or until a stop is requested; the state is saved in both cases."""
         self._announce()
+        use_training_weights(self.model.optimizers)
         self._draw_curve()  # a killed run may have left an old one
         self._follow_warmup(self.start)
         began = time.time()
         if self.model.validation_due:
-            self._validate(self.start, is_saved=True)
+            with averaged_weights(self.model.optimizers):
+                self._validate(self.start, is_saved=True)
             if self.model.validation_due:  # interrupted again: the state on disk still says so
                 return
         current_iter = self.start
@@ -83,7 +86,8 @@ class TrainingRun:
             if is_saved:  # before a validation, which may fail
                 self._save(current_iter)
             if self.model.validation_due:
-                self._validate(current_iter, is_saved)
+                with averaged_weights(self.model.optimizers):
+                    self._validate(current_iter, is_saved)
             stop = distributed.any_rank(interrupt.requested())
             if stop and not is_saved:
                 self._save(current_iter)
@@ -96,7 +100,8 @@ class TrainingRun:
             duration = datetime.timedelta(seconds=int(time.time() - began))
             self.logger.info(f'End of training. Time consumed: {duration}\nSave the latest model.')
             self._log_distinct(current_iter)
-            self.model.save(-1, -1)
+            with averaged_weights(self.model.optimizers):
+                self.model.save(-1, -1)
         if self.log is not None:
             self.log.close()
 
@@ -175,7 +180,8 @@ class TrainingRun:
         self.logger.info('Saving models and training states.')
         self._log_distinct(current_iter)
         self._refuse_broken_weights(current_iter)
-        self.model.save(self.sampler.epoch_of(current_iter), current_iter)
+        with averaged_weights(self.model.optimizers):
+            self.model.save(self.sampler.epoch_of(current_iter), current_iter)
         if self.log is not None and self.opt['logger'].get('keep_last'):
             remove_older(self.folder, self.opt['logger']['keep_last'])
         self._draw_curve()

@@ -1,5 +1,6 @@
 """The job `rank` from its option file to the manifest: kill and resume, several processes, levels, what it refuses."""
 
+import importlib.metadata
 import json
 import shutil
 import signal
@@ -125,7 +126,7 @@ def test_the_header_tells_all_that_made_it(folder: Path) -> None:
     assert header['seed'] == 3
     assert header['options']['rank']['iterations'] == 4
     assert header['options']['network_g']['type'] == 'IRCNN'
-    assert header['versions']['torch'] == torch.__version__
+    assert header['versions']['torch'] == importlib.metadata.version('torch')
     chosen = header['chosen']['']
     assert chosen['curvature_images'] == 5
     assert chosen['damping'][0] == pytest.approx(1e-6 * chosen['largest_eigenvalue'])

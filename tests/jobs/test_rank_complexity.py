@@ -1,6 +1,7 @@
 """The job `rank` with `method: complexity`: values, sources, scorer, groups, kill and resume, what it refuses."""
 
 import csv
+import importlib.metadata
 import json
 import shutil
 import signal
@@ -155,7 +156,7 @@ def test_the_header_tells_all_that_made_it(folder: Path) -> None:
         'method': 'complexity', 'criterion': 'entropy', 'source': 'gt', 'groups': None
     }  # fmt: skip
     assert header['options']['datasets']['train']['dataroot_gt'] == 'gt'
-    assert header['versions']['torch'] == torch.__version__
+    assert header['versions']['torch'] == importlib.metadata.version('torch')
     assert header['weights'] == {} and 'network_g' not in header['options']
 
 
