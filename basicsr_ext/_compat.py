@@ -423,6 +423,8 @@ def save_network(
     original: Function, self: Any, net: Any, net_label: str, current_iter: int, param_key: Any = 'params'
 ) -> None:
     """A run is lost: a network that cannot be written is ignored, and a kill while writing leaves half a file."""
+    from basicsr_ext.runtime.checkpoint import save_for_use
+
     if _rank() != 0:
         return
     nets = net if isinstance(net, list) else [net]
@@ -433,7 +435,9 @@ def save_network(
         weights.update({name: value.cpu() for name, value in weights.items()})  # keeps its `_metadata`
         checkpoint[key] = weights
     name = f'{net_label}_{"latest" if current_iter == -1 else current_iter}.pth'
-    _save(checkpoint, os.path.join(self.opt['path']['models'], name))
+    path = os.path.join(self.opt['path']['models'], name)
+    _save(checkpoint, path)
+    save_for_use(self.opt, path, net_label, checkpoint)
 
 
 @repair('basicsr/models/base_model.py:337', 'Just ignore it', 'BaseModel.save_training_state')

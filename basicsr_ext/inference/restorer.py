@@ -23,6 +23,7 @@ from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import find_file, load_options
+from basicsr_ext.runtime.checkpoint import network_in
 
 
 class Restorer:
@@ -84,9 +85,40 @@ class Restorer:
         inference = (opt.get('val') or {}).get('inference')
         if settings is None and inference is not None:
             settings = read_settings(inference, 'val.inference')
-        wants_gpu = opt.get('num_gpu', 'auto') != 0 and torch.cuda.is_available() and device is None
-        paths = {**opt['path'], 'pretrain_network_g': find_file(weights)}
-        net = trained_network({'network_g': block, 'path': paths, 'num_gpu': int(wants_gpu)}).eval()
+        on_gpu = opt.get('num_gpu', 'auto') != 0 and device is None
+        return cls._of_network(block, find_file(weights), opt['path'], on_gpu, settings, device)
+
+    @classmethod
+    def from_weights(
+        cls, path: str | os.PathLike[str], settings: InferenceSettings | None = None, device: str | None = None
+    ) -> 'Restorer':
+        """Build the network that a file of safetensors describes, with its weights.
+
+        Args:
+            path: written by `logger.checkpoint_format: safetensors` or by `basicsr-ext export`.
+            settings: how images are restored.
+            device: as torch names it; None for a GPU if there is one.
+
+        Raises:
+            OptionError: the network in the metadata is not registered or takes other arguments.
+            CheckpointError: the file says no network, or the weights do not fit.
+        """
+        block = network_in(path)
+        check_call(registered(ARCH_REGISTRY, block['type'], f'{path}, network.type'), block, f'{path}, network')
+        return cls._of_network(block, os.fspath(path), {}, device is None, settings, device)
+
+    @classmethod
+    def _of_network(
+        cls,
+        block: dict[str, Any],
+        weights: str,
+        paths: dict[str, Any],
+        on_gpu: bool,
+        settings: InferenceSettings | None,
+        device: str | None,
+    ) -> 'Restorer':
+        opt = {'network_g': block, 'path': {**paths, 'pretrain_network_g': weights}}
+        net = trained_network({**opt, 'num_gpu': int(on_gpu and torch.cuda.is_available())}).eval()
         if settings is not None:
             settings.check_weights(net, 'val.inference.calibration')
         if device is not None:

@@ -63,7 +63,8 @@ class TrainingFile:
         train: how the model is trained.
         val: how it is validated.
         logger: `print_freq`, `save_checkpoint_freq`, `use_tb_logger`, `wandb`; of saved iterations all stay, or with
-            `keep_last: N` the last N beside the best.
+            `keep_last: N` the last N beside the best; `checkpoint_format: safetensors` writes the weights that are used
+            beside each network too, with the block of the network in the metadata.
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
         manual_seed: of everything random; None draws one.
         deterministic: cuDNN's repeatable algorithms; false lets it try for the fastest.
@@ -205,6 +206,7 @@ def _check_logger(block: Options) -> None:
     for key in ('print_freq', 'save_checkpoint_freq'):
         read_value(block[key], Annotated[int, Ge(1)], f'logger.{key}')
     read_value(block['use_tb_logger'], bool, 'logger.use_tb_logger')
+    read_value(block.get('checkpoint_format'), Literal['pth', 'safetensors'] | None, 'logger.checkpoint_format')
     read_value(block.get('keep_last'), Annotated[int, Ge(1)] | None, 'logger.keep_last')
     wandb = read_value(block.get('wandb'), dict | None, 'logger.wandb') or {}
     if wandb.get('project') is not None and not block['use_tb_logger']:

@@ -88,6 +88,8 @@ class ValOptions:
         save_img: write the restored images.
         metrics: name -> `type` and arguments, as in BasicSR.
         pbar: false hides how far a validation is; else a bar shows it on a terminal, elsewhere a line now and then.
+        log_images: how many images of each set TensorBoard, and wandb with it, show at each validation: input, result
+            and ground truth.
         suffix: of the saved images in `test`; None takes the name of the run.
         tile_size: run the network on tiles of this side in input pixels; None on whole images.
         tile_overlap: pixels that each tile sees beyond its sides.
@@ -97,6 +99,7 @@ class ValOptions:
     val_freq: int | None = None
     metrics: Block | None = None
     pbar: bool | None = None
+    log_images: Annotated[int, Ge(0)] = 1
     suffix: str | None = None
     tile_size: Annotated[int, Ge(1)] | None = None
     tile_overlap: Annotated[int, Ge(0)] = 32

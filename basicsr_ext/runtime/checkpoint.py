@@ -1,5 +1,6 @@
 """Weights of a network on disk: read whatever is common, refuse what does not fit, write atomically."""
 
+import json
 import os
 import pickle
 import re
@@ -9,12 +10,12 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
+import safetensors.torch
 import torch
 from basicsr.utils import get_root_logger
-from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
-from basicsr_ext.errors import CheckpointError, first_line
+from basicsr_ext.errors import CheckpointError, first_line, shown
 from basicsr_ext.runtime.files import atomic_open
 
 # Where the weights may stand in a checkpoint, tried in this order after the key that was asked for.
@@ -52,6 +53,64 @@ def save_network_weights(path: str | os.PathLike[str], weights: Mapping[Any, Map
     """
     content = {key: {name: value.cpu() for name, value in state.items()} for key, state in weights.items()}
     atomic_torch_save(content, path)
+
+
+def save_safetensors(path: str | os.PathLike[str], weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> None:
+    """Write the weights of a network atomically as safetensors, with its block of the option file in the metadata.
+
+    Args:
+        path: the file.
+        weights: a state dict.
+        network: `type` and arguments of the network.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    own = {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}  # tied ones are refused
+    try:
+        with atomic_open(path) as file:
+            file.write(safetensors.torch.save(own, {'format': 'pt', 'network': json.dumps(network)}))
+    except OSError as error:
+        raise CheckpointError(
+            f'checkpoint {path}', 'to write it', error, 'Free disk space or change the permissions.'
+        ) from error
+
+
+def save_for_use(
+    opt: Mapping[str, Any], path: str | os.PathLike[str], label: str, states: Mapping[Any, Mapping[str, Tensor]]
+) -> None:
+    """Write the weights that are used beside a checkpoint, under `logger.checkpoint_format: safetensors`.
+
+    Args:
+        opt: completed options.
+        path: of the checkpoint.
+        label: of the network, `net_g` or another letter.
+        states: the weights in the checkpoint by their keys; `params_ema` are used before others.
+    """
+    if (opt.get('logger') or {}).get('checkpoint_format') == 'safetensors':
+        weights = states.get('params_ema', next(iter(states.values())))
+        network = opt.get(f'network_{label.removeprefix("net_")}') or {}
+        save_safetensors(os.path.splitext(path)[0] + '.safetensors', weights, network)
+
+
+def network_in(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The block of the network that a file of safetensors holds beside its weights.
+
+    Raises:
+        CheckpointError: it is no file of safetensors, or holds none.
+    """
+    try:
+        with safetensors.safe_open(path, 'pt') as file:
+            network = json.loads((file.metadata() or {}).get('network', 'null'))
+    except Exception as error:  # of a library that reads what the user names
+        raise CheckpointError(
+            f'checkpoint {path}', 'a file of safetensors', first_line(error), 'Name another, or use an option file.'
+        ) from error
+    if not isinstance(network, dict) or not isinstance(network.get('type'), str):
+        raise CheckpointError(
+            f'checkpoint {path}', 'a block `network` in its metadata', shown(network), 'Use an option file.'
+        )
+    return network
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:
@@ -119,7 +178,8 @@ def _is_safetensors(path: str | os.PathLike[str]) -> bool:
 
 def _read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
-        return load_safetensors(path)
+        weights: dict[str, Tensor] = safetensors.torch.load_file(path)
+        return weights
     except Exception as error:
         raise CheckpointError(
             f'checkpoint {path}', 'a file of safetensors', first_line(error), 'Fetch or save it again.'

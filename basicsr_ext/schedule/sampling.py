@@ -56,6 +56,11 @@ class ScheduledIndex(int):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (int(self), *self._moment())
 
+    def moved(self, places: int) -> 'ScheduledIndex':
+        """The same item and moment at another place of the batch, whose random numbers are others."""
+        seed, iteration, position, warmup, epoch, epochs = self._moment()
+        return type(self)(int(self), seed, iteration, position + places, warmup, epoch, epochs)
+
     def at(self, value: int) -> 'ScheduledIndex':
         """The same moment for another item: what a wrapper that selects items passes on."""
         return type(self)(value, *self._moment())

@@ -1,19 +1,42 @@
-"""Pictures of a training: its curve, and what a pixel-shuffled warm-up does to a patch."""
+"""Pictures of a training: its curve, what it restores, and what a pixel-shuffled warm-up does to a patch."""
 
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional
 
-from basicsr_ext.images.pixels import as_array, for_display
+from basicsr_ext.images.pixels import as_array, for_display, to_8bit
 from basicsr_ext.runtime.figures import running_mean, save_figure, tidy
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.warmup import Interval
+
+
+def comparison_strip(visuals: Mapping[str, Tensor], side: int = 256) -> np.ndarray:
+    """Input, result and ground truth beside each other, the input enlarged by repeating its pixels.
+
+    Args:
+        visuals: `result` and, where they are, `lq` and `gt`: 1 x C x H x W, RGB or grey, [0, 1].
+        side: of the middle that is shown of a large image.
+
+    Returns:
+        (H, 3 W, 3), RGB, uint8.
+    """
+    height, width = visuals['result'].shape[-2:]
+    top, left = max(0, height - side) // 2, max(0, width - side) // 2
+    parts = []
+    for image in (visuals[key].float() for key in ('lq', 'result', 'gt') if key in visuals):
+        enlarged = functional.interpolate(image[:, : 3 if image.shape[1] >= 3 else 1], (height, width))
+        parts.append(enlarged[0, :, top : top + side, left : left + side].expand(3, -1, -1))
+    return to_8bit(as_array(torch.cat(parts, -1)))
 
 
 def draw_training_curve(log: Path, warmups: Sequence[Interval], path: str | os.PathLike[str]) -> None:

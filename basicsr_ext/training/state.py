@@ -341,6 +341,6 @@ def remove_older(folder: Path, keep: int) -> None:
     """
     states = sorted((int(file.stem), file) for file in folder.glob('training_states/*.state') if file.stem.isdigit())
     for iteration, file in states[:-keep]:
-        for network in folder.glob(f'models/net_*_{iteration}.pth'):
+        for network in folder.glob(f'models/net_*_{iteration}.*'):
             network.unlink()
         file.unlink()  # the last one, so that a state never lacks its networks

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from basicsr.data import build_dataloader
 from basicsr.metrics import calculate_metric
@@ -30,6 +31,7 @@ from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.training.carried import Results, carrying
+from basicsr_ext.training.pictures import comparison_strip
 from basicsr_ext.training.state import same_rng_afterwards
 
 
@@ -58,7 +60,7 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
             the metrics. `saved_as` is the file it was saved to, or None.
         dataset: gives `lq`, `lq_path` and, for metrics, `gt`.
         current_iter: iteration, or the name of the run in `test`.
-        tb_logger: TensorBoard writer or None.
+        tb_logger: TensorBoard writer or None; it gets `val.log_images` images, by default the first.
         save_img: write the restored images under `path.visualization`.
 
     Returns:
@@ -68,12 +70,19 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
         Interrupted: a stop was requested; only in a single process, several finish together.
     """
     name, metrics = dataset.opt['name'], model.opt['val'].get('metrics') or {}
+    strips: dict[str, np.ndarray] = {}
+    wanted = model.opt['val'].get('log_images', 1) if tb_logger is not None else 0
 
     def measure(sample: Sample, image: str) -> dict[str, float]:
         saved_as = _image_path(model.opt, image, name, current_iter) if save_img else None
-        return _validate_image(model, sample, name, metrics, saved_as)
+        values, visuals = _validate_image(model, sample, name, metrics, saved_as)
+        if len(strips) < wanted:
+            strips[image] = comparison_strip(visuals)
+        return values
 
     results = measure_all(model, dataset, measure)
+    for image, strip in strips.items():
+        tb_logger.add_image(f'{name}/{image}', strip, current_iter, dataformats='HWC')
     keep_results(model, name, results, current_iter, tb_logger)
     return results
 
@@ -246,7 +255,8 @@ def _names_in_samples(dataset: SampleDataset) -> list[str]:
 
 def _validate_image(
     model: Any, sample: Sample, dataset_name: str, metrics: dict[str, Any], saved_as: Path | None
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """Restore and measure an image; returns its values, and the tensors `lq`, `result` and `gt`."""
     model.feed_data(sample)
     model.test()
     visuals = model.get_current_visuals()
@@ -264,7 +274,7 @@ def _validate_image(
         metric: float(calculate_metric(images, block)) if is_finite else math.nan for metric, block in metrics.items()
     }
     extra: dict[str, float] = model.extra_results(images['img'], saved_as) if hasattr(model, 'extra_results') else {}
-    return {**values, **extra}
+    return {**values, **extra}, visuals
 
 
 def gives_finite(model: Any, output: torch.Tensor, image: str) -> bool:

@@ -9,10 +9,12 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
+from safetensors.torch import load_file
 
 from basicsr_ext.errors import CheckpointError, OptionError
+from basicsr_ext.inference import Restorer
 from basicsr_ext.jobs.export import export_pipeline
-from basicsr_ext.runtime.checkpoint import load_network_weights
+from basicsr_ext.runtime.checkpoint import load_network_weights, network_in
 
 SMALL: dict[str, Any] = {
     'type': 'FlexIR', 'upscale': 1, 'in_chans': 3, 'img_size': 16, 'window_size': 4, 'depths': [1, 2, 1],
@@ -71,6 +73,18 @@ def test_weights_of_any_network(tmp_path: Path) -> None:
     net = trained(tmp_path, **CONV)
     weights = torch.load(export(tmp_path, 'used.pth'), weights_only=True)['params']
     assert all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
+
+
+def test_safetensors_say_what_network_they_are_of(tmp_path: Path) -> None:
+    net = trained(tmp_path, **CONV)
+    path = export(tmp_path, 'used.safetensors')
+    assert network_in(path) == CONV
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in load_file(path).items())
+    image = np.random.default_rng(0).integers(0, 256, (9, 11), np.uint8)
+    found = Restorer.from_weights(path, device='cpu').restore(image)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(image / np.float32(255))[None, None])[0, 0].clamp(0, 1) * 255
+    assert np.array_equal(found, expected.round().byte().numpy())
 
 
 def test_averaged_weights_by_their_key(tmp_path: Path) -> None:
@@ -171,7 +185,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ('network', 'output', 'words', 'message'),
     [
         ({}, 'x.onnx', '--pointer 4', r'FlexIR\.pointer: expected 1 to 3'),
-        ({}, 'x.pt', '', r'-o x\.pt: expected a name in \.pth or \.onnx'),
+        ({}, 'x.pt', '', r'-o x\.pt: expected a name in \.pth, \.safetensors or \.onnx'),
         ({}, 'x.pth', '--input_size 8 8', r'--input_size: expected an output in \.onnx'),
         ({}, 'x.onnx', '--input_size 0 8', r'--input_size: expected sides of at least 1'),
         ({'ape': True}, 'x.onnx', '--input_size 8 8', r'--input_size: expected input that FlexIR takes'),

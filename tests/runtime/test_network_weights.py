@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from basicsr_ext.errors import CheckpointError
-from basicsr_ext.runtime.checkpoint import load_network_weights, read_checkpoint, save_network_weights
+from basicsr_ext.runtime.checkpoint import (
+    load_network_weights,
+    network_in,
+    read_checkpoint,
+    save_network_weights,
+    save_safetensors,
+)
 
 
 def test_what_is_written_is_read_under_its_key(tmp_path: Path) -> None:
@@ -88,6 +94,22 @@ def test_safetensors(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
     with pytest.raises(CheckpointError, match='expected a file of safetensors'):
         load_network_weights(net, tmp_path / name)
+
+
+def test_a_file_of_safetensors_says_what_network_it_is_of(tmp_path: Path) -> None:
+    net, path = nn.Linear(2, 3), tmp_path / 'models/net.safetensors'
+    tied = {**net.state_dict(), 'again': net.weight}
+    save_safetensors(path, tied, {'type': 'Own', 'width': [1, 2]})
+    assert network_in(path) == {'type': 'Own', 'width': [1, 2]}
+    assert all(torch.equal(value, tied[name]) for name, value in load_file(path).items())
+    save_file(net.state_dict(), tmp_path / 'plain.safetensors')
+    with pytest.raises(CheckpointError, match='expected a block `network` in its metadata, got None'):
+        network_in(tmp_path / 'plain.safetensors')
+    torch.save(net.state_dict(), tmp_path / 'net.pth')
+    with pytest.raises(CheckpointError, match=r'net\.pth: expected a file of safetensors, got'):
+        network_in(tmp_path / 'net.pth')
+    with pytest.raises(CheckpointError, match='expected to write it'):
+        save_safetensors(tmp_path / 'net.pth/net.safetensors', net.state_dict(), {})
 
 
 def test_weights_of_wrapped_and_compiled_networks(tmp_path: Path) -> None:

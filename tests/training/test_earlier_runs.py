@@ -6,12 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.inference import Restorer
 from basicsr_ext.jobs.train import TrainingRun
 from basicsr_ext.runtime.files import put_aside, remove_stale
 from basicsr_ext.training import loop
@@ -130,6 +133,22 @@ def test_only_the_last_saved_iterations_are_kept(folder: Path) -> None:
     assert train(folder, '--auto_resume', train__total_iter=7, **keys) == 0
     assert sorted(file.name for file in root.glob('training_states/*')) == ['6.state', '7.state']
     assert train(folder, name='other', logger__keep_last=0) == 2
+
+
+@pytest.mark.parametrize(('model', 'decay'), [('RestorationModel', 0.5), ('RestorationModel', 0), ('SRModel', 0.5)])
+def test_safetensors_beside_every_network(folder: Path, model: str, decay: float) -> None:
+    keys = {'logger__checkpoint_format': 'safetensors', 'logger__keep_last': 1, 'train__ema_decay': decay}
+    assert train(folder, model_type=model, **keys) == 0
+    root = folder / 'experiments/run/models'
+    kept = {f'net_g_{name}.{ending}' for name in (6, 'best', 'latest') for ending in ('pth', 'safetensors')}
+    assert {file.name for file in root.iterdir()} == kept
+    weights = torch.load(root / 'net_g_6.pth', weights_only=True)
+    assert_same(load_file(root / 'net_g_6.safetensors'), dict(weights['params_ema' if decay else 'params']))
+    restorer = Restorer.from_weights(root / 'net_g_6.safetensors', device='cpu')
+    image = np.zeros((16, 16), np.uint8)
+    opt = {**options(folder), 'path': {'pretrain_network_g': str(root / 'net_g_6.safetensors')}}
+    (folder / 'use.yml').write_text(yaml.safe_dump(opt))
+    assert np.array_equal(restorer.restore(image), Restorer.from_options('use.yml', device='cpu').restore(image))
 
 
 def test_rate_and_norm_of_the_gradient_are_logged(folder: Path) -> None:

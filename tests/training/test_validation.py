@@ -8,15 +8,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import Dataset
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.data.image_names import distinct_names
 from basicsr_ext.errors import DataError
 from basicsr_ext.selection.manifest import Item
+from basicsr_ext.training.pictures import comparison_strip
 from basicsr_ext.training.validation import measure_all
-from tests.helpers.training import options, write_images
+from tests.helpers.training import options, prepare, write_images
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +171,26 @@ def test_a_dataset_that_does_not_tell_its_files() -> None:
     assert names('/data/x/a.png', '/data/y/a.png') == ['x/a', 'y/a']
     with pytest.raises(DataError, match='expected every image once'):
         names('/data/a.png', '/data/a.png')
+
+
+def test_input_result_and_truth_beside_each_other() -> None:
+    lq, result, gt = torch.full((1, 1, 2, 3), 0.25), torch.rand(1, 3, 4, 6), torch.rand(1, 3, 4, 6)
+    strip = comparison_strip({'lq': lq, 'result': result, 'gt': gt})
+    assert strip.shape == (4, 18, 3) and (strip[:, :6] == 64).all()
+    for image, columns in ((result, slice(6, 12)), (gt, slice(12, 18))):
+        assert np.array_equal(strip[:, columns], (image[0] * 255).round().byte().permute(1, 2, 0).numpy())
+    middle = comparison_strip({'result': result}, side=2)
+    assert np.array_equal(middle, strip[1:3, 8:10])
+
+
+@pytest.mark.parametrize(('number', 'names'), [(None, ['val/000']), (2, ['val/000', 'val/001']), (0, [])])
+def test_tensorboard_shows_what_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None, names: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = {} if number is None else {'val__log_images': number}
+    assert main(['train', '-opt', str(prepare(tmp_path, logger__use_tb_logger=True, **keys))]) == 0
+    events = EventAccumulator(str(tmp_path / 'tb_logger/run')).Reload()
+    assert sorted(events.Tags()['images']) == names
+    for name in names:
+        assert [event.step for event in events.Images(name)] == [3, 6]

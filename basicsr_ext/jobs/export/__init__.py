@@ -52,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
         'LMDB was ranked, while BasicSR reads meta_info_file for folders only. Of patches, .lmdb: an LMDB of PNG '
         'images, without ending: a folder of them, named NAME_s001.png by their place in the image NAME. Pairs: '
         'OUTPUT/GT and OUTPUT/LQ, or OUTPUT_GT.lmdb and OUTPUT_LQ.lmdb. Of both, .csv: all columns, of a ranking in '
-        'the order of the ranks. Of a network, .pth: weights, .onnx: a model for onnxruntime',
+        'the order of the ranks. Of a network, .pth: weights, .safetensors: weights with the block of the network in '
+        'the metadata, .onnx: a model for onnxruntime',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace a file OUTPUT that is there and differs')
     add_import(parser)

@@ -17,7 +17,7 @@ from basicsr_ext.networks.deployed import deployed_network
 from basicsr_ext.networks.described import CuttableNetwork, input_channels
 from basicsr_ext.networks.fits import try_network
 from basicsr_ext.options.load import Options
-from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights
+from basicsr_ext.runtime.checkpoint import load_network_weights, save_network_weights, save_safetensors
 from basicsr_ext.runtime.files import atomic_open
 
 TOLERANCE = 1e-4  # of images in [0, 1]
@@ -36,7 +36,8 @@ def export_weights(
     Args:
         weights: a checkpoint of `network_g`, in any form that a pretrained network may have.
         opt: an option file with `network_g`.
-        output: .pth for weights, .onnx for a model that needs neither BasicSR nor torch.
+        output: .pth for weights, .safetensors for weights that say what network they are of, .onnx for a model that
+            needs neither BasicSR nor torch.
         pointer: the branch of FlexIR that is restored; of weights the last that is kept. None is the last.
         size: height and width of the images that an ONNX model takes; None lets FlexIR's take any.
         param_key: which weights of the checkpoint, such as `params_ema`; None is `path.param_key_g` of the options,
@@ -50,8 +51,8 @@ def export_weights(
         CheckpointError: the weights do not fit, or onnxruntime restores another image than torch.
     """
     ending = output.suffix.lower()
-    if ending not in ('.pth', '.onnx'):
-        raise OptionError(f'-o {output.name}', 'a name in .pth or .onnx', 'another ending', 'Rename it.')
+    if ending not in ('.pth', '.safetensors', '.onnx'):
+        raise OptionError(f'-o {output.name}', 'a name in .pth, .safetensors or .onnx', 'another ending', 'Rename it.')
     net = deployed_network(opt)
     if pointer is not None:
         if not isinstance(net, CuttableNetwork):
@@ -64,15 +65,17 @@ def export_weights(
     if ending == '.onnx':
         return _export_onnx(net, input_channels(net, opt['network_g']), output, size)
     if size is not None:
-        raise OptionError('--input_size', 'an output in .onnx', '.pth, which fits any size', 'Remove it.')
-    if pointer is None or not isinstance(net, CuttableNetwork):
-        weights_kept = net.state_dict()
-        save_network_weights(output, {'params': weights_kept})
-        return f'{len(weights_kept)} tensors for the same network_g'
-    weights_kept, options = net.cut(pointer)
-    save_network_weights(output, {'params': weights_kept})
+        raise OptionError('--input_size', 'an output in .onnx', f'{ending}, which fits any size', 'Remove it.')
+    kept: dict[str, torch.Tensor] = net.state_dict()
+    options: dict[str, Any] = {}
+    if pointer is not None and isinstance(net, CuttableNetwork):
+        kept, options = net.cut(pointer)
+    if ending == '.safetensors':
+        save_safetensors(output, kept, {**opt['network_g'], **options})
+    else:
+        save_network_weights(output, {'params': kept})
     cut = ', '.join(f'{key}: {value}' for key, value in options.items())
-    return f'{len(weights_kept)} tensors for network_g with {cut}'
+    return f'{len(kept)} tensors for {f"network_g with {cut}" if cut else "the same network_g"}'
 
 
 def _export_onnx(net: nn.Module, channels: int, output: Path, size: Sequence[int] | None) -> str:
