@@ -90,6 +90,15 @@ def install() -> None:
     for entry in REPAIRS:
         if entry.target is not None:
             _replace(entry.module, entry.target, entry.function)
+    _serve_moved_functions()
+
+
+def _serve_moved_functions() -> None:
+    """Give functions back to the module from which HAT and others import them: colours left it in BasicSR 1.4."""
+    old, new = (importlib.import_module(f'basicsr.utils.{name}') for name in ('matlab_functions', 'color_util'))
+    for name in ('rgb2ycbcr', 'bgr2ycbcr', 'ycbcr2rgb', 'ycbcr2bgr'):
+        if not hasattr(old, name):
+            setattr(old, name, getattr(new, name))
 
 
 def explain_foreign(folder: Path, error: Exception) -> None:

@@ -120,6 +120,14 @@ def test_the_cited_line_of_upstream_holds_the_code_and_the_repair_is_in_place(en
         assert patched.__wrapped__ is not patched
 
 
+def test_functions_that_moved_are_found_where_hat_looks() -> None:
+    from basicsr.utils import color_util, matlab_functions
+
+    for name in ('rgb2ycbcr', 'bgr2ycbcr', 'ycbcr2rgb', 'ycbcr2bgr'):
+        assert getattr(matlab_functions, name) is getattr(color_util, name)
+    assert matlab_functions.imresize.__module__ == matlab_functions.__name__
+
+
 def test_install_twice_changes_nothing() -> None:
     before = basicsr.train.parse_options, len(sys.meta_path)
     _compat.install()
