@@ -42,6 +42,7 @@ def world(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ('rank_complexity', 4, 2, 'copy datasets.train.io_backend'),
         ('rank_complexity', 4, 17, 'delete datasets.train.io_backend'),
         ('rank_complexity', 11, 44, 'add datasets.train.io_backend.type'),
+        ('calibrate', 21, 3, 'add datasets.test_1.io_backend.type'),
         ('calibrate', 12, 84, 'value datasets.test_1.io_backend.type'),
         ('calibrate', 11, 38, 'image gt/0.png'),
         ('calibrate', 2, 4, "value network_g.img_size ''"),

@@ -269,9 +269,8 @@ def _check_dataset_block(block: Options, where: str) -> None:
         for path, inner in inner_blocks(block, where).items():
             _check_dataset_block(inner, f'{where}.{path}')
     read_block(LoaderOptions, {key: block[key] for key in LOADER_KEYS if key in block}, where)
-    backend = block.get('io_backend')
-    if isinstance(backend, dict) and is_known(dataset) and backend.get('type') not in BACKENDS:
-        raise OptionError(f'{where}.io_backend.type', ' or '.join(BACKENDS), shown(backend.get('type')), 'Correct it.')
+    if isinstance(block.get('io_backend'), dict) and is_known(dataset):
+        _check_backend(block['io_backend'], f'{where}.io_backend')
     for key, kind, path in paths_in(block):
         if kind == 'folder' and not os.path.isdir(os.path.expanduser(path)):
             if is_known(dataset):
@@ -287,6 +286,16 @@ def _check_dataset_block(block: Options, where: str) -> None:
     lq = block.get('dataroot_lq')
     if block['type'] == 'SingleImageDataset' and 'meta_info_file' not in block and os.path.isdir(str(lq)):
         check_stock_folder(str(lq), f'{where}.dataroot_lq')
+
+
+def _check_backend(block: Options, where: str) -> None:
+    """What BasicSR's FileClient takes."""
+    kind = block.get('type')
+    if kind not in BACKENDS:
+        raise OptionError(f'{where}.type', ' or '.join(BACKENDS), shown(kind), 'Correct it.')
+    if kind == 'disk' and len(block) > 1:
+        key = next(key for key in block if key != 'type')
+        raise OptionError(f'{where}.{key}', 'nothing beside type: disk', shown(block[key]), 'Remove it.')
 
 
 def _check_files(opt: Options, knows_model: bool) -> None:
