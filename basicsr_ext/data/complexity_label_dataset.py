@@ -121,7 +121,9 @@ class ComplexityLabelDataset(DegradationDataset):
         root, meta_info_file = options.dataroot_gt, options.meta_info_file
         if options.dataroot_range is not None:
             root, meta_info_file = options.dataroot_range, options.meta_info_range
-        self.low, self.high = measure_range(os.path.realpath(os.path.expanduser(root)), meta_info_file)
+        roots = [root] if isinstance(root, str) else root
+        found = tuple(os.path.realpath(os.path.expanduser(each)) for each in roots)
+        self.low, self.high = measure_range(found, meta_info_file)
         get_root_logger().info(
             f'Labels of {options.name}: entropies from {self.low:.6f} to {self.high:.6f} bits. With label_range: '
             f'[{self.low:.6f}, {self.high:.6f}] they are not measured again.'
@@ -142,18 +144,18 @@ class ComplexityLabelDataset(DegradationDataset):
 
 
 @cache
-def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
-    """The least and the largest entropy in bits of the images of a folder or an LMDB; measured once in a process.
+def measure_range(roots: tuple[str, ...], meta_info_file: str | None) -> tuple[float, float]:
+    """The least and the largest entropy in bits of the images of folders or an LMDB; measured once in a process.
 
     Args:
-        root: the folder or LMDB.
+        roots: the folders, or the LMDB.
         meta_info_file: as in `ImageFiles`.
 
     Raises:
         DataError: an image is damaged, or all have the same entropy.
         Interrupted: a stop was asked for.
     """
-    files = ImageFiles(root, 'lmdb' if is_lmdb(root) else 'disk', meta_info_file, 'label_range')
+    files = ImageFiles(roots, 'lmdb' if is_lmdb(roots[0]) else 'disk', meta_info_file, 'label_range')
     values: list[float] = []
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -170,7 +172,7 @@ def measure_range(root: str, meta_info_file: str | None) -> tuple[float, float]:
     if min(values) == max(values):
         raise DataError(
             'label_range',
-            f'images of different entropy in {shown(root)}',
+            f'images of different entropy in {", ".join(roots)}',
             f'{len(values)} of {values[0]:.6g} bits',
             'Add others or set label_range.',
         )

@@ -28,7 +28,7 @@ class DegradationOptions:
 
     Attributes:
         name, type, phase, scale: as in BasicSR.
-        dataroot_gt: folder of clean images, or a BasicSR LMDB.
+        dataroot_gt: folder of clean images, several of them, or a BasicSR LMDB.
         meta_info_file: names of the images to use; None takes all.
         io_backend: `{type: disk}` or `{type: lmdb}`.
         gt_size: side of the square training patch in pixels; None trains on whole images.
@@ -40,7 +40,7 @@ class DegradationOptions:
 
     name: str
     type: str
-    dataroot_gt: str
+    dataroot_gt: str | list[str]
     phase: str = 'train'
     scale: Annotated[int, Ge(1)] = 1
     meta_info_file: str | None = None

@@ -2,6 +2,8 @@
 
 import io
 import os
+from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +30,8 @@ class ImageFiles:
     """The images of a folder or of a BasicSR LMDB, sorted by name.
 
     Args:
-        root: a folder, or a folder whose name ends in `.lmdb`.
+        root: a folder, several that do not overlap, or a folder whose name ends in `.lmdb`. Paths of images are
+            relative to it, of several to the folder around them all.
         backend: `disk` or `lmdb`.
         meta_info_file: names relative to `root` as in `name_list`, used in their order; None takes every image of the
             folder and of folders below it, and names in a warning what else lies there. Not for an LMDB.
@@ -48,11 +51,21 @@ class ImageFiles:
     kinds: tuple[Kind, ...] = ('gt',)
     exact = True
 
-    def __init__(self, root: str, backend: str, meta_info_file: str | None, where: str, color: Color = 'rgb') -> None:
-        self.root, self.backend, self.color = os.path.expanduser(root), backend, color
+    def __init__(
+        self,
+        root: str | Sequence[str],
+        backend: str,
+        meta_info_file: str | None,
+        where: str,
+        color: Color = 'rgb',
+    ) -> None:
+        self.folders = [os.path.expanduser(each) for each in ([root] if isinstance(root, str) else root)]
+        self.backend, self.color = backend, color
         self.channels = 3 if color == 'rgb' else 1
-        if not os.path.isdir(self.root):
-            raise DataError(f'{where}.dataroot_gt', 'a folder', shown(root), 'Correct the path.')
+        for folder in self.folders:
+            if not os.path.isdir(folder):
+                raise DataError(f'{where}.dataroot_gt', 'a folder', shown(folder), 'Correct the path.')
+        self.root = self._folder_around(where, backend == 'lmdb' or meta_info_file is not None)
         if backend == 'lmdb':
             self.names = self._names_in_lmdb(where)
         elif meta_info_file is not None:
@@ -68,8 +81,28 @@ class ImageFiles:
             )
         refuse_if_any(not_in_utf8(self.names), 'names of files in UTF-8', 'Rename the files.', f'{where}.dataroot_gt')
 
+    def _folder_around(self, where: str, has_list: bool) -> str:
+        if len(self.folders) == 1:
+            return self.folders[0]
+        if has_list or not self.folders:
+            expected = 'one folder with an LMDB or a meta_info_file' if has_list else 'a folder'
+            raise DataError(f'{where}.dataroot_gt', expected, len(self.folders), 'Correct the list.')
+        self.folders = [os.path.abspath(folder) for folder in self.folders]
+        around = os.path.commonpath(self.folders)
+        for first, second in permutations(map(os.path.realpath, self.folders), 2):
+            if os.path.commonpath([first, second]) == first:
+                raise DataError(
+                    f'{where}.dataroot_gt', 'folders that do not overlap', f'{second} in {first}', 'Remove one of them.'
+                )
+        return around
+
     def _names_in_folder(self, where: str) -> list[str]:
-        names, others = walk_images(self.root, where)
+        names: list[str] = []
+        others: list[str] = []
+        for folder in self.folders:
+            below = '' if folder == self.root else f'{os.path.relpath(folder, self.root)}/'.replace(os.sep, '/')
+            for kept, found in zip((names, others), walk_images(folder, where), strict=True):
+                kept += [f'{below}{name}' for name in found]
         if others:
             get_root_logger().warning(
                 f'{where}: {len(others)} files in {self.root!r} are not used, as they are no images by their ending '
@@ -81,7 +114,7 @@ class ImageFiles:
                 f'{where}: {len(names)} images in {len(folders)} folders: '
                 f'{first_few([folder or "." for folder in folders])}.'
             )
-        return names
+        return sorted(names, key=os.path.splitext)
 
     def _names_in_lmdb(self, where: str) -> list[str]:
         index = Path(self.root, 'meta_info.txt')

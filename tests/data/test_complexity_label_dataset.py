@@ -140,7 +140,7 @@ def test_wrong_options_of_labels(options: dict[str, Any], message: str, tmp_path
 def test_images_of_equal_entropy_have_no_range(tmp_path: Path) -> None:
     write(tmp_path / 'a.png', np.zeros((8, 8), np.uint8))
     with pytest.raises(DataError, match='expected images of different entropy'):
-        measure_range(str(tmp_path), None)
+        measure_range((str(tmp_path),), None)
 
 
 def test_the_measuring_of_the_range_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,5 +148,5 @@ def test_the_measuring_of_the_range_can_be_stopped(tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(interrupt, 'requested', lambda: True)
         with pytest.raises(interrupt.Interrupted):
-            measure_range(str(tmp_path), None)
-    assert measure_range(str(tmp_path), None) == pytest.approx((0, 8))
+            measure_range((str(tmp_path),), None)
+    assert measure_range((str(tmp_path),), None) == pytest.approx((0, 8))

@@ -114,3 +114,28 @@ def test_names_that_are_not_in_utf_8(folder: Path) -> None:
         DataError, match=r"dataset x\.dataroot_gt: expected names of files in UTF-8, got 'caf\\udce9.png'"
     ):
         files(folder)
+
+
+def test_several_folders(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    copy(folder, '../more/000.png', '../more/sub/1.png', '../more/notes.txt')
+    found = ImageFiles([str(folder), str(folder.parent / 'more')], 'disk', None, 'dataset x')
+    assert found.names == ['images/000.png', 'more/000.png', 'more/sub/1.png']
+    assert [found.path(index) for index in range(3)] == [str(folder.parent / name) for name in found.names]
+    assert 'more/notes.txt' in caplog.text
+    assert ImageFiles([str(folder)], 'disk', None, 'dataset x').names == ['000.png']
+
+
+@pytest.mark.parametrize(
+    ('roots', 'lines', 'said'),
+    [
+        (['images', 'images/sub'], None, 'expected folders that do not overlap, got .*images/sub in .*images. Remove'),
+        (['images', 'images'], None, 'expected folders that do not overlap'),
+        (['images', 'nothing'], None, 'expected a folder, got .*nothing'),
+        ([], None, 'expected a folder, got 0'),
+        (['images', 'more'], 'list.txt', 'expected one folder with an LMDB or a meta_info_file, got 2'),
+    ],
+)
+def test_folders_that_do_not_go_together(folder: Path, roots: list[str], lines: str | None, said: str) -> None:
+    copy(folder, 'sub/1.png', '../more/1.png')
+    with pytest.raises(DataError, match=rf'dataset x\.dataroot_gt: {said}'):
+        ImageFiles([str(folder.parent / root) for root in roots], 'disk', lines, 'dataset x')

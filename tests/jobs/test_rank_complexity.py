@@ -27,6 +27,7 @@ from basicsr_ext.selection.complexity.networks import Scorer
 from basicsr_ext.selection.complexity.scan import UNIT, ComplexityReader
 from basicsr_ext.selection.complexity.settings import ComplexitySettings
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest
+from tests.helpers import images as helper_images
 from tests.helpers import jobs
 from tests.helpers.criteria import plain_complexity
 from tests.helpers.images import pack_lmdb
@@ -586,3 +587,23 @@ def test_networks_that_do_not_fit_are_refused(folder: Path, capsys: pytest.Captu
     torch.save({'params': weights}, 'scorer.pth')
     assert 'network_scorer: expected finite scores' in refused(opt, capsys)
     assert not Path('results').exists()
+
+
+def test_several_dataroots_are_ranked_and_trained_on_as_one(folder: Path) -> None:
+    for name in ('first', 'second/deep'):
+        helper_images.write_images(folder / name, number=3, size=24)
+    roots = {'type': 'GaussianDenoisingDataset', 'dataroot_gt': ['first', 'second'], 'color': 'gray', 'sigma': 25}
+    manifest = rank(options(roots))
+    assert [item.path for item in manifest.items()] == [f'first/{n:03d}.png' for n in range(3)] + [
+        f'second/deep/{n:03d}.png' for n in range(3)
+    ]
+    chosen = {'name': 'x', 'type': 'InfluenceSubsetDataset', 'manifest': 'results/small/ranking.parquet', 'size': 2}
+    dataset = build_dataset({**chosen, 'subset': 'top', 'phase': 'val', 'scale': 1, 'dataset': roots})
+    best = np.argsort(manifest.column('rank'))[:2]
+    assert sorted(Path(dataset[n]['gt_path']).resolve() for n in range(2)) == sorted(
+        (folder / manifest.items()[row].path).resolve() for row in best
+    )
+    (folder / 'moved').mkdir()
+    shutil.move(folder / 'first', folder / 'moved/first')
+    shutil.move(folder / 'second', folder / 'moved/second')
+    assert main(['inspect', 'results/small/ranking.parquet', '--size', '2', '--dataroot', 'moved']) == 0
