@@ -35,6 +35,7 @@ def world(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ('train', 2, 4, 'copy datasets.val.type'),
         ('train', 3, 26, "add model_type 'RestorationModel'"),
         ('mine', 0, 3, 'add datasets.train.type'),
+        ('train', 21, 104, 'value train.scheduler.milestones'),
         ('train', 11, 99, 'value train.optim_g.type {}'),
         ('test', 11, 1, 'delete datasets.test_2.color'),
         ('mine', 2, 2, 'value network_g.num_feat -0.0'),

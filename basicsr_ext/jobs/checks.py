@@ -223,10 +223,14 @@ def _check_logger(block: Options) -> None:
 
 
 def _check_rates(options: TrainOptions) -> None:
-    """Build optimiser and schedule for a tensor of two by two, and follow the schedule a little."""
+    """Build optimiser and schedule for a tensor of two by two, make a step, and follow the schedule a little."""
     kind = learning_rate.optimizer_class(options.optim_g, 'train.optim_g')
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.ones(2, 2)
     with building('train.optim_g', kind.__name__):
-        optimizer = learning_rate.build(kind, [torch.nn.Parameter(torch.zeros(2, 2))], options.optim_g)
+        optimizer = learning_rate.build(kind, [weight], options.optim_g)
+        learning_rate.use_training_weights([optimizer])
+        optimizer.step()
     if options.scheduler is None:
         return
     schedule = learning_rate.scheduler_class(options.scheduler, 'train.scheduler')

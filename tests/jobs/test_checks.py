@@ -201,7 +201,7 @@ def test_unknown_key(denoising: Options, key: str, value: Any, message: str) -> 
         ('datasets.train.use_hflip', 1, r'datasets\.train\.use_hflip: expected true or false, got 1'),
         ('datasets.train.color', 'grey', r"datasets\.train\.color: expected gray or rgb, got 'grey'"),
         ('datasets.train.io_backend', {'type': 'disc'}, r'datasets\.train\.io_backend.type: expected disk or lmdb'),
-        ('datasets.train.dataroot_gt', 5, r'datasets\.train\.dataroot_gt: expected text, got 5'),
+        ('datasets.train.dataroot_gt', 5, r'datasets\.train\.dataroot_gt: expected text or a list of text, got 5'),
         ('datasets.train.batch_size_per_gpu', 0, r'batch_size_per_gpu: expected 1 to 65536, got 0'),
         ('datasets.train.batch_size_per_gpu', 10**12, r'batch_size_per_gpu: expected 1 to 65536, got 1000000000000'),
         ('datasets.train.batch_size_per_gpu', '~~', r'datasets\.train\.batch_size_per_gpu: expected a value, got none'),
