@@ -72,6 +72,7 @@ setup(
             'pytest>=8',
             'pytest-cov>=5',
             'pytest-xdist>=3.6',
+            'pytorch_optimizer>=3.4',
             'ruff>=0.6',
             'scikit-image>=0.22',
         ],

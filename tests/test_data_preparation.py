@@ -24,7 +24,7 @@ assert SPEC is not None and SPEC.loader is not None
 PREPARE: Any = importlib.util.module_from_spec(SPEC)
 sys.modules['prepare'] = PREPARE  # where dataclasses look
 SPEC.loader.exec_module(PREPARE)
-NAMES = list(PREPARE.DATA)
+NAMES = [name for name, known in PREPARE.DATA.items() if known.parts]
 
 
 @pytest.fixture
@@ -89,6 +89,14 @@ def test_an_archive_becomes_the_folders_of_the_option_files(
     assert not list(Path('datasets').rglob('.*'))
     assert prepare.main(['unpack', name, '--archives', 'downloads']) == 2
     assert 'expected no images yet, got' in capsys.readouterr().err
+
+
+def test_what_is_laid_out_by_hand_says_how(prepare: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare.main(['unpack', 'DFWB', '--archives', 'downloads']) == 2
+    assert 'got one laid out by hand. datasets/DFWB: links to' in capsys.readouterr().err
+    assert prepare.main(['list']) == 0
+    said = capsys.readouterr().out
+    assert all(f'{name}: ' in said for name in PREPARE.DATA) and 'datasets/WED: 2 images' in said
 
 
 def test_pairs_have_one_name(prepare: Any) -> None:
@@ -184,7 +192,7 @@ def test_the_option_files_read_one_layout() -> None:
     folders = {part.folder for known in PREPARE.DATA.values() for part in known.parts}
     text = ''.join(file.read_text(encoding='utf-8') for file in (REPOSITORY / 'options').rglob('*.yml'))
     read = set(re.findall(r'dataroot_(?:gt|lq|range)(?:: |=)datasets/([\w/.]*\w)', text))
-    own = ('demo', 'ImageNet', 'RESIDE', 'SOTS', 'DFWB')
-    others = {folder for folder in read - folders if folder.split('/')[0] not in own}
+    by_hand = ('demo', *(name for name, known in PREPARE.DATA.items() if not known.parts))
+    others = {folder for folder in read - folders if folder.split('/')[0] not in by_hand}
     assert others <= {'SIDD/val/input', 'SIDD/val/target', 'Rain100L/train/input', 'Rain100L/train/target'}
     assert {'DIV2K/DIV2K_train_HR', 'GoPro/train/input', 'WED', 'Set5/GTmod12'} <= read & folders

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ OUR_BLOCKS = ('complexity', 'calibrate')  # that may stand in a file of BasicSR
 class OptionLoader(yaml.SafeLoader):
     """YAML that cannot run code and reads `1e-4` as a number.
 
-    A key given twice is an error; in a file with a `model_type`, as BasicSR has them, the last one counts, with a
-    warning, but in the blocks of our jobs. It also refuses what a few lines can blow up: aliases of aliases, blocks
+    A key given twice is an error; in a file for a model that is not ours the last one counts, as in BasicSR, with a
+    warning, but in blocks of ours. It also refuses what a few lines can blow up: aliases of aliases, blocks
     inside blocks without end, numbers that fit nowhere.
     """
 
@@ -37,20 +38,22 @@ class OptionLoader(yaml.SafeLoader):
         node = super().get_single_node()
         if node is not None:
             self._count(node, {}, 1)
-        if self.repeated:
-            blocks = {key.value: value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
-            strict = [blocks[name] for name in OUR_BLOCKS if name in blocks] if 'model_type' in blocks else [node]
-            self._refuse_repeated({id(part) for block in strict for part in _parts(block)})
+        if self.repeated and node is not None:
+            self._refuse_repeated(node)
         return node
 
-    def _refuse_repeated(self, strict: set[int]) -> None:
-        """Refuse the keys that stand twice in one of these blocks; warn about the others."""
+    def _refuse_repeated(self, root: yaml.Node) -> None:
+        """Refuse a key that stands twice in a block of ours; elsewhere warn."""
+        ours = _our_names()
+        blocks = _children(root)
+        is_stock = 'model_type' in blocks and getattr(blocks['model_type'], 'value', None) not in ours
+        strict = [blocks[name] for name in OUR_BLOCKS if name in blocks] if is_stock else [root]
+        within = {id(part) for block in strict for part in _parts(block)}
         for block, where, key in self.repeated:
-            if id(block) in strict:
+            if id(block) in within or getattr(_children(block).get('type'), 'value', None) in ours:
                 raise OptionError(where, 'each key once', f'{shown(key)} again in one block', 'Remove one of the two.')
-            logging.getLogger('basicsr').warning(
-                f'{where}: {shown(key)} stands twice in one block; the last one counts.'
-            )
+            said = f'{shown(key)} stands twice in one block; the last one counts.'
+            logging.getLogger('basicsr').warning(f'{where}: {said}')
 
     def _count(self, node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
         """The values that a node stands for. `known` holds those of nodes already counted; 0 while they are."""
@@ -90,10 +93,21 @@ class OptionLoader(yaml.SafeLoader):
         return node
 
 
-def _parts(node: yaml.Node | None) -> Iterator[yaml.Node]:
+def _our_names() -> set[str]:
+    """What this package has registered, if BasicSR is loaded."""
+    registries = vars(sys.modules.get('basicsr.utils.registry', object)).values()
+    known = [item for registry in registries if type(registry).__name__ == 'Registry' for item in registry]
+    return {name for name, item in known if str(item.__module__).partition('.')[0] == 'basicsr_ext'}
+
+
+def _children(node: yaml.Node) -> dict[str, yaml.Node]:
+    """Key -> value of a block."""
+    return {key.value: value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
+
+
+def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
     """A node and all below it."""
-    if node is not None:
-        yield node
+    yield node
     if isinstance(node, yaml.CollectionNode):
         for item in node.value:
             for part in item if isinstance(item, tuple) else (item,):

@@ -7,8 +7,7 @@
     python scripts/data_preparation/prepare.py lmdb datasets/DIV2K/train_sub -o datasets/DIV2K/train_sub.lmdb
 
 Nothing is downloaded: most authors ask to be visited, and some for a form. A folder whose images are not all there is
-not begun. Not in the list are ImageNet, RESIDE and SOTS, of which there are many versions, and DFWB: DIV2K, Flickr2K,
-WED and BSD500 in one folder. No author publishes digests; the number of images and their headers are checked.
+not begun. No author publishes digests; the number of images and their headers are checked.
 """
 
 import argparse
@@ -65,12 +64,14 @@ class DataSet:
     Attributes:
         source: page of its authors.
         archives: pattern of the names of the files that are offered there.
-        parts: its folders.
+        parts: its folders; none where they are laid out by hand.
+        note: how.
     """
 
     source: str
     archives: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = ()
+    note: str = ''
 
 
 def pairs(name: str, part: str, number: int | None, lq: str, gt: str, named: str = '{0}') -> tuple[Part, Part]:
@@ -131,6 +132,24 @@ DATA: dict[str, DataSet] = {
         'https://abdokamel.github.io/sidd/',
         'SIDD_*sRGB*.zip',
         pairs('SIDD', 'train', 320, 'Data/*/*_NOISY_SRGB_*.PNG', 'Data/*/*_GT_SRGB_*.PNG', '{1}'),
+    ),
+    'ImageNet': DataSet(
+        'https://www.image-net.org', 'ILSVRC2012_img_val.tar', (Part('ImageNet', 'ILSVRC2012_val_*.JPEG', 50000),)
+    ),
+    'DFWB': DataSet(
+        'DIV2K, WED and BSD400, and https://github.com/limbee/NTIRE2017 (Flickr2K)',
+        'all archives',
+        note='datasets/DFWB: links to the images of the four in one folder',
+    ),
+    'RESIDE': DataSet(
+        'https://sites.google.com/view/reside-dehaze-datasets',
+        'the archives',
+        note='datasets/RESIDE/input and target: pairs of one name, a link to the clean image for each hazy one',
+    ),
+    'SOTS': DataSet(
+        'https://sites.google.com/view/reside-dehaze-datasets',
+        'SOTS',
+        note='datasets/SOTS/input and target: pairs of one name',
     ),
     'Set5': benchmark('Set5', 5),
     'Set14': benchmark('Set14', 14),
@@ -195,7 +214,8 @@ def described(name: str) -> str:
     """A data set in words."""
     known = DATA[name]
     folders = [f'  datasets/{part.folder}: {part.number or "some"} images, {part.members}' for part in known.parts]
-    return '\n'.join([f'{name}: {known.archives} of {known.source}', *folders])
+    notes = [f'  {known.note}'] if known.note else []
+    return '\n'.join([f'{name}: {known.archives} of {known.source}', *folders, *notes])
 
 
 # ---- archives ----
@@ -207,6 +227,8 @@ def unpack(known: DataSet, downloads: Path, datasets: Path) -> None:
     Raises:
         DataError: there is no archive, a folder is there already, or an archive holds another number of images.
     """
+    if not known.parts:
+        raise OptionError('NAME', 'a data set with archives of its own', 'one laid out by hand', f'{known.note}.')
     found = sorted(path for path in downloads.glob('*') if fnmatch.fnmatch(path.name.lower(), known.archives.lower()))
     if not found:
         raise DataError(

@@ -125,8 +125,15 @@ def test_in_a_file_of_basicsr_the_last_of_two_keys_counts(tmp_path: Path, caplog
         "'x' stands twice in one block; the last one counts.",
         "'name' stands twice in one block; the last one counts.",
     ]
-    with pytest.raises(OptionError, match="line 5: expected each key once, got 'budget' again"):
-        load(tmp_path, f'{text}calibrate: {{budget: 1, budget: 2}}\n')
+    for block in (
+        'calibrate: {budget: 1, budget: 1}',
+        'datasets: {train: {type: InfluenceSubsetDataset, budget: 1, budget: 1}}',
+        'network_g: {budget: 1, budget: 1, type: FlexIR}',
+    ):
+        with pytest.raises(OptionError, match="line 5: expected each key once, got 'budget' again"):
+            load(tmp_path, f'{text}{block}\n')
+    with pytest.raises(OptionError, match="line 3: expected each key once, got 'x' again"):
+        load(tmp_path, text.replace('SRModel', 'RestorationModel'))
 
 
 def test_an_alias_is_a_block_of_its_own(tmp_path: Path) -> None:
