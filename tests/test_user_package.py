@@ -276,3 +276,50 @@ def test_what_a_class_of_the_user_decides_itself(folder: Path) -> None:
     ):
         assert warning in said
     assert 'iter:       2' in said
+
+
+ALONE = """
+    from collections import OrderedDict
+
+    import torch
+    from basicsr.archs import build_network
+    from basicsr.models.base_model import BaseModel
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    @MODEL_REGISTRY.register()
+    class AloneModel(BaseModel):
+        def __init__(self, opt):
+            super().__init__(opt)
+            self.net_g = self.model_to_device(build_network(opt['network_g']))
+            self.optimizers.append(torch.optim.SGD(self.net_g.parameters(), 0.01))
+            self.setup_schedulers()
+
+        def feed_data(self, data):
+            self.lq, self.gt = data['lq'], data['gt']
+
+        def optimize_parameters(self, current_iter):
+            loss = (self.net_g(self.lq) - self.gt).abs().mean()
+            loss.backward()
+            self.optimizers[0].step()
+            self.optimizers[0].zero_grad()
+            self.log_dict = OrderedDict(l_own=loss.item())
+
+        def save(self, epoch, current_iter):
+            self.save_network(self.net_g, 'net_g', current_iter)
+            self.save_training_state(epoch, current_iter)
+    """
+
+
+def test_a_model_of_the_user_that_only_trains(folder: Path) -> None:
+    (folder / 'alone.py').write_text(textwrap.dedent(ALONE))
+    opt = yaml.safe_load((folder / 'run.yml').read_text())
+    data = {'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'images', 'color': 'gray', 'sigma': 25, 'gt_size': 16}
+    opt['datasets'] = {'train': {'name': 'train', **data, 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}}
+    opt['network_g'] = {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4}
+    opt |= {'model_type': 'AloneModel', 'imports': ['alone'], 'val': None}
+    (folder / 'run.yml').write_text(yaml.safe_dump(opt))
+    assert 'l_own' in run(['-m', 'basicsr_ext', 'train', '-opt', 'run.yml'], folder)
+    opt['train']['total_iter'] = 3
+    (folder / 'run.yml').write_text(yaml.safe_dump(opt))
+    said = run(['-m', 'basicsr_ext', 'train', '-opt', 'run.yml', '--auto_resume'], folder)
+    assert 'Resuming training from iter: 2.' in said

@@ -366,7 +366,8 @@ def check_first_batches(model: Any, blocks: Mapping[str, SampleDataset]) -> None
     Left out are models of users that feed networks in a way of their own, and what models of videos validate: whole
     clips, which take long.
     """
-    if is_known(type(model).feed_data) and is_known(type(model).test):
+    ways = [getattr(type(model), name, None) for name in ('feed_data', 'test')]
+    if all(way is not None and is_known(way) for way in ways):
         for where, dataset in blocks.items():
             if dataset.opt.get('phase') == 'train' or is_measured_here(model):
                 check_first_batch(model, dataset, where)
