@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import sys
 import time
 from collections import Counter
@@ -231,6 +232,15 @@ def postprocess_yml_value(original: Function, value: str) -> Any:
 def message_logger_init(original: Function, self: Any, opt: Any, *args: Any, **kwargs: Any) -> None:
     """KeyError: 'use_tb_logger' is missing in the options."""
     original(self, {**opt, 'logger': {'use_tb_logger': False, **opt['logger']}}, *args, **kwargs)
+
+
+@repair('basicsr/utils/logger.py:138', 'wandb.util.generate_id()', 'init_wandb_logger')
+def init_wandb_logger(original: Function, opt: Any) -> None:
+    """AttributeError: a current wandb has no `util.generate_id`."""
+    wandb = importlib.import_module('wandb')
+    if not hasattr(wandb.util, 'generate_id'):
+        wandb.util.generate_id = lambda: secrets.token_hex(4)
+    original(opt)
 
 
 @repair('basicsr/utils/registry.py:42', 'assert (name not in', 'Registry._do_register')

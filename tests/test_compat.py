@@ -5,10 +5,12 @@ import importlib.util
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 import textwrap
 import time
+import types
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -255,6 +257,17 @@ def test_numbers_on_the_command_line(text: str, value: object) -> None:
 
 def test_exponent_on_the_command_line_was_text() -> None:
     assert options._postprocess_yml_value.__wrapped__('1e-4') == '1e-4'
+
+
+@pytest.mark.parametrize('old', [True, False])
+def test_wandb_of_today_and_before(monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
+    begun: list[dict[str, Any]] = []
+    util = types.SimpleNamespace(generate_id=lambda: 'given') if old else types.SimpleNamespace()
+    monkeypatch.setitem(sys.modules, 'wandb', types.SimpleNamespace(util=util, init=lambda **keys: begun.append(keys)))
+    opt = {'name': 'x', 'logger': {'wandb': {'project': 'p', 'resume_id': None}}}
+    logger.init_wandb_logger(opt)
+    assert begun[0]['project'] == 'p' and begun[0]['sync_tensorboard']
+    assert begun[0]['id'] == 'given' if old else re.fullmatch('[0-9a-f]{8}', begun[0]['id'])
 
 
 def test_missing_use_tb_logger() -> None:
