@@ -181,9 +181,8 @@ def _check_metric(block: Options, where: str) -> None:
     function = registered(METRIC_REGISTRY, block['type'], f'{where}.type')
     images = sum(name in ('img', 'img2') for name in inspect.signature(function).parameters)
     arguments = {key: value for key, value in block.items() if key != 'better'}
-    check_call(
-        function, arguments, where, given=images, strict=is_known(function)
-    )  # whose **kwargs take `better` alone
+    strict = is_known(function)  # the **kwargs of ours and BasicSR's take `better` alone
+    check_call(function, arguments, where, given=images, strict=strict)
 
 
 def _check_training(opt: Options, model: Callable[..., Any]) -> None:

@@ -280,6 +280,11 @@ def find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     return state
 
 
+def _saved_states(folder: Path) -> list[Path]:
+    """The states of a run in the order of their iterations."""
+    return sorted((path for path in folder.glob('*.state') if path.stem.isdigit()), key=lambda path: int(path.stem))
+
+
 def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
     """The newest `.state` of the experiment that loads together with its networks, and its path.
 
@@ -289,9 +294,8 @@ def newest_state(opt: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None
         CheckpointError: states exist and none is complete.
     """
     folder = Path(opt['path']['training_states'])
-    paths = sorted((p for p in folder.glob('*.state') if p.stem.isdigit()), key=lambda p: int(p.stem), reverse=True)
     problems = []
-    for path in paths:
+    for path in reversed(_saved_states(folder)):
         try:
             state = read_state(path)
             for network in resume_networks(opt, int(path.stem)).values():
@@ -339,8 +343,7 @@ def remove_older(folder: Path, keep: int) -> None:
         folder: of the run.
         keep: how many iterations are kept.
     """
-    states = sorted((int(file.stem), file) for file in folder.glob('training_states/*.state') if file.stem.isdigit())
-    for iteration, file in states[:-keep]:
-        for network in folder.glob(f'models/net_*_{iteration}.*'):
+    for file in _saved_states(folder / 'training_states')[:-keep]:
+        for network in folder.glob(f'models/net_*_{file.stem}.*'):
             network.unlink()
         file.unlink()  # the last one, so that a state never lacks its networks

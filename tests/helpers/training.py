@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import yaml
 
+from basicsr_ext.__main__ import main
 from tests.helpers.images import write_images
 from tests.helpers.processes import run
 
@@ -64,6 +65,11 @@ def prepare(root: Path, **changes: Any) -> Path:
     file = root / 'run.yml'
     file.write_text(yaml.safe_dump(options(root, **changes)))
     return file
+
+
+def train_here(folder: Path, *more: str, **changes: Any) -> int:
+    """Write images and an option file, and train in this process, in the current directory; the exit code."""
+    return main(['train', '-opt', str(prepare(folder, **changes)), *more])
 
 
 def train(file: Path, folder: Path, *more: str, code: int = 0) -> str:

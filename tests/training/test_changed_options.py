@@ -7,15 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from basicsr_ext.__main__ import main
-from tests.helpers.training import lines, prepare
+from tests.helpers.training import lines
+from tests.helpers.training import train_here as train
 
 COSINE = {'type': 'CosineAnnealingLR', 'T_max': 6}
-
-
-def train(folder: Path, *more: str, **changes: Any) -> int:
-    """Write the option file and train in this process, in the current directory."""
-    return main(['train', '-opt', str(prepare(folder, **changes)), *more])
 
 
 @pytest.fixture

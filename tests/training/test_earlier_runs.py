@@ -19,13 +19,10 @@ from basicsr_ext.jobs.train import TrainingRun
 from basicsr_ext.runtime.files import put_aside, remove_stale
 from basicsr_ext.training import loop
 from basicsr_ext.training.state import newest_state
-from tests.helpers.training import assert_same, lines, options, prepare
+from tests.helpers.training import assert_same, lines, options
+from tests.helpers.training import train_here as train
 
 METRIC = {'psnr': {'type': 'calculate_psnr', 'crop_border': 'x'}}
-
-
-def train(folder: Path, *more: str, **changes: Any) -> int:
-    return main(['train', '-opt', str(prepare(folder, **changes)), *more])
 
 
 @pytest.fixture

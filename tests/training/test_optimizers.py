@@ -12,7 +12,8 @@ import yaml
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import OptionError
 from basicsr_ext.training import learning_rate
-from tests.helpers.training import assert_same, lines, options, prepare
+from tests.helpers.training import assert_same, lines, options
+from tests.helpers.training import train_here as train
 
 FREE = {'type': 'ScheduleFreeAdamW', 'lr': 1e-2, 'betas': [0.9, 0.99]}
 
@@ -21,10 +22,6 @@ FREE = {'type': 'ScheduleFreeAdamW', 'lr': 1e-2, 'betas': [0.9, 0.99]}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def train(folder: Path, *more: str, **changes: Any) -> int:
-    return main(['train', '-opt', str(prepare(folder, **changes)), *more])
 
 
 def read(path: Path) -> Any:
