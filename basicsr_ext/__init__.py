@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from basicsr_ext.api.ranking import rank
     from basicsr_ext.inference.restorer import Restorer
     from basicsr_ext.jobs.train import train_pipeline
+    from basicsr_ext.selection.coreset.stored import Predictor
     from basicsr_ext.selection.manifest import read_manifest
 
 __all__ = [
+    'Predictor',
     'Restorer',
     '__version__',
     'align',
@@ -42,6 +44,7 @@ _PUBLIC = {
     'rank': 'basicsr_ext.api.ranking',
     'Restorer': 'basicsr_ext.inference.restorer',
     'train_pipeline': 'basicsr_ext.jobs.train',
+    'Predictor': 'basicsr_ext.selection.coreset.stored',
     'read_manifest': 'basicsr_ext.selection.manifest',
 }
 

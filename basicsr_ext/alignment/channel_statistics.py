@@ -1,23 +1,16 @@
 """Mean and variance of the channels of an encoder over a whole dataset, image by image."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from basicsr_ext.alignment.gaussian_kl import channel_statistics, gaussian_kl
+from basicsr_ext.networks.encoder import Images, encode
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
-
-
-class Images(Protocol):
-    """Clean images, read when they are asked for: C x H x W, RGB or grey, float32, [0, 1]."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -72,15 +65,13 @@ class StreamedStatistics:
         self.count, self.mean, self.squares = count, mean, squares
 
 
-def encode(encoder: nn.Module, images: Tensor) -> Tensor:
-    """Feature maps, N x C x h x w, of images N x 3 x H x W in RGB or N x 1 x H x W in grey, [0, 1]."""
-    features: Tensor = encoder.features(images.expand(-1, 3, -1, -1))  # type: ignore[operator]
-    return features
-
-
 @torch.no_grad()
 def measure(
-    images: Images, encoder: nn.Module, title: str, saved: SavedState | None = None, device: torch.device | str = 'cpu'
+    images: Images,
+    encoder: nn.Module,
+    title: str,
+    saved: SavedState | None = None,
+    device: torch.device | str = 'cpu',
 ) -> ChannelStatistics:
     """The statistics of a dataset, reading one image at a time.
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from basicsr_ext.alignment.channel_statistics import ChannelStatistics, Images, encode
+from basicsr_ext.alignment.channel_statistics import ChannelStatistics
+from basicsr_ext.networks.encoder import Images, encode
 from basicsr_ext.runtime.spread import spread
 
 IMAGES, PLACES = 200, 10000  # of a dataset that are looked at for pictures, at most

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.alignment.channel_statistics import Images, encode
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.pixels import resize_square
+from basicsr_ext.networks.encoder import Images, encode
 from basicsr_ext.runtime.spread import spread
 
 IMAGES, SIDE, BLOCK = 200, 128, 64  # TripleD looks at 200 images; pixels of a side; rows of a block

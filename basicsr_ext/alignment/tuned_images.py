@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from basicsr_ext.alignment.channel_statistics import Images
 from basicsr_ext.images.pixels import rounded_to_8bit
+from basicsr_ext.networks.encoder import Images
 
 
 class TunedImages:

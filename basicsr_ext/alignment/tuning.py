@@ -11,9 +11,10 @@ from annotated_types import Ge, Gt
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
-from basicsr_ext.alignment.channel_statistics import ChannelStatistics, Images, encode, measure
+from basicsr_ext.alignment.channel_statistics import ChannelStatistics, measure
 from basicsr_ext.alignment.gaussian_kl import gaussian_kl
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
+from basicsr_ext.networks.encoder import Images, encode
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within

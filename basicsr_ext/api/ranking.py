@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from basicsr.losses import build_loss
 from torch import nn
@@ -16,12 +16,22 @@ from basicsr_ext.options.blocks import read_block
 from basicsr_ext.selection.complexity.networks import SIDE, Scorer
 from basicsr_ext.selection.complexity.scan import ComplexityReader, ComplexityScan
 from basicsr_ext.selection.complexity.settings import ComplexitySettings
+from basicsr_ext.selection.coreset.choice import Choice
+from basicsr_ext.selection.coreset.gradients import measure_gradients
+from basicsr_ext.selection.coreset.orders import ORDERS
+from basicsr_ext.selection.coreset.settings import CoresetSettings
+from basicsr_ext.selection.coreset.stored import write_features
 from basicsr_ext.selection.influence.batches import ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.feature_engine import FeatureEngine
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.manifest import Manifest, fingerprint, read_manifest, write_manifest
 from basicsr_ext.selection.ranks import ranks_of, score_columns
+
+E = TypeVar('E', bound=InfluenceEngine)
+
+OF_EACH = ('influence', 'random')  # rank every image alone, and are orders beside it
 
 
 def rank(
@@ -41,8 +51,9 @@ def rank(
             tensors C x H x W, RGB or grey, [0, 1].
         target: likewise; the images whose mean loss counts. Not for `complexity`, `loss` and `random`.
         net: trained on such pairs, on its device; for `complexity` with `criterion='scorer'` the scorer.
-        method: `influence`, `graddot`, `loss`, `random` or `complexity`.
-        output: file of the ranking.
+        method: `influence`, `graddot`, `loss`, `random` or `complexity`; or images chosen together: `matching`,
+            `kcenter`, `herding`, `moderate`, `craig`, `stratified` or `el2n`, which ask for `size`.
+        output: file of the ranking; `features.parquet` beside it holds what images were chosen together by.
         seed: of what is drawn.
         **settings: keys of the block `rank` of an option file, such as `iterations=40` or `criterion='std'`.
 
@@ -65,15 +76,24 @@ def rank(
     pairs = OwnPairs(dataset, 'dataset')
     items = pairs.items()
     options = {'method': method, **settings}
+    features = None
     with TemporaryDirectory() as folder:
         if method == 'complexity':
             values = _complexity(pairs, net, read_block(ComplexitySettings, options, 'rank'), Path(folder))
             columns: Any = {'complexity': values.tolist(), 'rank': ranks_of(values).tolist()}
+        elif method in ORDERS and method not in OF_EACH:
+            together = read_block(CoresetSettings, options, 'rank')
+            together.check_pool(len(items), [item.group for item in items])
+            engine = _engine(pairs, target, net, together, seed, Path(folder), FeatureEngine)
+            measured = measure_gradients([engine], together)
+            features, columns = measured.whole, Choice(together, measured, [], seed).columns()
         else:
             asked = read_block(RankSettings, options, 'rank')
-            scores = _influence(pairs, target, net, asked, seed, Path(folder))
+            scores = _engine(pairs, target, net, asked, seed, Path(folder), InfluenceEngine).scores()
             columns = score_columns(method, {'': scores}, asked.dampings)
     made_from = {'options': {'rank': options}, 'train': {'fingerprint': fingerprint(items)}}
+    if features is not None:
+        write_features(Path(output).parent, items, features, {'method': method, 'seed': seed, **made_from})
     write_manifest(Path(output), items, columns, {'method': method, 'seed': seed, **made_from})
     return read_manifest(output)
 
@@ -91,14 +111,22 @@ def _complexity(pairs: OwnPairs, net: nn.Module | None, settings: ComplexitySett
     return scan.values()
 
 
-def _influence(
-    pairs: OwnPairs, target: Any, net: nn.Module | None, settings: RankSettings, seed: int, folder: Path
-) -> Any:
+def _engine(
+    pairs: OwnPairs,
+    target: Any,
+    net: nn.Module | None,
+    settings: RankSettings,
+    seed: int,
+    folder: Path,
+    kind: type[E],
+) -> E:
     if net is None:
         raise OptionError('net', f'a trained network for method={shown(settings.method)}', 'none', 'Give it.')
     if settings.levels or settings.groups is not None:
         raise OptionError('levels, groups', 'none from Python', 'some', 'Rank each level on its own.')
-    if target is None and settings.method in ('influence', 'graddot'):
+    if isinstance(settings, CoresetSettings) and settings.features == 'encoder':
+        raise OptionError('features', 'gradients from Python', 'encoder', 'Write an option file for encoders.')
+    if target is None and settings.method not in ('loss', 'random'):
         raise OptionError('target', f'a dataset for method={shown(settings.method)}', 'none', 'Give it.')
     aim = pairs if target is None else OwnPairs(target, 'target')
     device = next(net.parameters()).device
@@ -107,4 +135,4 @@ def _influence(
     batch = next(test.load([[0]]))[0].to(device)
     derivatives.leave_forward_mode_if_missing(batch, settings.solver != 'gauss_newton')
     loss = per_image(build_loss(settings.grad_loss))
-    return InfluenceEngine(derivatives, train, test, loss, settings, seed, folder, device).scores()
+    return kind(derivatives, train, test, loss, settings, seed, folder, device)

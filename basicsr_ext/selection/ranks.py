@@ -11,8 +11,13 @@ def ranks_of(scores: np.ndarray) -> np.ndarray:
     Args:
         scores: (n,).
     """
-    ranks = np.empty(len(scores), dtype=np.int64)
-    ranks[np.argsort(-scores, kind='stable')] = np.arange(1, len(scores) + 1)
+    return ranks_of_order(np.argsort(-scores, kind='stable'))
+
+
+def ranks_of_order(rows: np.ndarray) -> np.ndarray:
+    """The rank of each row, (n,), from 1 for the first of an order of all rows."""
+    ranks = np.empty(len(rows), dtype=np.int64)
+    ranks[rows] = np.arange(1, len(rows) + 1)
     return ranks
 
 

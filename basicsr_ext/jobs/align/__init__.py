@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from basicsr_ext.alignment.channel_statistics import ChannelStatistics, Images, measure
+from basicsr_ext.alignment.channel_statistics import ChannelStatistics, measure
 from basicsr_ext.alignment.comparison import change, compare, first_component, sample_features
 from basicsr_ext.alignment.diversity import diversity
 from basicsr_ext.alignment.tuned_images import TunedImages
@@ -20,6 +20,7 @@ from basicsr_ext.jobs.align.options import FILE, AlignSettings
 from basicsr_ext.jobs.align.parts import Parts, build_parts, try_first
 from basicsr_ext.jobs.option_file import run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
+from basicsr_ext.networks.encoder import Images
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.alignment_plot import draw_alignment
 from basicsr_ext.reports.diversity_plot import draw_diversity

@@ -7,7 +7,6 @@ import torch
 from basicsr.archs import build_network
 from torch import nn
 
-from basicsr_ext.alignment.channel_statistics import encode
 from basicsr_ext.alignment.restoration_loss import RestorationLoss
 from basicsr_ext.alignment.tuning import Crop
 from basicsr_ext.data.clean_images import CleanImages
@@ -18,6 +17,7 @@ from basicsr_ext.errors import OptionError, refuse_if_any
 from basicsr_ext.images.names import flat_names
 from basicsr_ext.jobs.align.options import AlignSettings
 from basicsr_ext.networks.described import input_sides
+from basicsr_ext.networks.encoder import encode, encoder_network
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Padded
 from basicsr_ext.networks.trained import device_of, trained_network
@@ -56,14 +56,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     small = [f'{item.path} ({item.height} x {item.width})' for item in items if min(item.height, item.width) < size]
     refuse_if_any(small, f'images of at least {size} x {size} pixels', 'Lower align.patch_size.', 'datasets.train')
     names = flat_names([item.name for item in items], [item.path for item in items], 'datasets.train')
-    encoder = trained_network(opt, 'encoder').eval().requires_grad_(False)
-    if not callable(getattr(encoder, 'features', None)):
-        raise OptionError(
-            'network_encoder.type',
-            'a network with features()',
-            type(encoder).__name__,
-            'Choose FilterBankEncoder or ComplexityScorer.',
-        )
+    encoder = encoder_network(opt)
     loss = None
     if settings.restoration_weight:
         net = trained_network(opt)

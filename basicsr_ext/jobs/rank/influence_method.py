@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 
@@ -24,23 +25,39 @@ from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.selection.coreset.features import side_by_side
+from basicsr_ext.selection.coreset.stored import write_per_target
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.feature_engine import FeatureEngine
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.ranks import score_columns
 from basicsr_ext.selection.subsets.groups import groups_digest
 from basicsr_ext.training.building import build_dataset
 
+E = TypeVar('E', bound=InfluenceEngine)
 
-def _complete_levels(opt: Options, settings: RankSettings) -> None:
+
+def complete_levels(opt: Options, settings: RankSettings) -> None:
     """Check every level as an option file of its own."""
     for name, level in level_options(opt, settings).items():
         try:
             checks.check_parts(level)
         except BasicsrExtError as error:
             raise (error.below(f'rank.levels {name}: ') if name else error) from None
+
+
+def _check(opt: Options, settings: RankSettings) -> None:
+    complete_levels(opt, settings)
+    if settings.per_target and (settings.method != 'influence' or settings.solver == 'stochastic'):
+        raise OptionError(
+            'rank.per_target',
+            'false without method: influence and solver: gauss_newton or cg',
+            f'true with {settings.method} and {settings.solver}',
+            'Correct one of them.',
+        )
 
 
 @ranking_method('influence', 'graddot', 'loss', 'random')
@@ -53,7 +70,7 @@ class InfluenceRanking(Ranking):
         datasets={'train': 'the images to rank', 'test': 'the target, whose mean loss counts'},
         networks={'g': 'trained, at which gradients are taken'},
         used=lambda settings: {'g': False},  # each level may have weights of its own
-        check=_complete_levels,
+        check=_check,
     )
 
     def __init__(self, opt: Options, settings: RankSettings) -> None:
@@ -83,12 +100,48 @@ class InfluenceRanking(Ranking):
 
     def columns(self, folder: Path) -> tuple[Columns, dict[str, Any]]:
         """See `Ranking`."""
-        engines = {name: level.engine(folder / name) for name, level in self.levels.items()}
-        work = sum(engine.work() for engine in engines.values())
-        with Progress('Ranking', work, unit='derivative', hidden=self.opt['rank'] > 0) as progress:
+        if self.settings.per_target:
+            return self._with_targets(folder)
+        engines = self.engines(folder, InfluenceEngine)
+        with self.progress(engines) as progress:
             scores = {name: engine.scores(progress) for name, engine in engines.items()}
-        chosen = {name: engine.chosen for name, engine in engines.items()}
-        return score_columns(self.settings.method, scores, self.settings.dampings), {'chosen': chosen}
+        return score_columns(self.settings.method, scores, self.settings.dampings), chosen_by(engines)
+
+    def write_beside(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """See `Ranking`."""
+        if self.settings.per_target:
+            write_per_target(folder, self.items, self.target_items, self.features, identity)
+
+    def _with_targets(self, folder: Path) -> tuple[Columns, dict[str, Any]]:
+        engines = self.engines(folder, FeatureEngine)
+        with self.progress(engines) as progress:
+            spaces = {name: engine.features(progress)[0] for name, engine in engines.items()}
+        dampings, number = self.settings.dampings, len(self.items)
+        self.features = side_by_side([space.at(dampings[0]) for space in spaces.values()])
+        scores = {
+            name: np.stack([space.at(damping).influence for damping in dampings], 1) / number
+            for name, space in spaces.items()
+        }
+        return score_columns(self.settings.method, scores, dampings), chosen_by(engines)
+
+    @property
+    def target_items(self) -> Sequence[Item]:
+        """The images of the target."""
+        return inventory(next(iter(self.levels.values())).test)
+
+    def engines(self, folder: Path, kind: type[E]) -> dict[str, E]:
+        """An engine for each level, with its state in a folder."""
+        return {name: level.engine(folder / name, kind) for name, level in self.levels.items()}
+
+    def progress(self, engines: Mapping[str, InfluenceEngine]) -> Progress:
+        """A bar over the work of all levels."""
+        work = sum(engine.work() for engine in engines.values())
+        return Progress('Ranking', work, unit='derivative', hidden=self.opt['rank'] > 0)
+
+
+def chosen_by(engines: Mapping[str, InfluenceEngine]) -> dict[str, Any]:
+    """What `auto` became, for the header of the manifest."""
+    return {'chosen': {name: engine.chosen for name, engine in engines.items()}}
 
 
 class Level:
@@ -139,11 +192,11 @@ class Level:
         shape = try_network(lambda: self.derivatives.output_shape(batch), name, given, where, advice)
         refuse_other_shape(shape, batch.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
 
-    def engine(self, folder: Path) -> InfluenceEngine:
-        """What computes the scores, with its state in a folder."""
+    def engine(self, folder: Path, kind: type[E]) -> E:
+        """What computes the scores or the features, with its state in a folder."""
         with building('rank.grad_loss', str(self.settings.grad_loss.get('type'))):
             loss = per_image(build_loss(self.settings.grad_loss))
-        return InfluenceEngine(
+        return kind(
             self.derivatives,
             self._batches(self.train),
             self._batches(self.test),

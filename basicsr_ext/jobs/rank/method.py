@@ -66,6 +66,14 @@ class Ranking(ABC):
             Interrupted: a stop was asked for; the state is saved.
         """
 
+    def write_beside(self, folder: Path, identity: Mapping[str, Any]) -> None:  # noqa: B027  most write nothing
+        """Write further files into the folder of the result, before the ranking itself.
+
+        Args:
+            folder: of the result.
+            identity: how it was made, for their headers.
+        """
+
 
 METHODS: dict[str, type[Ranking]] = {}
 

@@ -105,6 +105,22 @@ class Derivatives:
         rows = [self.gradient(batch.row(number), loss) for number in range(len(batch.lq))]
         return torch.stack(rows) @ directions.T
 
+    def curvature(self, batch: Batch, directions: Tensor) -> Tensor:
+        """The Gauss-Newton matrix of every row's loss between directions, v^T J_i^T D_i J_i v' / pixels.
+
+        Args:
+            batch: N rows.
+            directions: (D, size).
+
+        Returns:
+            (N, D, D).
+        """
+        with torch.set_grad_enabled(not self.forward_mode):
+            pairs = [self._jvp(batch.lq, direction) for direction in directions]
+        curved = (pairs[0][0].detach() - batch.gt).abs() < 1
+        moved = torch.stack([(tangent * curved).flatten(1) for _, tangent in pairs], 1)
+        return moved @ moved.mT / batch.gt[0].numel()
+
     def output_shape(self, batch: Batch) -> torch.Size:
         """The shape of what the network makes of a batch."""
         with torch.no_grad():

@@ -15,7 +15,7 @@ from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, alike
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
-from basicsr_ext.selection.influence.krylov import lanczos
+from basicsr_ext.selection.influence.krylov import Krylov, lanczos
 from basicsr_ext.selection.influence.score_notes import ScoreNotes
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.influence.stochastic import largest_eigenvalue, stochastic_solve
@@ -94,21 +94,21 @@ class InfluenceEngine:
             return np.random.default_rng(self.order).permutation(self.train.images)[:, None].astype(np.float64)
         if method == 'loss':
             return self._image_scores(lambda batch: self.derivatives.losses(batch, self.loss)[:, None])
-        gradient = self._test_gradient()
+        gradient = self._test_gradient(self.folder)
         directions = gradient[None] if method == 'graddot' else self._solve(gradient)
         directions = directions / self.train.images
         return self._image_scores(lambda batch: self.derivatives.directional(batch, self.loss, directions))
 
     # ---- sums over images ----
 
-    def _test_gradient(self) -> Tensor:
-        saved = SavedState(self.folder / 'test_gradient.pth')
+    def _test_gradient(self, folder: Path, images: list[int] | None = None) -> Tensor:
+        saved = SavedState(folder / 'test_gradient.pth')
         state = saved.load()
         if state is not None:
-            self.progress.skip(self.test.images)
+            self.progress.skip(self.test.images if images is None else len(images))
             with saved.fitting():
                 return alike(state['gradient'], self.derivatives.parameters[0].new_empty(self.derivatives.size))
-        gradient = self._mean(self.test, None, lambda batch: self.derivatives.gradient(batch, self.loss))
+        gradient = self._mean(self.test, images, lambda batch: self.derivatives.gradient(batch, self.loss))
         if not torch.isfinite(gradient).all() or not gradient.any():
             raise DataError(
                 'datasets.test',
@@ -146,6 +146,12 @@ class InfluenceEngine:
         return torch.stack([distributed.from_first(row) for row in rows])
 
     def _krylov(self, vector: Tensor) -> list[Tensor]:
+        krylov = self._lanczos(vector, self.folder)
+        dampings = [relative * krylov.ritz_values[-1] for relative in self.settings.dampings]
+        self.chosen = {**self.chosen, 'damping': dampings}
+        return [krylov.solve(damping) for damping in dampings]
+
+    def _lanczos(self, vector: Tensor, folder: Path) -> Krylov:
         is_gauss_newton = self.settings.solver == 'gauss_newton'
         term = self.derivatives.gauss_newton_product if is_gauss_newton else self.derivatives.hessian_product
         images = self.order[: self.curvature_images]
@@ -157,18 +163,15 @@ class InfluenceEngine:
             made = number + 1
             return self._mean(self.train, images, lambda batch: term(batch, x))
 
-        krylov = lanczos(product, vector, self.steps, SavedState(self.folder / 'solver.pth'))
+        krylov = lanczos(product, vector, self.steps, SavedState(folder / 'solver.pth'))
         self.progress.skip((len(krylov.matrix) - made) * len(images))
         self.progress.drop((self.steps - len(krylov.matrix)) * len(images))
-        largest = krylov.ritz_values[-1]
-        dampings = [relative * largest for relative in self.settings.dampings]
         self.chosen = {
             'curvature_images': len(images),
             'products': len(krylov.matrix),
-            'largest_eigenvalue': largest,
-            'damping': dampings,
+            'largest_eigenvalue': krylov.ritz_values[-1],
         }
-        return [krylov.solve(damping) for damping in dampings]
+        return krylov
 
     def _stochastic(self, vector: Tensor) -> list[Tensor]:
         """Run the stochastic solver; every rank does all steps, for each needs the one before."""
@@ -215,20 +218,23 @@ class InfluenceEngine:
     # ---- one row per image ----
 
     def _image_scores(self, score: Callable[[Batch], Tensor]) -> np.ndarray:
+        return self._rows(self.train, self.folder, score)
+
+    def _rows(self, data: ImageBatches, folder: Path, row_of: Callable[[Batch], Tensor]) -> np.ndarray:
         """(images, D) float64; each rank works on its share and notes every unit when it is done."""
-        notes = ScoreNotes(self.folder, self.rank)
-        units = self.train.units()
+        notes = ScoreNotes(folder, self.rank)
+        units = data.units()
         todo = [unit for unit in units if unit[0] not in notes.known]
         own = todo[self.rank :: self.world_size]
         left = sum(map(len, todo))
-        self.progress.skip(self.train.images - left)
+        self.progress.skip(data.images - left)
         distributed.barrier()  # every rank has read the notes
-        for unit, batches in self._batches(self.train, own):
+        for unit, batches in self._batches(data, own):
             if interrupt.requested():
                 break
             rows = {image: np.zeros(1) for image in unit}
             for batch in batches:
-                values = (score(batch) * batch.weights[:, None]).double().cpu().numpy()
+                values = (row_of(batch) * batch.weights[:, None]).double().cpu().numpy()
                 for image, value in zip(batch.images.tolist(), values, strict=True):
                     rows[image] = rows[image] + value
             notes.write(unit[0], [rows[image].tolist() for image in unit])

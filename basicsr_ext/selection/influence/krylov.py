@@ -39,6 +39,27 @@ class Krylov:
         Raises:
             DivergenceError: H + damping I has a negative eigenvalue, so that s would mean nothing.
         """
+        self._refuse_indefinite(damping)
+        start = torch.zeros(len(self.matrix), dtype=torch.float64)
+        start[0] = self.norm
+        damped = self.matrix + damping * torch.eye(len(self.matrix), dtype=torch.float64)
+        return self.basis.T @ torch.linalg.solve(damped, start).to(self.basis)
+
+    def whitening(self, damping: float) -> tuple[Tensor, Tensor]:
+        """W with W^T W = (H + damping I)^-1 in the basis, row after row along the Ritz vectors, and what H becomes.
+
+        Returns:
+            (K, K), float64: of coordinates x in the basis, (W x) . (W y) = x^T (H + damping I)^-1 y. (K,), float64, in
+            [0, 1]: the diagonal of H between such vectors, theta / (theta + damping) with the Ritz values theta.
+
+        Raises:
+            DivergenceError: as `solve`.
+        """
+        self._refuse_indefinite(damping)
+        values, vectors = torch.linalg.eigh(self.matrix)
+        return (vectors / (values + damping).sqrt()).T, values / (values + damping)
+
+    def _refuse_indefinite(self, damping: float) -> None:
         smallest = self.ritz_values[0] + damping
         if smallest <= 0:
             raise DivergenceError(
@@ -48,10 +69,6 @@ class Krylov:
                 'Raise rank.damping. With cg, take solver: gauss_newton, whose matrix has no negative eigenvalues; '
                 'with bfloat16, take float32, which rounds less.',
             )
-        start = torch.zeros(len(self.matrix), dtype=torch.float64)
-        start[0] = self.norm
-        damped = self.matrix + damping * torch.eye(len(self.matrix), dtype=torch.float64)
-        return self.basis.T @ torch.linalg.solve(damped, start).to(self.basis)
 
 
 def lanczos(product: Product, vector: Tensor, steps: int, saved: SavedState) -> Krylov:

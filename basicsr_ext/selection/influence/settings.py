@@ -54,6 +54,7 @@ class RankSettings:
         precision: `float32` or `bfloat16`.
         levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
+        per_target: write `per_target.parquet` too, the influence of each image on the loss of each image of the target.
     """
 
     method: Literal['influence', 'graddot', 'loss', 'random'] = 'influence'
@@ -69,6 +70,7 @@ class RankSettings:
     precision: Literal['float32', 'bfloat16'] = 'float32'
     levels: list[LevelSettings] = field(default_factory=list)
     groups: str | None = None
+    per_target: bool = False
 
     def __post_init__(self) -> None:
         if (
