@@ -16,25 +16,28 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest
 
 
-def dataset_of(manifest: Manifest, dataroot: str | None = None, dataroot_lq: str | None = None) -> SampleDataset:
+def dataset_of(
+    manifest: Manifest, dataroot: str | None = None, dataroot_lq: str | None = None, key: str = 'train'
+) -> SampleDataset:
     """Build the dataset that the header describes.
 
     Args:
         manifest: of images or patches.
         dataroot, dataroot_lq: where its images are now, if they moved; options `--dataroot` and `--dataroot_lq`.
+        key: of its block below `datasets`: `test` is the target.
 
     Raises:
         DataError: the header does not describe it, or a folder is missing.
         OptionError: it has no such folder.
     """
-    block = _block(manifest, {'dataroot_gt': dataroot, 'dataroot_lq': dataroot_lq})
-    with building(f'manifest {manifest.source}, datasets.train', str(block.get('type'))):
+    block = _block(manifest, {'dataroot_gt': dataroot, 'dataroot_lq': dataroot_lq}, key)
+    with building(f'manifest {manifest.source}, datasets.{key}', str(block.get('type'))):
         return scheduled(build_dataset(block))
 
 
-def _block(manifest: Manifest, folders: dict[str, str | None]) -> dict[str, Any]:
+def _block(manifest: Manifest, folders: dict[str, str | None], key: str) -> dict[str, Any]:
     try:
-        block: dict[str, Any] = copy.deepcopy(manifest.header['options']['datasets']['train'])
+        block: dict[str, Any] = copy.deepcopy(manifest.header['options']['datasets'][key])
         if not isinstance(block, dict):
             raise TypeError(shown(block))
     except (KeyError, TypeError) as error:
@@ -44,9 +47,9 @@ def _block(manifest: Manifest, folders: dict[str, str | None]) -> dict[str, Any]
             'none',
             'Name a file that `basicsr-ext rank` or `basicsr-ext mine` wrote.',
         ) from error
-    for inner, where in walk_blocks(block, 'datasets.train'):
+    for inner, where in walk_blocks(block, f'datasets.{key}'):
         registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
-    blocks = reader_blocks(block, 'datasets.train')
+    blocks = reader_blocks(block, f'datasets.{key}')
     if len(blocks) > 1 and any(folders.values()):
         raise OptionError(
             '--dataroot',

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from basicsr_ext.data.from_manifest import dataset_of
-from basicsr_ext.errors import OptionError
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.imports import add_import
 from basicsr_ext.options.load import number
 from basicsr_ext.reports.patch_report import PatchView, inspect_patches
-from basicsr_ext.reports.ranking_report import inspect_images
+from basicsr_ext.reports.ranking_report import by_column, by_target, inspect_images
+from basicsr_ext.selection.coreset.stored import PER_TARGET
 from basicsr_ext.selection.manifest import read_manifest
 
 EXAMPLE = 'basicsr-ext inspect results/rank_IRCNN_demo/ranking.parquet'
 
-OF_IMAGES, OF_PATCHES = ('column',), ('other', 'keep', 'per_image', 'criterion')
+OF_IMAGES, OF_PATCHES = ('column', 'target'), ('other', 'keep', 'per_image', 'criterion')
 
 
 def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
@@ -34,6 +36,8 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     args = build_parser().parse_args(argv)
     manifest = read_manifest(args.manifest)
     _refuse_foreign_options(args, manifest.holds_patches)
+    if args.target is not None:
+        return _inspect_target(args)
     dataset = dataset_of(manifest, args.dataroot, args.dataroot_lq)
     where = '--dataroot' if args.dataroot else 'datasets.train'
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
@@ -44,7 +48,21 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
         )
         inspect_patches(manifest, dataset, where, folder, view)
     else:
-        inspect_images(manifest, dataset, where, folder, args.size, args.column or 'rank')
+        inspect_images(manifest, dataset, where, folder, args.size, by_column(manifest, args.column or 'rank'))
+    return 0
+
+
+def _inspect_target(args: argparse.Namespace) -> int:
+    """Look at what teaches one image of the target."""
+    if args.column is not None:
+        raise OptionError('--column', '--target without it', shown(args.column), 'Remove one of the two.')
+    matrix = read_manifest(Path(args.manifest).parent / PER_TARGET)
+    path, scored = by_target(matrix, args.target)
+    target = dataset_of(matrix, key='test')
+    image = next(index for index, item in enumerate(inventory(target)) if item.path == path)
+    folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect' / Path(path).stem
+    dataset, where = dataset_of(matrix, args.dataroot, args.dataroot_lq), '--dataroot'
+    inspect_images(matrix, dataset, where, folder, args.size, scored, (target, image))
     return 0
 
 
@@ -59,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_import(parser)
     images = parser.add_argument_group('a ranking of images')
     images.add_argument('--column', metavar='NAME', help='the ranks to look at (rank); rank_x goes with METHOD_x')
+    images.add_argument('--target', metavar='NAME', help='what teaches this image of the target (rank.per_target)')
     patches = parser.add_argument_group('mined patches')
     patches.add_argument('--criterion', metavar='NAME', help='what patches are sorted by (the only one, or grad)')
     patches.add_argument(

@@ -63,11 +63,17 @@ class Group:
         return f'{self.name}: ranks {self.ranks[0]} to {self.ranks[-1]}'
 
 
-def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
-    """Save a row of images for each group."""
-    columns = max(len(group.shown) for group in groups)
-    figure = Figure(figsize=(max(1.45 * columns, 5), 2 * len(groups)), layout='constrained')
-    for part, group in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True):
+def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str], aim: np.ndarray | None = None) -> None:
+    """Save a row of images for each group, below the image that the scores are for where there is one."""
+    columns, rows = max(len(group.shown) for group in groups), len(groups) + (aim is not None)
+    figure = Figure(figsize=(max(1.45 * columns, 5), 2 * rows), layout='constrained')
+    parts = figure.subfigures(rows, 1, squeeze=False)[:, 0]
+    if aim is not None:
+        parts[0].suptitle('The target', weight='bold', x=0.01, ha='left')
+        axis = parts[0].subplots()
+        axis.axis('off')
+        _show_in_square(axis, aim)
+    for part, group in zip(parts[-len(groups) :], groups, strict=True):
         part.suptitle(group.title, color=COLOURS[group.name], weight='bold', x=0.01, ha='left')
         for number, axis in enumerate(part.subplots(1, columns, squeeze=False)[0]):
             axis.axis('off')

@@ -1,6 +1,7 @@
 """A ranking of images in, pictures and a table of its Top, Mid and Bottom images out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.read_item import read_item
-from basicsr_ext.errors import DataError, under
+from basicsr_ext.errors import DataError, OptionError, nearest, shown, under
 from basicsr_ext.images.pixels import as_array, for_display, rgb_to_grey
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
@@ -19,15 +20,67 @@ from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.spread import spread_to_ends
 from basicsr_ext.schedule.sample import SampleDataset
-from basicsr_ext.selection.manifest import Manifest
+from basicsr_ext.selection.coreset.stored import INFLUENCE
+from basicsr_ext.selection.manifest import Item, Manifest
+from basicsr_ext.selection.ranks import ranks_of
 from basicsr_ext.selection.subsets.choose import choose
 
 SHOWN = 10  # images of a group in the gallery
 THUMBNAIL, EXAMPLE, MEAN_SPECTRUM = 160, 480, 256  # longest sides in pixels
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What images are looked at by.
+
+    Attributes:
+        column: of the manifest, that was asked for.
+        name: of the scores.
+        ranks: of the rows of the manifest, from 1.
+        scores: of the same rows.
+    """
+
+    column: str
+    name: str
+    ranks: list[int]
+    scores: list[float]
+
+
+def by_column(manifest: Manifest, column: str) -> Scored:
+    """A column of ranks and the scores that belong to it: `METHOD_x` to `rank_x`, or `x` where there is none."""
+    method, suffix = str(manifest.header.get('method')), column.removeprefix('rank')
+    names = [f'{method}{suffix}' if column.startswith('rank') else method, suffix.removeprefix('_')]
+    name = next((each for each in names if each in manifest.names), names[0])
+    return Scored(column, name, manifest.column(column), manifest.array(name).tolist())
+
+
+def by_target(manifest: Manifest, name: str) -> tuple[str, Scored]:
+    """The path of an image of the target, and the influence on it.
+
+    Args:
+        manifest: `per_target.parquet`.
+        name: path of the image, its ending may be left out.
+
+    Raises:
+        OptionError: there is no such image.
+    """
+    paths = [column.removeprefix(INFLUENCE) for column in manifest.names if column.startswith(INFLUENCE)]
+    found = [path for path in paths if name in (path, Item(path, 0, 0).name)]
+    if not found:
+        raise OptionError('--target', 'an image of the target', shown(name), nearest(name, paths))
+    column = f'{INFLUENCE}{found[0]}'
+    scores = manifest.array(column)
+    return found[0], Scored(column, column, ranks_of(scores).tolist(), scores.tolist())
+
+
 def inspect_images(
-    manifest: Manifest, dataset: SampleDataset, where: str, folder: Path, size: int = 20, column: str = 'rank'
+    manifest: Manifest,
+    dataset: SampleDataset,
+    where: str,
+    folder: Path,
+    size: int,
+    scored: Scored,
+    aim: tuple[SampleDataset, int] | None = None,
 ) -> None:
     """Look at a ranking: Fig. 6 and Table 6 of the influence paper, and more.
 
@@ -39,13 +92,13 @@ def inspect_images(
         where: the option that says where its images are, named in errors.
         folder: for the results.
         size: images of a group.
-        column: the ranks to look at; `rank_x` goes with the scores `METHOD_x`.
+        scored: the ranks to look at, and their scores.
+        aim: the one image that the scores are for, by its dataset and index; None for a whole target.
 
     Raises:
         DataError, OptionError: the manifest, the images or the arguments do not fit together.
     """
-    score_column = _score_column(manifest, column)
-    ranks, scores = manifest.column(column), manifest.array(score_column).tolist()
+    ranks, scores = scored.ranks, scored.scores
     rows = choose_groups(ranks, size)
     index_of = index_of_places(manifest, dataset, where)
 
@@ -57,10 +110,10 @@ def inspect_images(
             group, values = _look_at(name, images, dataset, progress)
             groups.append(group)
             statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
-    draw_gallery(groups, folder / 'gallery.png')
-    draw_histogram(scores, ranks, score_column, groups, folder / 'histogram.png')
+    draw_gallery(groups, folder / 'gallery.png', None if aim is None else _reduced(_read(*aim), THUMBNAIL))
+    draw_histogram(scores, ranks, scored.name, groups, folder / 'histogram.png')
     draw_spectra(groups, folder / 'spectra.png')
-    write_json(folder / 'table.json', {'manifest': manifest.source, 'column': column, 'groups': statistics})
+    write_json(folder / 'table.json', {'manifest': manifest.source, 'column': scored.column, 'groups': statistics})
     write_csv(folder / 'table.csv', statistics)
     print(as_text(statistics))
     print(f'Pictures and table: {folder}')
@@ -85,14 +138,6 @@ def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
             'Bottom': choose(ranks, 'bottom', size=min(size, largest)),
         }
     return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
-
-
-def _score_column(manifest: Manifest, column: str) -> str:
-    """The scores that a column of ranks was made from."""
-    method = str(manifest.header.get('method'))
-    name = f'{method}{column.removeprefix("rank")}' if column.startswith('rank') else method
-    manifest.column(name)
-    return name
 
 
 def _read(dataset: SampleDataset, index: int) -> np.ndarray:

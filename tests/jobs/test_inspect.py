@@ -300,3 +300,45 @@ def test_dataroot_of_a_dataset_without_one(tmp_path: Path) -> None:
 def test_mistakes_end_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['inspect', str(tmp_path / 'none.parquet')]) == 2
     assert 'basicsr-ext inspect: manifest' in capsys.readouterr().err
+
+
+# ---- what teaches one image of the target ----
+
+
+@pytest.fixture
+def with_targets(tmp_path: Path, ranking: Path) -> Path:
+    """The ranking, and beside it the influence on two images of a target."""
+    targets = write_images(tmp_path / 'target', 2)
+    items = write_images(tmp_path / 'images', 10)
+    images = {'name': 'a', 'phase': 'val', 'scale': 1, **GREY}
+    blocks = {
+        key: {**images, 'dataroot_gt': str(tmp_path / name)} for key, name in (('train', 'images'), ('test', 'target'))
+    }
+    columns = {
+        f'influence of {item.path}': [float(sign * row) for row in range(10)]
+        for item, sign in zip(targets, (1, -1), strict=True)
+    }
+    write_manifest(
+        tmp_path / 'per_target.parquet', items, columns, {'method': 'influence', 'options': {'datasets': blocks}}
+    )
+    return ranking
+
+
+def test_a_target_image_has_a_gallery_of_its_own(with_targets: Path) -> None:
+    for name in ('000.png', '001'):
+        assert inspect_pipeline('.', [str(with_targets), '--target', name, '--size', '2']) == 0
+        folder = with_targets.parent / 'inspect' / name.removesuffix('.png')
+        table = json.loads((folder / 'table.json').read_text())
+        assert table['column'] == f'influence of {name.removesuffix(".png")}.png'
+        assert table['groups']['Top']['ranks'] == [1, 2]
+        plain = with_targets.parent / 'plain'
+        inspect_pipeline('.', [str(with_targets), '--size', '2', '-o', str(plain)])
+        heights = [cv2.imread(str(each / 'gallery.png')).shape[0] for each in (folder, plain)]
+        assert heights[0] == pytest.approx(heights[1] * 4 / 3, rel=0.05)  # a row more
+
+
+def test_an_unknown_target_image_is_named(with_targets: Path) -> None:
+    with pytest.raises(OptionError, match=r"--target: expected an image of the target, got '00x'"):
+        inspect_pipeline('.', [str(with_targets), '--target', '00x'])
+    with pytest.raises(OptionError, match='--column: expected --target without it'):
+        inspect_pipeline('.', [str(with_targets), '--target', '000', '--column', 'rank'])
