@@ -14,9 +14,9 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs.inspect import inspect_pipeline
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
-from basicsr_ext.reports.ranking_report import choose_groups
+from basicsr_ext.reports.ranking_report import by_target, choose_groups
 from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
-from basicsr_ext.selection.manifest import Item, write_manifest
+from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from basicsr_ext.selection.ranks import ranks_of
 
 PICTURES = ('gallery.png', 'histogram.png', 'spectra.png')
@@ -311,16 +311,14 @@ def with_targets(tmp_path: Path, ranking: Path) -> Path:
     targets = write_images(tmp_path / 'target', 2)
     items = write_images(tmp_path / 'images', 10)
     images = {'name': 'a', 'phase': 'val', 'scale': 1, **GREY}
-    blocks = {
-        key: {**images, 'dataroot_gt': str(tmp_path / name)} for key, name in (('train', 'images'), ('test', 'target'))
-    }
+    folders = {'train': 'images', 'test': 'target'}
+    blocks = {key: {**images, 'dataroot_gt': str(tmp_path / name)} for key, name in folders.items()}
     columns = {
         f'influence of {item.path}': [float(sign * row) for row in range(10)]
         for item, sign in zip(targets, (1, -1), strict=True)
     }
-    write_manifest(
-        tmp_path / 'per_target.parquet', items, columns, {'method': 'influence', 'options': {'datasets': blocks}}
-    )
+    header = {'method': 'influence', 'options': {'datasets': blocks}}
+    write_manifest(tmp_path / 'per_target.parquet', items, columns, header)
     return ranking
 
 
@@ -335,6 +333,12 @@ def test_a_target_image_has_a_gallery_of_its_own(with_targets: Path) -> None:
         inspect_pipeline('.', [str(with_targets), '--size', '2', '-o', str(plain)])
         heights = [cv2.imread(str(each / 'gallery.png')).shape[0] for each in (folder, plain)]
         assert heights[0] == pytest.approx(heights[1] * 4 / 3, rel=0.05)  # a row more
+
+
+def test_the_largest_influence_on_it_has_rank_1(with_targets: Path) -> None:
+    matrix = read_manifest(with_targets.parent / 'per_target.parquet')
+    for name, ranks in (('000.png', list(range(10, 0, -1))), ('001', list(range(1, 11)))):
+        assert by_target(matrix, name)[1].ranks == ranks
 
 
 def test_an_unknown_target_image_is_named(with_targets: Path) -> None:
