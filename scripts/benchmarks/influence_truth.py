@@ -18,7 +18,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -35,9 +35,14 @@ from torch import nn
 from torch.nn import functional
 
 from basicsr_ext.errors import DivergenceError
+from basicsr_ext.runtime.progress import Progress
+from basicsr_ext.selection.coreset.features import side_by_side
+from basicsr_ext.selection.coreset.prediction import first_order, second_order
 from basicsr_ext.selection.influence.batches import ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
 from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.feature_engine import FeatureEngine
+from basicsr_ext.selection.influence.gradient_features import GradientFeatures
 from basicsr_ext.selection.influence.settings import RankSettings
 
 OURS = 'gauss_newton, default'
@@ -158,6 +163,37 @@ def evaluate(scores: np.ndarray, dampings: Sequence[float | None], losses: np.nd
     return Result(dampings[best], float(lds[best]), seeds, every)
 
 
+def second_orders(nets: Sequence[nn.Module], truth: retraining.Experiment, losses: np.ndarray) -> dict[str, Result]:
+    """LDS of predictions from features: the sum of influences, then to second order, with the curvature of all images
+    or with that of the half's own; at the default damping."""
+    settings = RankSettings(curvature_images=None)
+    spaces = [_space(net, truth.train, truth.test, settings) for net in nets]
+    found = {}
+    for name, predict, with_curvature in (
+        ('features, first order', first_order, False),
+        ('features, second order', second_order, False),
+        ("features, second order, the half's curvature", second_order, True),
+    ):
+        seeds = [space.at(settings.dampings[0]) for space in spaces]
+        if not with_curvature:
+            seeds = [replace(features, curvature=None) for features in seeds]
+        both = [
+            float(spearmanr([predict(features, half) for half in truth.halves], own)[0])
+            for features, own in zip([side_by_side(seeds), *seeds], [losses.mean(0), *losses], strict=True)
+        ]
+        found[name] = Result(settings.dampings[0], both[0], both[1:], {})
+    return found
+
+
+def _space(net: nn.Module, train: Crops, test: Crops, settings: RankSettings) -> GradientFeatures:
+    batches = ImageBatches(CropDataset(train), len(train.gt)), ImageBatches(CropDataset(test), len(test.gt))
+    with tempfile.TemporaryDirectory() as folder:
+        engine = FeatureEngine(Derivatives(net), *batches, mse_loss, settings, 0, Path(folder))
+        engine.directions = settings.iterations
+        with Progress('Features', engine.work(), hidden=True) as progress:
+            return engine.features(progress)[0]
+
+
 def print_row(name: str, result: Result) -> None:
     """A line of the table, and one with every damping."""
     damping = '' if result.damping is None else f'{result.damping:g}'
@@ -204,6 +240,9 @@ def main() -> int:
         every = np.stack([scores(net, truth.train, truth.test) for net in nets])
         results[name] = evaluate(every, dampings, losses, truth.halves)
         print_row(name, results[name])
+    for name, result in second_orders(nets, truth, losses).items():
+        results[name] = result
+        print_row(name, result)
     rows = {name: vars(result) for name, result in results.items()}
     text = json.dumps({'halves': losses.shape[1], 'agreement': agreement, 'estimates': rows}, indent=1)
     name = 'lds_quick' if args.quick else 'lds'
