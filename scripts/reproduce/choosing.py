@@ -177,13 +177,17 @@ class Setting:
         return Choice(name, size, lambda seed: {**part, 'subset': subset, 'size': size, 'dataset': self._images()})
 
     def rank(self, method: str, **keys: Any) -> Ranked:
-        """Rank the pool for the target, unless that is done.
+        """Rank the pool for the target, at a proxy that is trained, unless that is done.
 
         Args:
             method: of the job `rank`.
             keys: further ones of its block.
         """
-        weights, block = self._proxy()
+        proxy, block, weights = self.proxy(), network(self.task.network, self.task.color), SHIPPED
+        if proxy is None:
+            block['num_feat'] = 64  # of the one that is shipped
+        else:
+            weights = f'experiments/{proxy.name}/models/net_g_{self.args.iterations}.pth'
         parts = [method, *(str(value) for value in keys.values() if not isinstance(value, list))]
         name = f'{self.name}_rank_{"_".join(parts)}{"" if self.task.shipped else f"_{self.args.iterations}"}'
         datasets = {
@@ -228,16 +232,10 @@ class Setting:
             changes['train.optim_g.lr'] = RATES[net]
         return Run(name, TRAIN_FILE, changes)
 
-    def _proxy(self) -> tuple[str, Block]:
-        """Weights and network at which gradients are taken: what comes with the package, or a training on all images."""
-        block = network(self.task.network, self.task.color)
-        if self.task.shipped:
-            return SHIPPED, {**block, 'num_feat': 64}
-        run = self._training(
-            f'{self.name}_proxy_{self.args.iterations}', self._images(), PROXY_SEED, self.task.network
-        )
-        train_all([run], self.args.iterations, 1)
-        return f'experiments/{run.name}/models/net_g_{self.args.iterations}.pth', block
+    def proxy(self) -> Run | None:
+        """The training of the network at which gradients are taken, on the whole pool; None where one is shipped."""
+        name = f'{self.name}_proxy_{self.args.iterations}'
+        return None if self.task.shipped else self._training(name, self._images(), PROXY_SEED, self.task.network)
 
     def _reader(self, folder: str) -> Block:
         return {**self.task.dataset, 'dataroot_gt': str(self.pool.folder / folder)}
@@ -250,6 +248,13 @@ class Setting:
         path.parent.mkdir(exist_ok=True)
         path.write_text('\n'.join(names) + '\n', encoding='utf-8')
         return str(path)
+
+
+def train_proxies(settings: Sequence[Setting], args: argparse.Namespace) -> None:
+    """Train the proxies that these settings rank at."""
+    runs = [run for setting in settings if (run := setting.proxy()) is not None]
+    if runs:
+        train_all(runs, args.iterations, args.jobs)
 
 
 def run_job(job: str, option_file: str, name: str, changes: Mapping[str, str], result: Path) -> float:
@@ -315,5 +320,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument('--images', type=int, default=400, help='in the pool, at most (400)')
     parser.add_argument('--photographs', type=Path, help='folder, such as BSD400; by default those of scikit-image')
     parser.add_argument('--side', type=int, help=f'of a sub-image in pixels ({SIDE}; without a folder {SMALL_SIDE})')
-    parser.add_argument('--device', choices=['auto', 'cpu'], default='auto', help='auto (default): a GPU if there is one')
+    parser.add_argument(
+        '--device', choices=['auto', 'cpu'], default='auto', help='auto (default): a GPU if there is one'
+    )
     return parser

@@ -36,8 +36,8 @@ Images = Mapping[str, np.ndarray]
 Photographs = Mapping[str, Sequence[np.ndarray]]  # 'pool', 'target', 'report' -> sub-images
 
 
-class PoolError(RuntimeError):
-    """The images cannot be made or do not fit together; the message says why and what to do."""
+class PoolError(SystemExit):
+    """The images cannot be made or do not fit together: the script ends with what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def read_photographs(folder: Path | None, color: str, side: int) -> dict[str, li
         if len(images) < REPORTED:
             raise PoolError(
                 f'{folder or "scikit-image"}: expected at least {REPORTED} sub-images of {side} x {side} pixels for '
-                f'the {use}, got {len(images)}. Give --photographs a folder of more or larger ones, or a smaller --side.'
+                f'the {use}, got {len(images)}. Give --photographs a folder of more or larger ones, or a smaller '
+                '--side.'
             )
     return found
 

@@ -10,12 +10,23 @@ who knows them. Every row trains for the same number of iterations. --nets train
 """
 
 import argparse
-import statistics
 import sys
 from typing import Any
 
-from choosing import DENOISERS, TASKS, Choice, Ranked, Setting, arguments, photographs_of, side_of, train_choices
-from choosing import DATA
+import numpy as np
+from choosing import (
+    DATA,
+    DENOISERS,
+    TASKS,
+    Choice,
+    Ranked,
+    Setting,
+    arguments,
+    photographs_of,
+    side_of,
+    train_choices,
+    train_proxies,
+)
 from comparison import report
 from pools import document_pool
 
@@ -31,8 +42,11 @@ def main() -> int:
     parser.add_argument('--nets', nargs='+', choices=DENOISERS, default=['IRCNN'], help='trained denoisers (IRCNN)')
     parser.add_argument('--guard', default='none', help='of matching (none)')
     args = parser.parse_args()
+    made = settings(args)
+    if {'top', 'matching'} & set(args.choices):
+        train_proxies(made, args)
     rows, facts = [], []
-    for setting in settings(args):
+    for setting in made:
         ranked = rank(setting, args)
         if ranked is not None:
             facts.append(domain(setting, ranked, args.size))
@@ -83,7 +97,9 @@ def domain(setting: Setting, ranked: Ranked, size: int) -> dict[str, Any]:
     pages = setting.pool.names('document')
     ranks = sorted(ranked.ranks('influence')[name] for name in pages)
     first = sum(rank <= len(pages) for rank in ranks)
-    text = f'{first} of {len(pages)} pages on the ranks 1 to {len(pages)} by influence, median {statistics.median(ranks):g}'
+    text = (
+        f'{first} of {len(pages)} pages on the first {len(pages)} ranks by influence, median rank {np.median(ranks):g}'
+    )
     fact = {'setting': setting.title, 'ranks': ranks, 'seconds': ranked.seconds}
     if ranked.method == 'matching':
         fact['matched'] = sum(ranked.ranks('matching')[name] <= size for name in pages)
