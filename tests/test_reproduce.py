@@ -200,6 +200,24 @@ def test_every_training_is_accepted(folder: Path, task: str, net: str) -> None:
     assert [opt['datasets'][key]['name'] for key in ('val', 'val_2')] == ['documents', 'photographs']
 
 
+def test_a_ranking_is_accepted_and_its_name_tells_its_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = []
+
+    def check(job: str, file: str, name: str, changes: dict[str, str], result: Path) -> float:
+        changes = {'name': name, **changes}
+        codes.append(
+            main([job, '-opt', file, '--check', '--set', *(f'{key}={value}' for key, value in changes.items())])
+        )
+        return 1.5
+
+    monkeypatch.setattr(choosing, 'run_job', check)
+    setting = settings_of('denoise', folder)
+    first, second = setting.rank('influence'), setting.rank('influence', damping=1e-3)
+    assert codes == [0, 0] and first.seconds == 1.5
+    assert first.path != second.path
+    assert [first.column(method) for method in ('influence', 'kcenter')] == ['rank', 'rank_kcenter']
+
+
 @pytest.mark.slow
 def test_an_experiment_runs_and_continues(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

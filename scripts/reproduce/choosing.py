@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +189,6 @@ class Setting:
             block['num_feat'] = 64  # of the one that is shipped
         else:
             weights = f'experiments/{proxy.name}/models/net_g_{self.args.iterations}.pth'
-        parts = [method, *(str(value) for value in keys.values() if not isinstance(value, list))]
-        name = f'{self.name}_rank_{"_".join(parts)}{"" if self.task.shipped else f"_{self.args.iterations}"}'
         datasets = {
             'train': {'name': 'pool', **self._reader('pool')},
             'test': {'name': 'target', **self._reader('target')},
@@ -201,13 +200,14 @@ class Setting:
             'path.pretrain_network_g': weights,
             'rank': json.dumps({**RANK, 'method': method, **keys}),
         }
+        name = f'{self.name}_rank_{method}_{_digest(changes)}'
         path = Path('results', name, 'ranking.parquet')
         return Ranked(path, method, run_job('rank', RANK_FILE, name, changes, path))
 
     def run(self, choice: Choice, seed: int, net: str) -> Run:
         """One training, validated at its end on all reported sets."""
-        own = f'{self.name}_{net}_{choice.name.replace(" ", "-")}{choice.images}_{self.args.iterations}_seed{seed}'
-        return self._training(own, choice.block(seed), seed, net)
+        name = f'{self.name}_{choice.name.replace(" ", "-")}{choice.images}'
+        return self._training(name, choice.block(seed), seed, net)
 
     def _training(self, name: str, images: Block, seed: int, net: str) -> Run:
         iterations = self.args.iterations
@@ -230,12 +230,13 @@ class Setting:
         )
         if net in RATES:
             changes['train.optim_g.lr'] = RATES[net]
-        return Run(name, TRAIN_FILE, changes)
+        return Run(f'{name}_{net}_{iterations}_seed{seed}_{_digest(changes)}', TRAIN_FILE, changes)
 
     def proxy(self) -> Run | None:
         """The training of the network at which gradients are taken, on the whole pool; None where one is shipped."""
-        name = f'{self.name}_proxy_{self.args.iterations}'
-        return None if self.task.shipped else self._training(name, self._images(), PROXY_SEED, self.task.network)
+        if self.task.shipped:
+            return None
+        return self._training(f'{self.name}_proxy', self._images(), PROXY_SEED, self.task.network)
 
     def _reader(self, folder: str) -> Block:
         return {**self.task.dataset, 'dataroot_gt': str(self.pool.folder / folder)}
@@ -274,6 +275,11 @@ def run_job(job: str, option_file: str, name: str, changes: Mapping[str, str], r
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f'{time.perf_counter() - begin:.1f}\n', encoding='utf-8')
     return float(note.read_text(encoding='utf-8'))
+
+
+def _digest(changes: Mapping[str, str]) -> str:
+    """Of options: part of a name, so that a result of other ones is not taken for theirs."""
+    return blake2b(json.dumps(changes, sort_keys=True).encode(), digest_size=3).hexdigest()
 
 
 def _devices(args: argparse.Namespace) -> str:
