@@ -20,12 +20,14 @@ from tests.helpers.option_files import REPOSITORY
 
 SCRIPTS = str(REPOSITORY / 'scripts' / 'reproduce')
 sys.path.insert(0, SCRIPTS)
+import choices  # noqa: E402
 import choosing  # noqa: E402
 import comparison  # noqa: E402
 import documents  # noqa: E402
 import pools  # noqa: E402
 import spoilt  # noqa: E402
 import targeted  # noqa: E402
+import tasks  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -50,11 +52,11 @@ def photographs(pool: int = 40, side: int = 32, color: str = 'gray') -> dict[str
 
 def settings_of(task: str, root: Path, **changes: Any) -> 'choosing.Setting':
     """A task on 40 small images, a quarter of them pages."""
-    color = choosing.TASKS[task].color
-    side = choosing.TASKS[task].gt_size
+    color = tasks.TASKS[task].color
+    side = tasks.TASKS[task].gt_size
     pool = pools.document_pool(photographs(30, side, color), color, side, 25, 40, root)
     args = SimpleNamespace(**{'iterations': 4, 'seeds': 1, 'jobs': 1, 'device': 'cpu', 'size': 3, **changes})
-    return choosing.Setting(task, choosing.TASKS[task], pool, args)
+    return choosing.Setting(task, tasks.TASKS[task], pool, args)
 
 
 @pytest.mark.parametrize('color', ['gray', 'rgb'])
@@ -175,6 +177,20 @@ def test_the_area_under_the_curve_is_the_share_of_pairs() -> None:
     assert spoilt.areas({'a': 1, 'b': 2, 'c': 0}, groups) == {'noise': 0, 'blur': 1, 'all': 0.5}
 
 
+def test_what_an_audit_measured_is_signed_towards_its_suspect_side(folder: Path) -> None:
+    columns = {'path': ['a', 'b'], 'suspect': [False, True], 'cutoff': [0.5, 0.2], 'tone': [1.0, 4.0]}
+    notes = {'cutoff': {'side': 'low', 'usual': 0.5}, 'tone': {'side': 'both', 'usual': 2.0}}
+    audited = SimpleNamespace(
+        header={'findings': notes}, column=columns.__getitem__, array=lambda name: np.array(columns[name])
+    )
+    measured = spoilt.measured(audited)
+    assert measured['audit'] == {'a': 0, 'b': 1}
+    assert measured['audit: cutoff'] == pytest.approx({'a': 0, 'b': 0.3})
+    assert measured['audit: tone'] == {'a': 1, 'b': 2}
+    choice = spoilt.kept(settings_of('denoise', folder), audited)
+    assert Path(choice.block(0)['meta_info_file']).read_text().split() == ['a'] and choice.images == 1
+
+
 def test_a_random_choice_is_drawn_anew_for_each_seed_and_the_oracle_from_the_pages(folder: Path) -> None:
     setting = settings_of('denoise', folder)
     oracle = setting.drawn('oracle', setting.pool.names('document'), 3)
@@ -219,18 +235,49 @@ def test_a_ranking_is_accepted_and_its_name_tells_its_options(folder: Path, monk
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ('script', 'rows', 'own'),
+    [
+        (
+            targeted,
+            ['--tasks', 'denoise', '--shares', '25', '--choices', 'top', 'random'],
+            ['| denoise, 25 % | IRCNN | top | 3 |'],
+        ),
+        (choices, ['--pools', 'pages', '--guards', '--others'], ['| pages | IRCNN | mid | 3 |', 'pages: ranked in']),
+        (spoilt, [], ['| half spoilt | IRCNN | all clean | 6 |', '| influence |', '| loss |']),
+    ],
+)
 def test_an_experiment_runs_and_continues(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    script: Any,
+    rows: list[str],
+    own: list[str],
 ) -> None:
     monkeypatch.setattr(choosing, 'RANK', {'iterations': 2, 'curvature_images': 4})
-    arguments = ['--tasks', 'denoise', '--shares', '25', '--choices', 'top', 'random', '--seeds', '1', '--size', '3']
-    arguments += ['--iterations', '4', '--images', '12', '--side', '48', '--jobs', '1', '--device', 'cpu']
-    monkeypatch.setattr(sys, 'argv', ['targeted.py', *arguments])
-    assert targeted.main() == 0
+    small = [
+        '--seeds',
+        '1',
+        '--size',
+        '3',
+        '--iterations',
+        '4',
+        '--images',
+        '12',
+        '--side',
+        '48',
+        '--jobs',
+        '2',
+        '--device',
+        'cpu',
+    ]
+    monkeypatch.setattr(sys, 'argv', ['script', *rows, *small])
+    assert script.main() == 0
     first = capsys.readouterr().out
-    assert '| denoise, 25 % | IRCNN | top | 3 |' in first and 'of 3 pages on the first 3 ranks' in first
+    assert [text for text in own if text not in first] == []
     written = {path: path.stat().st_mtime_ns for path in folder.glob('experiments/*/models/*.pth')}
     assert len(written) >= 2
-    assert targeted.main() == 0
+    assert script.main() == 0
     assert capsys.readouterr().out == first
     assert {path: path.stat().st_mtime_ns for path in written} == written

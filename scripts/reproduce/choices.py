@@ -10,9 +10,10 @@ knows them), top and mid of the ranking by influence, matching with each of --gu
 import argparse
 import sys
 
-from choosing import DATA, TASKS, Choice, Setting, arguments, photographs_of, side_of, train_choices
+from choosing import DATA, Choice, Setting, arguments, photographs_of, side_of, train_choices
 from comparison import report
 from pools import document_pool, photograph_pool
+from tasks import TASKS
 
 OTHERS = ('kcenter', 'herding', 'moderate', 'craig', 'el2n', 'stratified')
 POOLS = ('pages', 'photographs')

@@ -102,7 +102,9 @@ def _cells(record: dict[str, Any]) -> list[str]:
     cells = [f'{record["mean"]:.2f}{spread}']
     for name in REFERENCES:
         mean, half = record[f'minus_{name}'], record[f'half_width_{name}']
-        cells.append('' if mean is None else f'{mean:+.2f}' + (f' ± {half:.2f}' if half is not None else ''))
+        cells.append(
+            '' if mean is None else f'{round(mean, 2) + 0:+.2f}' + (f' ± {half:.2f}' if half is not None else '')
+        )
     return cells
 
 

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from choosing import DATA, TASKS, Choice, Setting, arguments, photographs_of, run_job, train_choices
+from choosing import DATA, Choice, Setting, arguments, photographs_of, run_job, train_choices
 from comparison import report
 from pools import SPOIL, photograph_pool
 from scipy.stats import rankdata
+from tasks import TASKS
 
 # isort: split
 from basicsr_ext.selection.manifest import Manifest, read_manifest

@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from choosing import (
     DATA,
-    DENOISERS,
-    TASKS,
     Choice,
     Ranked,
     Setting,
@@ -29,6 +27,7 @@ from choosing import (
 )
 from comparison import report
 from pools import document_pool
+from tasks import DENOISERS, TASKS
 
 CHOICES = ('top', 'matching', 'random', 'all', 'oracle')
 
