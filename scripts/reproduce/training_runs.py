@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -34,6 +35,17 @@ class Run:
     def best(self, metric: str = 'psnr') -> float:
         """The best validation, which is what the papers report."""
         return max(self.curve(metric).values())
+
+    def last(self, metric: str = 'psnr') -> dict[str, float]:
+        """Validation set -> the metric at the end of the training."""
+        path = EXPERIMENTS / self.name / 'training_log.jsonl'
+        lines = (json.loads(line) for line in path.read_text(encoding='utf-8').splitlines())
+        *_, validation = (line['validation'] for line in lines if 'validation' in line)
+        return {name: values[metric] for name, values in validation.items()}
+
+    def seconds(self) -> float:
+        """How long the training took, the start of its process included; of a stopped run the last part."""
+        return float(_output(self).with_suffix('.seconds').read_text(encoding='utf-8'))
 
 
 def train_all(runs: Sequence[Run], iterations: int, jobs: int) -> None:
@@ -66,10 +78,12 @@ def _train(run: Run, jobs: int) -> int:
     environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
     output = _output(run)
     output.parent.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter()
     with open(output, 'w', encoding='utf-8') as file:
         result = subprocess.run(
             [*command, '--set', *changes], stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
         )
+    output.with_suffix('.seconds').write_text(f'{time.perf_counter() - begin:.1f}\n', encoding='utf-8')
     return result.returncode
 
 
