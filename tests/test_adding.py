@@ -34,6 +34,8 @@ from basicsr_ext.options.load import Options
 from basicsr_ext.options.reference import table_of
 from basicsr_ext.options.schema import definitions, schema_of_block
 from basicsr_ext.options.template import template_of
+from basicsr_ext.selection.coreset.orders import ORDERS, Pool, order
+from basicsr_ext.selection.coreset.stored import Predictor
 from basicsr_ext.selection.manifest import Item, read_manifest
 from basicsr_ext.selection.patches.criteria import CRITERIA, PatchImage, patch_criterion
 from basicsr_ext.selection.patches.settings import MineSettings
@@ -248,6 +250,23 @@ TOY = '''
     def count(opt, settings, only_check=False):
         print(settings.times * len(build_dataset(opt['datasets']['train'])))
 '''
+
+
+def test_an_order_of_images_chosen_together(images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setitem(ORDERS, 'smallest', None)
+
+    @order('smallest')
+    def smallest(pool: Pool) -> np.ndarray:
+        return np.argsort(np.linalg.norm(pool.features.images, axis=1), kind='stable')
+
+    blocks = {key: {'name': key, **reader(images)} for key in ('train', 'test')}
+    rank = {'method': 'matching', 'size': 2, 'features': 'encoder', 'baselines': ['smalest']}
+    assert run('rank', {'name': 'x', 'datasets': blocks, 'rank': rank}) == 2
+    assert 'Did you mean smallest?' in capsys.readouterr().err
+    assert run('rank', {'name': 'x', 'datasets': blocks, 'rank': {**rank, 'baselines': ['smallest']}}) == 0
+    norms = np.linalg.norm(Predictor('results/x/features.parquet').features.images, axis=1)
+    found = read_manifest('results/x/ranking.parquet').column('rank_smallest')
+    assert np.argsort(found).tolist() == np.argsort(norms).tolist()
 
 
 def test_a_job(images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
