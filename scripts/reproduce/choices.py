@@ -9,8 +9,9 @@ knows them), top and mid of the ranking by influence, matching with each of --gu
 
 import argparse
 import sys
+from functools import partial
 
-from choosing import DATA, Choice, Setting, arguments, photographs_of, side_of, train_choices
+from choosing import DATA, Choice, Setting, arguments, at_once, photographs_of, side_of, train_choices
 from comparison import report
 from pools import document_pool, photograph_pool
 from tasks import TASKS
@@ -60,8 +61,10 @@ def choices(setting: Setting, args: argparse.Namespace) -> tuple[list[Choice], d
         made.append(setting.drawn('oracle', pages, size))
     if args.guards or args.others:
         guard, *guards = args.guards or ['none']
-        first = setting.rank('matching', size=size, guard=guard, baselines=['influence', *args.others])
-        rankings = {guard: first, **{each: setting.rank('matching', size=size, guard=each) for each in guards}}
+        works = [partial(setting.rank, 'matching', size=size, guard=guard, baselines=['influence', *args.others])]
+        works += [partial(setting.rank, 'matching', size=size, guard=each, halves=False) for each in guards]
+        first, *others = at_once(works, args.jobs)
+        rankings = {guard: first, **dict(zip(guards, others, strict=True))}
         shown = {guard: rankings[guard] for guard in args.guards}
     else:
         first = setting.rank('influence')

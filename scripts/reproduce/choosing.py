@@ -11,10 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from comparison import Row
@@ -33,6 +34,8 @@ RANK_FILE = 'options/rank/rank_influence_IRCNN_gray_sigma25_BSD400.yml'
 SHIPPED = 'pkg://basicsr_ext/weights/IRCNN_gray_sigma25.pth'
 DATA = Path('datasets', 'reproduce')
 RANK = {'precision': 'bfloat16', 'iterations': 12, 'curvature_images': 24}
+T = TypeVar('T')
+
 PROXY_SEED = 1000  # of a proxy: none of the seeds of the rows
 
 
@@ -141,7 +144,7 @@ class Setting:
         }
         name = f'{self.name}_rank_{method}_{_digest(changes)}'
         path = Path('results', name, 'ranking.parquet')
-        return Ranked(path, method, run_job('rank', RANK_FILE, name, changes, path))
+        return Ranked(path, method, run_job('rank', RANK_FILE, name, changes, path, self.args.jobs))
 
     def run(self, choice: Choice, seed: int, net: str) -> Run:
         """One training, validated at its end on all reported sets."""
@@ -197,7 +200,13 @@ def train_proxies(settings: Sequence[Setting], args: argparse.Namespace) -> None
         train_all(runs, args.iterations, args.jobs)
 
 
-def run_job(job: str, option_file: str, name: str, changes: Mapping[str, str], result: Path) -> float:
+def at_once(works: Sequence[Callable[[], T]], jobs: int) -> list[T]:
+    """Do several things, so many at a time; what they give, in their order."""
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(lambda work: work(), works))
+
+
+def run_job(job: str, option_file: str, name: str, changes: Mapping[str, str], result: Path, jobs: int = 1) -> float:
     """Run a job unless its result is there; how many seconds it took.
 
     Raises:
@@ -207,7 +216,7 @@ def run_job(job: str, option_file: str, name: str, changes: Mapping[str, str], r
     if not (result.is_file() and note.is_file()):
         assignments = [f'{key}={value}' for key, value in {'name': name, **changes}.items()]
         command = [sys.executable, '-m', 'basicsr_ext', job, '-opt', option_file, '--set', *assignments]
-        environment = {**os.environ, 'OMP_NUM_THREADS': str(os.cpu_count() or 1)}
+        environment = {**os.environ, 'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // jobs))}
         begin = time.perf_counter()
         if code := subprocess.run(command, env=environment, check=False).returncode:
             raise SystemExit(f'{name}: expected the job {job} to end well, got exit code {code}.')

@@ -11,6 +11,7 @@ who knows them. Every row trains for the same number of iterations. --nets train
 
 import argparse
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from choosing import (
     Ranked,
     Setting,
     arguments,
+    at_once,
     photographs_of,
     side_of,
     train_choices,
@@ -45,8 +47,8 @@ def main() -> int:
     if {'top', 'matching'} & set(args.choices):
         train_proxies(made, args)
     rows, facts = [], []
-    for setting in made:
-        ranked = rank(setting, args)
+    rankings = at_once([partial(rank, setting, args) for setting in made], args.jobs)
+    for setting, ranked in zip(made, rankings, strict=True):
         if ranked is not None:
             facts.append(domain(setting, ranked, args.size))
         nets = args.nets if setting.task.network in DENOISERS else [setting.task.network]
