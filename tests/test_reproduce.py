@@ -219,7 +219,7 @@ def test_every_training_is_accepted(folder: Path, task: str, net: str) -> None:
 def test_a_ranking_is_accepted_and_its_name_tells_its_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = []
 
-    def check(job: str, file: str, name: str, changes: dict[str, str], result: Path) -> float:
+    def check(job: str, file: str, name: str, changes: dict[str, str], result: Path, jobs: int) -> float:
         changes = {'name': name, **changes}
         codes.append(
             main([job, '-opt', file, '--check', '--set', *(f'{key}={value}' for key, value in changes.items())])
