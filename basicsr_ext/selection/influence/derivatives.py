@@ -105,6 +105,22 @@ class Derivatives:
         rows = [self.gradient(batch.row(number), loss) for number in range(len(batch.lq))]
         return torch.stack(rows) @ directions.T
 
+    def moved_output(self, lq: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """The output and its derivative J v along a vector, both without graph.
+
+        One forward-mode pass; without forward mode two backward ones.
+
+        Args:
+            lq: (N, C, H, W), [0, 1].
+            vector: v, (size,).
+
+        Returns:
+            (N, C', H scale, W scale) twice.
+        """
+        with torch.set_grad_enabled(not self.forward_mode):
+            output, moved = self._jvp(lq, vector)
+        return output.detach(), moved.detach()
+
     def output_shape(self, batch: Batch) -> torch.Size:
         """The shape of what the network makes of a batch."""
         with torch.no_grad():
