@@ -11,10 +11,12 @@ from torch import nn
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any
 from basicsr_ext.jobs.option_file import JobFile, run_job
+from basicsr_ext.jobs.overlaps import warn_of_target
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.trained import trained_network
@@ -96,6 +98,7 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         target = build_dataset(opt['datasets']['test'], 'datasets.test') if 'test' in opt['datasets'] else None
         if target is not None and run.is_first:
             check_dataset(target, 'datasets.test')
+            warn_of_target(dataset, target)
         nets = {'g': trained_network(opt)} if settings.of_networks else {}
         reader = UnitReader(WholeImages(dataset), items, settings, opt['manual_seed'], dataset.opt.get('scale', 1))
         influence = None
@@ -118,7 +121,9 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         made_from = identity('mine', opt, {'mine': settings}, nets, _of_no_effect(settings), **sources)
         if not run.begin(made_from):
             return
-        notes = {} if influence is None else {'chosen': influence.solve()}
+        notes: dict[str, Any] = {}
+        if influence is not None and target is not None:
+            notes = {'chosen': influence.solve(), 'target': note_of(target)}
         scan.run()
         if run.is_first:
             run.finish(_finish(scan, run.result, {**made_from, **notes}))

@@ -10,9 +10,11 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.errors import BasicsrExtError, OptionError, shown
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.option_file import JobFile
+from basicsr_ext.jobs.overlaps import warn_of_target
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.described import input_sides
@@ -69,11 +71,14 @@ class InfluenceRanking(Ranking):
                     'Levels may differ in weights and degradation only.',
                 )
         self.items = first.items
+        self.has_target = settings.method in ('influence', 'graddot')
 
     def check(self, decode: bool) -> None:
         """See `Ranking`."""
         for level in self.levels.values():
             level.check(decode)
+        if self.has_target and self.opt['rank'] == 0:
+            warn_of_target(level.train, level.test)
 
     def identity(self, items: Sequence[Item]) -> dict[str, Any]:
         """See `Ranking`."""
@@ -87,8 +92,10 @@ class InfluenceRanking(Ranking):
         work = sum(engine.work() for engine in engines.values())
         with Progress('Ranking', work, unit='derivative', hidden=self.opt['rank'] > 0) as progress:
             scores = {name: engine.scores(progress) for name, engine in engines.items()}
-        chosen = {name: engine.chosen for name, engine in engines.items()}
-        return score_columns(self.settings.method, scores, self.settings.dampings), {'chosen': chosen}
+        notes: dict[str, Any] = {'chosen': {name: engine.chosen for name, engine in engines.items()}}
+        if self.has_target:
+            notes['target'] = note_of(next(iter(self.levels.values())).test)
+        return score_columns(self.settings.method, scores, self.settings.dampings), notes
 
 
 class Level:
