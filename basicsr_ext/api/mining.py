@@ -61,7 +61,11 @@ def mine(
     asked = read_block(MineSettings, {'criteria': list(criteria), **settings}, 'mine')
     pairs = OwnPairs(dataset, 'dataset')
     if (net is None) == bool(asked.of_networks):
-        expected = f'a network for {" and ".join(asked.of_networks)}' if net is None else 'none for these criteria'
+        expected = (
+            f'a network for the criterion {" and ".join(asked.of_networks)}'
+            if net is None
+            else 'none for these criteria'
+        )
         raise OptionError('net', expected, type(net).__name__, 'Correct it.')
     if (target is None) == ('influence' in asked.criteria):
         expected = 'a dataset for the criterion influence' if target is None else 'none without influence'
@@ -73,12 +77,15 @@ def mine(
         if net is not None and 'loss' in asked.criteria:
             bfloat16 = asked.precision == 'bfloat16'
             by_networks['loss'] = PatchLosses(net, input_sides(net), asked.batch_size, bfloat16)
+        influence = None
         if net is not None and target is not None:
             train, aim, state = SomeItems(pairs, reader.fit), OwnPairs(target, 'target'), Path(folder, 'influence')
             influence = PatchInfluence(net, input_sides(net), train, aim, asked.influence, seed, state, asked.workers)
-            influence.solve()
             by_networks['influence'] = influence
         scan = PatchScan(reader, Path(folder), by_networks)
+        if influence is not None:
+            scan.check_network()
+            influence.solve()
         scan.run()
         used = scan.used()
         place = {index: number for number, index in enumerate(used)}
