@@ -550,7 +550,7 @@ def test_no_usable_image_at_all(folder: Path, capsys: pytest.CaptureFixture[str]
         ({'datasets': {'val': {'name': 'v', **GAUSSIAN}}}, 'datasets: expected train, got train, val'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'sigm': 3}}}, 'datasets.train.sigm: expected a known key'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'dataroot_gt': 'no'}}}, "expected a folder, got 'no'"),
-        ({'mine': {'criteria': ['loss']}}, 'network_g: expected a network (trained, whose loss the criterion `loss`'),
+        ({'mine': {'criteria': ['loss']}}, 'network_g: expected a network (trained, for the criteria `loss`'),
         (
             {'mine': {'criteria': ['loss']}, 'network_g': IRCNN},
             'path.pretrain_network_g: expected the weights of a trained network, got none',
