@@ -15,8 +15,9 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.selection.manifest import Manifest, fingerprint, read_manifest, write_patch_manifest
+from basicsr_ext.selection.patches.influence import PatchInfluence, SomeItems
 from basicsr_ext.selection.patches.losses import PatchLosses
-from basicsr_ext.selection.patches.scan import PatchScan, UnitReader
+from basicsr_ext.selection.patches.scan import PairCriterion, PatchScan, UnitReader
 from basicsr_ext.selection.patches.settings import MineSettings
 
 
@@ -24,6 +25,7 @@ def mine(
     dataset: Any,
     criteria: Sequence[str] = ('grad',),
     net: nn.Module | None = None,
+    target: Any = None,
     *,
     output: str | os.PathLike[str] = 'patches.parquet',
     seed: int = 0,
@@ -35,7 +37,8 @@ def mine(
         dataset: map-style; items are clean images, pairs `(lq, gt)`, or dicts with `gt` and, for `loss`, `lq`; tensors
             C x H x W, RGB or grey, [0, 1].
         criteria: what is measured, such as `grad`, `std`, `freq`, or `loss` by the network.
-        net: for the criterion `loss`, trained, on its device.
+        net: for the criteria `loss` and `influence`, trained, on its device.
+        target: for `influence`, a dataset of pairs, whose mean loss counts.
         output: file of the patches.
         seed: of the criterion `random`.
         **settings: keys of the block `mine` of an option file, such as `patch_size=48, stride=24`.
@@ -44,7 +47,7 @@ def mine(
         The patches, one row each: `path`, `y`, `x`, `size`, and one column per criterion.
 
     Raises:
-        OptionError: a setting is wrong, or the network is missing or needless.
+        OptionError: a setting is wrong, or the network or the target is missing or needless.
         DataError: items that cannot be used.
 
     Example:
@@ -57,15 +60,32 @@ def mine(
     """
     asked = read_block(MineSettings, {'criteria': list(criteria), **settings}, 'mine')
     pairs = OwnPairs(dataset, 'dataset')
-    if (net is None) == ('loss' in asked.criteria):
-        expected = 'a network for the criterion loss' if net is None else 'none without the criterion loss'
+    if (net is None) == bool(asked.of_networks):
+        expected = (
+            f'a network for the criterion {" and ".join(asked.of_networks)}'
+            if net is None
+            else 'none for these criteria'
+        )
         raise OptionError('net', expected, type(net).__name__, 'Correct it.')
+    if (target is None) == ('influence' in asked.criteria):
+        expected = 'a dataset for the criterion influence' if target is None else 'none without influence'
+        raise OptionError('target', expected, type(target).__name__, 'Correct it.')
     items = pairs.items()
-    losses = None
-    if net is not None:
-        losses = PatchLosses(net, input_sides(net), asked.batch_size, asked.precision == 'bfloat16')
     with TemporaryDirectory() as folder:
-        scan = PatchScan(UnitReader(WholeImages(pairs), items, asked, seed, pairs.scale), Path(folder), losses)
+        reader = UnitReader(WholeImages(pairs), items, asked, seed, pairs.scale)
+        by_networks: dict[str, PairCriterion] = {}
+        if net is not None and 'loss' in asked.criteria:
+            bfloat16 = asked.precision == 'bfloat16'
+            by_networks['loss'] = PatchLosses(net, input_sides(net), asked.batch_size, bfloat16)
+        influence = None
+        if net is not None and target is not None:
+            train, aim, state = SomeItems(pairs, reader.fit), OwnPairs(target, 'target'), Path(folder, 'influence')
+            influence = PatchInfluence(net, input_sides(net), train, aim, asked.influence, seed, state, asked.workers)
+            by_networks['influence'] = influence
+        scan = PatchScan(reader, Path(folder), by_networks)
+        if influence is not None:
+            scan.check_network()
+            influence.solve()
         scan.run()
         used = scan.used()
         place = {index: number for number, index in enumerate(used)}

@@ -63,6 +63,11 @@ class StockFiles:
         entry = self.entries[index]
         return entry if isinstance(entry, dict) else {f'{self.main}_path': entry}
 
+    @property
+    def root(self) -> str:
+        """The folder or LMDB of the images of the kind `gt`; '' where the dataset has none."""
+        return self.roots.get(self.main, '')
+
     def _key(self, kind: Kind) -> str:
         return self.main if kind == 'gt' else kind
 

@@ -104,6 +104,22 @@ def read_key(path: str, key: str) -> bytes | None:
     return None if value is None else bytes(value)
 
 
+def value_size(path: str, key: str) -> int | None:
+    """The bytes of the value of a key of the LMDB at `path`, which are not read; None if there is no such key.
+
+    Raises:
+        DataError: the LMDB is damaged.
+    """
+    import lmdb
+
+    try:
+        with open_lmdb(path).begin(buffers=True) as transaction:
+            value = transaction.get(key.encode())
+            return None if value is None else len(value)
+    except lmdb.Error as error:
+        raise DataError(f'LMDB {path}', f'a value of {shown(key)}', error, 'Copy it again.') from error
+
+
 @dataclass(frozen=True)
 class LmdbHandle:
     """A path that reads like its environment; unlike the environment it survives forking and pickling."""

@@ -30,6 +30,7 @@ from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixel
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, shown
+from basicsr_ext.jobs.overlaps import warn_of_validation
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import TrainOptions
 from basicsr_ext.networks.fits import refuse_other_shape, try_network
@@ -393,8 +394,9 @@ def check_everything(opt: Options) -> None:
     logger.setLevel(logging.INFO)
     set_random_seed(opt['manual_seed'])
     model = build_model(opt)
+    datasets: dict[str, SampleDataset] = {}
     for key, block in opt['datasets'].items():
-        dataset = build_dataset(block, f'datasets.{key}')
+        dataset = datasets[key] = build_dataset(block, f'datasets.{key}')
         check_dataset(dataset, f'datasets.{key}')
         check_pixels(dataset, f'datasets.{key}')
         if key == 'train' and opt['is_train']:
@@ -403,4 +405,7 @@ def check_everything(opt: Options) -> None:
         if block['phase'] in ('val', 'test'):
             check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
         logger.info(f'datasets.{key}: {len(dataset)} images, all readable; the first one fits the network.')
+    if opt['is_train']:
+        validation = [each for key, each in datasets.items() if opt['datasets'][key]['phase'] in ('val', 'test')]
+        warn_of_validation(datasets['train'], validation)
     logger.info(f'{opt["name"]}: options, files and the first batch are sound.')

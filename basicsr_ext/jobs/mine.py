@@ -9,27 +9,38 @@ import numpy as np
 from basicsr.utils import get_root_logger
 from torch import nn
 
-from basicsr_ext.data.file_checks import check_pixels
-from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any
 from basicsr_ext.jobs.option_file import JobFile, run_job
+from basicsr_ext.jobs.overlaps import warn_of_target
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, write_patch_manifest
+from basicsr_ext.selection.patches.influence import PatchInfluence, SomeItems
 from basicsr_ext.selection.patches.losses import PatchLosses
-from basicsr_ext.selection.patches.scan import PatchScan, UnitReader, unfit
+from basicsr_ext.selection.patches.scan import PairCriterion, PatchScan, UnitReader, unfit
 from basicsr_ext.selection.patches.settings import MineSettings
 from basicsr_ext.training.building import build_dataset
 
 EXAMPLE = 'basicsr-ext mine -opt options/mine/mine_IRCNN_gray_sigma25_BSD400.yml'
 
 
-def _check_sizes(opt: Options, settings: MineSettings) -> None:
+def _check(opt: Options, settings: MineSettings) -> None:
+    if ('test' in opt['datasets']) != ('influence' in settings.criteria):
+        is_there = 'test' in opt['datasets']
+        raise OptionError(
+            'datasets.test',
+            'none without the criterion influence' if is_there else 'a target for the criterion influence',
+            'one' if is_there else 'none',
+            'Remove it, or add the criterion.' if is_there else 'Add it, or leave the criterion out.',
+        )
     scale = opt['datasets']['train']['scale']
     for name in ('patch_size', 'stride'):
         if getattr(settings, name) % scale:
@@ -45,9 +56,10 @@ FILE = JobFile(
     job='mine',
     settings=MineSettings,
     datasets={'train': 'the images whose patches are measured'},
-    networks={'g': 'trained, whose loss the criterion `loss` measures'},
-    used=lambda settings: {'g': True} if 'loss' in settings.criteria else {},
-    check=_check_sizes,
+    optional={'test': 'the target of the criterion `influence`, whose mean loss counts'},
+    networks={'g': 'trained, for the criteria `loss` and `influence`'},
+    used=lambda settings: {'g': True} if settings.of_networks else {},
+    check=_check,
 )
 
 
@@ -83,21 +95,45 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         dataset = scheduled(build_dataset(opt['datasets']['train'], 'datasets.train'))
         items = inventory(dataset, tolerant=True)
         _check_images(items, settings)
-        nets = {'g': trained_network(opt)} if 'loss' in settings.criteria else {}
-        scan = _scan(opt, settings, dataset, items, nets.get('g'), run.unfinished)
+        target = build_dataset(opt['datasets']['test'], 'datasets.test') if 'test' in opt['datasets'] else None
+        if target is not None and run.is_first:
+            check_dataset(target, 'datasets.test')
+            warn_of_target(dataset, target)
+        nets = {'g': trained_network(opt)} if settings.of_networks else {}
+        reader = UnitReader(WholeImages(dataset), items, settings, opt['manual_seed'], dataset.opt.get('scale', 1))
+        influence = None
+        if target is not None:
+            influence = _influence(opt, settings, nets['g'], reader, dataset, target, run.unfinished)
+        losses = _losses(opt, settings, nets['g']) if 'loss' in settings.criteria else None
+        by_networks: dict[str, PairCriterion | None] = {'loss': losses, 'influence': influence}
+        scan = PatchScan(reader, run.unfinished, {name: each for name, each in by_networks.items() if each is not None})
         scan.check_network()
         if only_check:
             scan.try_first()
             _check_pixels(dataset, settings)
+            if target is not None:
+                check_pixels(target, 'datasets.test')
             run.sound(f'{len(items)} images and the first patches')
             return
-        without = ('workers',) if nets else ('workers', 'batch_size', 'precision')
-        made_from = identity('mine', opt, {'mine': settings}, nets, without, train=source_of(dataset, items))
+        sources = {'train': source_of(dataset, items)}
+        if target is not None:
+            sources['test'] = {'content': content_digest(target)}
+        made_from = identity('mine', opt, {'mine': settings}, nets, _of_no_effect(settings), **sources)
         if not run.begin(made_from):
             return
+        notes: dict[str, Any] = {}
+        if influence is not None and target is not None:
+            notes = {'chosen': influence.solve(), 'target': note_of(target)}
         scan.run()
         if run.is_first:
-            run.finish(_finish(scan, run.result, made_from))
+            run.finish(_finish(scan, run.result, {**made_from, **notes}))
+
+
+def _of_no_effect(settings: MineSettings) -> tuple[str, ...]:
+    """The keys of the block that change no result."""
+    of_loss = () if 'loss' in settings.criteria else ('batch_size', 'precision')
+    of_influence = () if 'influence' in settings.criteria else ('influence',)
+    return ('workers', *of_loss, *of_influence)
 
 
 def _check_images(items: Sequence[Item], settings: MineSettings) -> None:
@@ -125,19 +161,31 @@ def _check_pixels(dataset: SampleDataset, settings: MineSettings) -> None:
         get_root_logger().warning(f'Will be skipped: {error}')
 
 
-def _scan(
+def _losses(opt: Options, settings: MineSettings, net: nn.Module) -> PatchLosses:
+    sides = input_sides(net, opt['network_g'])
+    return PatchLosses(net, sides, settings.batch_size, settings.precision == 'bfloat16')
+
+
+def _influence(
     opt: Options,
     settings: MineSettings,
+    net: nn.Module,
+    reader: UnitReader,
     dataset: SampleDataset,
-    items: Sequence[Item],
-    net: nn.Module | None,
+    target: SampleDataset,
     folder: Path,
-) -> PatchScan:
-    reader = UnitReader(WholeImages(dataset), items, settings, opt['manual_seed'], dataset.opt.get('scale', 1))
-    if net is None:
-        return PatchScan(reader, folder)
-    sides = input_sides(net, opt['network_g'])
-    return PatchScan(reader, folder, PatchLosses(net, sides, settings.batch_size, settings.precision == 'bfloat16'))
+) -> PatchInfluence:
+    """Of the images that fit by their headers; a damaged one that is met while it is solved for is refused."""
+    return PatchInfluence(
+        net,
+        input_sides(net, opt['network_g']),
+        SomeItems(dataset, reader.fit),
+        target,
+        settings.influence,
+        opt['manual_seed'],
+        folder / 'influence',
+        settings.workers,
+    )
 
 
 def _finish(scan: PatchScan, result: Path, made_from: dict[str, Any]) -> str:

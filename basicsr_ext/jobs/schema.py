@@ -110,7 +110,8 @@ def _schema_of_job(job: str) -> Schema:
 def _schema_of_file(file: JobFile[Any], block: Schema, sure: Sequence[JobFile[Any]] = ()) -> Schema:
     common: dict[str, Schema] = schema_of_block(CommonOptions)['properties']
     dataset = {'$ref': f'#/definitions/{DATASET_REGISTRY._name}'}
-    named = {key: {**dataset, 'description': text} for key, text in file.datasets.items()}
+    described = {**file.datasets, **file.optional}
+    named = {key: {**dataset, 'description': text} for key, text in described.items()}
     needed = [key for key in file.datasets if all(key in other.datasets for other in sure)]
     datasets = block_of(named, needed) if named else {'type': 'object', 'additionalProperties': dataset}
     networks = {
@@ -233,7 +234,7 @@ def reference_of(job: str) -> str:
         methods.setdefault(id(file), []).append(method)
     parts = []
     for key, file in kinds.items():
-        named = {f'datasets.{name}': text for name, text in file.datasets.items()}
+        named = {f'datasets.{name}': text for name, text in {**file.datasets, **file.optional}.items()}
         named.update({f'network_{name}': text for name, text in file.networks.items()})
         chosen = f'With `method: {" | ".join(methods[key])}`. ' if methods[key] != [''] else ''
         beside = '; '.join(f'`{name}`: {text}' for name, text in named.items())

@@ -14,6 +14,7 @@ from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.jobs import checks
+from basicsr_ext.jobs.overlaps import warn_of_validation
 from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.complete import parse_options
@@ -96,6 +97,7 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             check_dataset(train_set, 'datasets.train')
             for val_set in val_sets:
                 check_dataset(val_set, f'dataset {val_set.opt["name"]}')
+            warn_of_validation(train_set, val_sets)
         warmup = build_warmup(train_set, opt)
         model = build_model(opt)
         for val_set in val_sets:

@@ -1,6 +1,7 @@
 """Tables 2 to 5 and Fig. 5 of the influence paper: training on Top, Mid, Bottom or random K images, or on all.
 
-    python -m basicsr_ext rank -opt options/rank/rank_influence_IRCNN_gray_levels_BSD400.yml
+    python -m basicsr_ext rank -opt options/rank/rank_influence_IRCNN_gray_levels_BSD400.yml \
+        --set datasets.test.name=Set12 datasets.test.dataroot_gt=datasets/Set12
     python scripts/reproduce/influence_subsets.py --sizes 20 50 --iterations 2000 --seeds 3
 
 Trains the option file once a subset, size and seed, shortened to `--iterations` unless `--as_in_the_file`; a random

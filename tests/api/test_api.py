@@ -91,6 +91,18 @@ def test_patches(images: Path, net: torch.nn.Module) -> None:
         np.testing.assert_array_equal(mined.array(name), by_job.array(name))
 
 
+def test_the_influence_of_patches(images: Path, net: torch.nn.Module) -> None:
+    solver = {'iterations': 2, 'curvature_images': 2}
+    block = {'patch_size': 8, 'stride': 6, 'criteria': ['influence'], 'influence': solver}
+    datasets = {'train': noisy(images / 'train'), 'test': noisy(images / 'target')}
+    path = {'pretrain_network_g': 'net.pth'}
+    run('mine', {'name': 'x', 'datasets': datasets, 'network_g': IRCNN, 'path': path, 'mine': block})
+    by_job = bx.read_manifest('results/x/patches.parquet')
+    train, target = built(images / 'train'), built(images / 'target')
+    mined = bx.mine(train, net=net, target=target, output='own.parquet', seed=3, **block)
+    np.testing.assert_array_equal(mined.array('influence'), by_job.array('influence'))
+
+
 def test_synthetic_pairs_start_at_patches_and_get_better() -> None:
     images = [torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(i)) for i in range(6)]
     pairs = [(image * 0.5, image) for image in images]
@@ -139,6 +151,8 @@ def test_a_budget_is_met() -> None:
         (lambda: bx.rank([IMAGE], method='complexity', source='restored'), OptionError, "source: expected 'gt' or"),
         (lambda: bx.rank([IMAGE], net=NOTHING, method='complexity'), OptionError, 'net: expected none but for'),
         (lambda: bx.mine([IMAGE], ['loss']), OptionError, 'net: expected a network for the criterion'),
+        (lambda: bx.mine([IMAGE], ['influence'], NOTHING), OptionError, 'target: expected a dataset for the criterion'),
+        (lambda: bx.mine([IMAGE], target=[IMAGE]), OptionError, 'target: expected none without influence, got list'),
         (lambda: bx.mine([IMAGE], ['grid']), OptionError, 'mine.criteria.0: expected .* Did you mean grad'),
         (lambda: bx.calibrate(NOTHING, [], 1), OptionError, 'net: expected a network with exits'),
         (lambda: bx.calibrate(build_network(dict(FLEXIR)), [], 1), DataError, 'images: expected at least one'),

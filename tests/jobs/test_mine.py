@@ -22,6 +22,7 @@ from torch import nn
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.runtime import unit_files
+from basicsr_ext.selection.influence.derivatives import Derivatives
 from basicsr_ext.selection.manifest import Item, Manifest, read_manifest, write_manifest
 from tests.helpers import jobs
 from tests.helpers.criteria import PLAIN
@@ -549,7 +550,7 @@ def test_no_usable_image_at_all(folder: Path, capsys: pytest.CaptureFixture[str]
         ({'datasets': {'val': {'name': 'v', **GAUSSIAN}}}, 'datasets: expected train, got train, val'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'sigm': 3}}}, 'datasets.train.sigm: expected a known key'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'dataroot_gt': 'no'}}}, "expected a folder, got 'no'"),
-        ({'mine': {'criteria': ['loss']}}, 'network_g: expected a network (trained, whose loss the criterion `loss`'),
+        ({'mine': {'criteria': ['loss']}}, 'network_g: expected a network (trained, for the criteria `loss`'),
         (
             {'mine': {'criteria': ['loss']}, 'network_g': IRCNN},
             'path.pretrain_network_g: expected the weights of a trained network, got none',
@@ -625,7 +626,7 @@ def test_losses_that_are_not_finite_are_refused(
 ) -> None:
     monkeypatch.setitem(ARCH_REGISTRY._obj_map, 'NotFinite', NotFinite)
     message = refused(with_network({'type': 'NotFinite'}), capsys, *arguments)
-    assert 'a.png: expected finite losses of the network, got others. Check its weights.' in message
+    assert 'a.png: expected finite values of loss by the network, got others. Check its weights.' in message
 
 
 @pytest.mark.parametrize('arguments', [(), ('--check',)])
@@ -696,3 +697,152 @@ def test_a_pair_of_wrong_sizes_is_skipped(folder: Path) -> None:
         cv2.imwrite(f'lq_same/{path.name}', np.repeat(image, 2, 0) if path.name == name else image)
     manifest = mine(with_network(IRCNN, {**PAIRED, 'dataroot_lq': 'lq_same'}))
     assert name in manifest.header['skipped'] and name not in manifest.column('path')
+
+
+# ---- influence on a target ----
+
+AIM = {'name': 'aim', 'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'aim', 'sigma': 25}
+TILED = {'a': (16, 24), 'b': (24, 16), 'c': (32, 32)}
+
+
+def with_target(dataset: Options | None = None, **mine: Any) -> Options:
+    write_noise('aim', {'x.png': (20, 24), 'y.png': (16, 16)}, seed=7)
+    asked = {'criteria': ['influence'], 'influence': {'iterations': 2, 'curvature_images': 3}, **mine}
+    opt = with_network(IRCNN, dataset, **asked)
+    return {**opt, 'datasets': {**opt['datasets'], 'test': dict(AIM)}}
+
+
+def test_the_mean_of_the_influence_over_a_tiling_is_that_of_a_ranking(folder: Path) -> None:
+    shutil.rmtree('gt')
+    write_images('gt', sizes=TILED)
+    opt = with_target(stride=PATCH, criteria=['loss', 'influence'], influence={'iterations': 3, 'damping': 0.01})
+    patches = mine(opt)
+    assert patches.names == ['path', 'y', 'x', 'size', 'loss', 'influence']
+    del opt['mine']
+    ranked = {**opt, 'name': 'ranked', 'rank': {'iterations': 3, 'damping': 0.01}}
+    assert main(['rank', '-opt', jobs.write_options('rank', ranked)]) == 0
+    ranking = read_manifest('results/ranked/ranking.parquet')
+    of_image = patches.image_of_rows()
+    means = [patches.array('influence')[of_image == number].mean() for number in range(len(TILED))]
+    np.testing.assert_allclose(means, ranking.array('influence'), rtol=1e-4)
+    assert patches.header['chosen'] == ranking.header['chosen']['']
+    assert patches.header['test']['content'] == ranking.header['levels']['']['test']['content']
+
+
+def test_influence_killed_and_resumed_gives_the_same_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the solver, and when it is done."""
+    opt = with_target(criteria=['influence', 'std'])
+    mine(opt)
+    expected = RESULT.read_bytes()
+    shutil.rmtree('results')
+    product = Derivatives.gauss_newton_product
+    products: list[int] = []
+
+    def stopped(*arguments: Any) -> torch.Tensor:
+        products.append(1)
+        if len(products) == 3:
+            raise KeyboardInterrupt
+        return product(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Derivatives, 'gauss_newton_product', stopped)
+        assert main(['mine', '-opt', 'mine.yml']) == 130
+    assert (UNFINISHED / 'influence/test_gradient.pth').is_file() and not list(UNFINISHED.glob('*.npy'))
+    write_unit = unit_files.UnitFiles._write
+
+    def fail_at_the_third(scan: Any, unit: int, *arguments: Any) -> None:
+        if unit == 2:
+            raise KeyboardInterrupt
+        write_unit(scan, unit, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unit_files.UnitFiles, '_write', fail_at_the_third)
+        assert main(['mine', '-opt', 'mine.yml']) == 130
+    monkeypatch.setattr(Derivatives, 'gauss_newton_product', None)
+    assert main(['mine', '-opt', 'mine.yml']) == 0
+    assert RESULT.read_bytes() == expected and not UNFINISHED.exists()
+
+
+def test_two_processes_find_the_same_influence(folder: Path) -> None:
+    """Up to the order in which their gradients are added; twice the same to the last bit."""
+    opt = with_target(criteria=['influence', 'std'])
+    alone = mine(opt)
+    files = []
+    for _ in range(2):
+        shutil.rmtree('results')
+        run_ranks([*COMMAND, '--launcher', 'pytorch'], folder)
+        files.append(RESULT.read_bytes())
+    shared = read_manifest(RESULT)
+    assert files[0] == files[1] and not UNFINISHED.exists()
+    assert rows(shared, 'path', 'y', 'x', 'std') == rows(alone, 'path', 'y', 'x', 'std')
+    expected = alone.array('influence')
+    np.testing.assert_allclose(shared.array('influence'), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_damaged_and_small_images_are_left_out_of_the_influence(folder: Path) -> None:
+    whole = with_target()
+    shutil.copytree('gt', 'more')
+    write_noise('more', {'0.png': (4, 4)})
+    Path('more/d2.png').write_bytes(b'nothing')
+    expected, found = (
+        mine({**whole, 'datasets': {**whole['datasets'], 'train': {'name': 'train', **GAUSSIAN, 'dataroot_gt': root}}})
+        for root in ('gt', 'more')
+    )
+    assert rows(found) == rows(expected) and len(found.header['skipped']) == 2
+
+
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [
+        ('target', 'test.content'),
+        ('damping', 'options.mine.influence.iterations: 2 became 1'),
+        ('network', 'weights'),
+    ],
+)
+def test_another_influence_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: str, named: str
+) -> None:
+    opt = with_target()
+    mine(opt)
+    if change == 'target':
+        write_noise('aim', {'x.png': (20, 24)}, seed=8)
+    elif change == 'damping':
+        opt['mine']['influence']['iterations'] = 1
+    else:
+        torch.save({'params': build_network(dict(IRCNN)).state_dict()}, 'net.pth')
+    assert named in refused(opt, capsys)
+
+
+def test_settings_of_the_influence_change_nothing_else(folder: Path) -> None:
+    mine(options())
+    before = RESULT.stat().st_mtime_ns
+    assert main(['mine', '-opt', write(options(influence={'iterations': 7}))]) == 0
+    assert RESULT.stat().st_mtime_ns == before
+    assert 'influence' not in read_manifest(RESULT).header['options']['mine']
+
+
+def test_a_target_stands_with_its_criterion_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opt = with_target()
+    del opt['datasets']['test']
+    expected = 'datasets.test: expected a target for the criterion influence, got none. Add it, or leave the criterion'
+    assert expected in refused(opt, capsys)
+    needless = {**with_target(), 'mine': {'criteria': ['loss']}}
+    assert 'datasets.test: expected none without the criterion influence, got one. Remove it' in refused(
+        needless, capsys
+    )
+    wrong = with_target()
+    wrong['mine']['influence'] = {'damping': -1}
+    assert 'mine.influence.damping: expected different numbers of at least 0, or auto, got -1' in refused(wrong, capsys)
+    wrong = with_target()
+    wrong['datasets']['tset'] = wrong['datasets'].pop('test')
+    assert 'datasets: expected train, got train, tset' in refused(wrong, capsys)
+
+
+def test_check_tries_the_network_on_the_target(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opt = with_target()
+    assert main(['mine', '-opt', write(opt), '--check']) == 0 and not Path('results').exists()
+    opt['datasets']['test']['color'] = 'gray'
+    assert 'datasets.test: expected input that IRCNN takes, got (1, 1, 20, 24)' in refused(opt, capsys, '--check')
+    opt = with_target()
+    Path('aim/x.png').write_bytes(Path('aim/x.png').read_bytes()[:60])
+    assert 'aim/x.png' in refused(opt, capsys, '--check')

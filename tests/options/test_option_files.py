@@ -49,16 +49,18 @@ def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
     for block in opt['datasets'].values():
         fill_dataroots(block, least=64)
     make_weights(opt)
-    assert rank_pipeline(Path.cwd(), [*argv, '--check']) == 0
+    fewer = ['rank.size=2'] if 'size' in opt['rank'] else []
+    assert rank_pipeline(Path.cwd(), [*argv, *fewer, '--check']) == 0
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'mine'], ids=option_id)
 def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its dataset should be: checked, and the first patches are measured."""
+    """With pictures where its datasets should be: checked, and the first patches are measured."""
     loaded = load_options(path)
     assert loaded['name'] == path.stem
     make_weights(loaded)
-    fill_dataroots(loaded['datasets']['train'], loaded.get('scale', 1))
+    for block in loaded['datasets'].values():
+        fill_dataroots(block, loaded.get('scale', 1))
     assert mine_pipeline(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0', '--check']) == 0
 
 
@@ -164,3 +166,21 @@ def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
             assert folders[0] == folders[1]
             checked += 1
     assert checked
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        path
+        for path in OPTION_FILES
+        if job_of(path) == 'train' and RANKING.search(path.read_text(encoding='utf-8')) and 'demo' not in path.stem
+    ],
+    ids=option_id,
+)
+def test_a_training_is_not_measured_on_what_its_ranking_aims_at(path: Path) -> None:
+    datasets = load_options(path)['datasets']
+    validation = {block['dataroot_gt'] for key, block in datasets.items() if key != 'train'}
+    for block, _ in walk_blocks(datasets['train'], ''):
+        found = RANKING.fullmatch(str(block.get('manifest')))
+        target = load_options(option_file(found[1]))['datasets'].get('test') if found else None
+        assert target is None or target['dataroot_gt'] not in validation

@@ -8,8 +8,10 @@ from typing import Any
 from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.jobs.rank.influence_method import InfluenceRanking, chosen_by
+from basicsr_ext.jobs.overlaps import warn_of_target
+from basicsr_ext.jobs.rank.influence_method import InfluenceRanking
 from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.encoder import encoder_network
 from basicsr_ext.networks.trained import device_of
@@ -80,7 +82,7 @@ class GradientSource(Source):
         """See `Source`."""
         engines = self.ranking.engines(folder, FeatureEngine)
         measured = measure_gradients(list(engines.values()), self.settings, hidden=self.ranking.opt['rank'] > 0)
-        return measured, chosen_by(engines)
+        return measured, self.ranking.notes(engines)
 
 
 class EncoderSource(Source):
@@ -101,6 +103,8 @@ class EncoderSource(Source):
                 if decode:
                     check_pixels(dataset, f'datasets.{key}')
             self._scan(key, Path()).try_first()
+        if self.opt['rank'] == 0:
+            warn_of_target(self.train, self.test)
 
     def identity(self, items: Sequence[Item]) -> dict[str, Any]:
         """See `Ranking`."""
@@ -121,7 +125,7 @@ class EncoderSource(Source):
         kept = spread > 0
         features = Features(*((each - mean)[:, kept] / spread[kept] for each in (images, targets)))
         parts = halves(len(targets)) if self.settings.halves and len(targets) > 1 else []
-        return Measured(features, parts, [features] * len(parts)), {}
+        return Measured(features, parts, [features] * len(parts)), {'target': note_of(self.test)}
 
     def _scan(self, key: str, folder: Path) -> EncoderScan:
         dataset = self.train if key == 'train' else self.test

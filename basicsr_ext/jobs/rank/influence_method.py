@@ -11,9 +11,11 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
+from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.errors import BasicsrExtError, OptionError, shown
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.option_file import JobFile
+from basicsr_ext.jobs.overlaps import warn_of_target
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.described import input_sides
@@ -86,11 +88,14 @@ class InfluenceRanking(Ranking):
                     'Levels may differ in weights and degradation only.',
                 )
         self.items = first.items
+        self.has_target = settings.method not in ('loss', 'random')
 
     def check(self, decode: bool) -> None:
         """See `Ranking`."""
         for level in self.levels.values():
             level.check(decode)
+        if self.has_target and self.opt['rank'] == 0:
+            warn_of_target(level.train, level.test)
 
     def identity(self, items: Sequence[Item]) -> dict[str, Any]:
         """See `Ranking`."""
@@ -105,7 +110,7 @@ class InfluenceRanking(Ranking):
         engines = self.engines(folder, InfluenceEngine)
         with self.progress(engines) as progress:
             scores = {name: engine.scores(progress) for name, engine in engines.items()}
-        return score_columns(self.settings.method, scores, self.settings.dampings), chosen_by(engines)
+        return score_columns(self.settings.method, scores, self.settings.dampings), self.notes(engines)
 
     def write_beside(self, folder: Path, identity: Mapping[str, Any]) -> None:
         """See `Ranking`."""
@@ -122,7 +127,7 @@ class InfluenceRanking(Ranking):
             name: np.stack([space.at(damping).influence for damping in dampings], 1) / number
             for name, space in spaces.items()
         }
-        return score_columns(self.settings.method, scores, dampings), chosen_by(engines)
+        return score_columns(self.settings.method, scores, dampings), self.notes(engines)
 
     @property
     def target_items(self) -> Sequence[Item]:
@@ -138,10 +143,12 @@ class InfluenceRanking(Ranking):
         work = sum(engine.work() for engine in engines.values())
         return Progress('Ranking', work, unit='derivative', hidden=self.opt['rank'] > 0)
 
-
-def chosen_by(engines: Mapping[str, InfluenceEngine]) -> dict[str, Any]:
-    """What `auto` became, for the header of the manifest."""
-    return {'chosen': {name: engine.chosen for name, engine in engines.items()}}
+    def notes(self, engines: Mapping[str, InfluenceEngine]) -> dict[str, Any]:
+        """What the header of the manifest tells: what `auto` became, and the files of the target."""
+        notes: dict[str, Any] = {'chosen': {name: engine.chosen for name, engine in engines.items()}}
+        if self.has_target:
+            notes['target'] = note_of(next(iter(self.levels.values())).test)
+        return notes
 
 
 class Level:

@@ -108,14 +108,14 @@ def _tiles(lq: Tensor, gt: Tensor, size: int | None) -> Iterator[tuple[Tensor, T
     scale = gt.shape[-1] // lq.shape[-1]
     height, width = lq.shape[-2:]
     side = max(height, width) if size is None else max(1, size // scale)
-    for top in _starts(height, side):
-        for left in _starts(width, side):
+    for top in tile_starts(height, side):
+        for left in tile_starts(width, side):
             low = lq[..., top : top + side, left : left + side]
             high = gt[..., top * scale : (top + side) * scale, left * scale : (left + side) * scale]
             yield low, high
 
 
-def _starts(length: int, side: int) -> list[int]:
+def tile_starts(length: int, side: int) -> list[int]:
     """Offsets of the fewest tiles that cover a length, evenly spread."""
     number = -(-length // side)
     return [round(place * (length - side) / (number - 1)) for place in range(number)] if number > 1 else [0]

@@ -99,6 +99,17 @@ class InfluenceEngine:
         directions = directions / self.train.images
         return self._image_scores(lambda batch: self.derivatives.directional(batch, self.loss, directions))
 
+    def direction(self) -> Tensor:
+        """s = (H + damping I)^-1 g_test for every damping, (dampings, P). `chosen` then tells what `auto` became.
+
+        Raises:
+            Interrupted: a stop was asked for; calling again in a new process continues.
+            DivergenceError: the solver found no solution.
+        """
+        work = self.work() - self.train.images
+        with Progress('Solving', work, unit='derivative', hidden=self.rank > 0) as self.progress:
+            return self._solve(self._test_gradient(self.folder))
+
     # ---- sums over images ----
 
     def _test_gradient(self, folder: Path, images: list[int] | None = None) -> Tensor:

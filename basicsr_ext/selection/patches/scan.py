@@ -1,7 +1,7 @@
 """The patches of a dataset, measured image by image: in parts that can be shared out, stopped and continued."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,6 @@ from basicsr_ext.errors import DataError, ImageError
 from basicsr_ext.runtime.unit_files import UnitFiles
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.patches.criteria import CRITERIA, PatchGrid, PatchImage
-from basicsr_ext.selection.patches.losses import PatchLosses
 from basicsr_ext.selection.patches.settings import MineSettings
 
 UNIT = 16  # images whose patches are written down together
@@ -34,13 +33,23 @@ class Images(Protocol):
         """Input and clean image, (C, H, W) in [0, 1], and the clean image as in `clean`."""
 
 
+class PairCriterion(Protocol):
+    """What a network says of the patches of a pair of images."""
+
+    def __call__(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> np.ndarray:
+        """A value for each patch, (patches,) float64; lq and gt are (C, H, W) in [0, 1], the grid is of gt."""
+
+    def check(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> None:
+        """Raise OptionError where the network does not fit such a pair."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """The measurements of an image, as a worker hands them over.
 
     Attributes:
         grid: of its patches.
-        columns: all but `loss`.
+        columns: all but those of networks.
         pair: input and clean image, where a network has to see them.
     """
 
@@ -58,14 +67,18 @@ class UnitReader(Dataset[list[Measured | DataError]]):
         settings: the block `mine`.
         seed: of `random`.
         scale: of the input; clean images are cut to a multiple of it.
+
+    Attributes:
+        fit: the images that can have patches by their headers, ascending.
+        units: these in the order of their names, in parts.
     """
 
     def __init__(self, images: Images, items: Sequence[Item], settings: MineSettings, seed: int, scale: int) -> None:
         self.images, self.items, self.settings, self.seed, self.scale = images, items, settings, seed, scale
         fit = [index for index, item in enumerate(items) if unfit(item.height, item.width, settings.patch_size) is None]
-        fit.sort(key=lambda index: items[index].name)
-        # Whole pairs wait for the network of `loss`: one at a time.
-        step = 1 if 'loss' in settings.criteria else UNIT
+        self.fit, fit = fit, sorted(fit, key=lambda index: items[index].name)
+        # Whole pairs wait for the network: one at a time.
+        step = 1 if settings.of_networks else UNIT
         self.units = [fit[start : start + step] for start in range(0, len(fit), step)]
 
     def __len__(self) -> int:
@@ -82,7 +95,7 @@ class UnitReader(Dataset[list[Measured | DataError]]):
 
     def _measure(self, index: int) -> Measured:
         settings, pair = self.settings, None
-        if 'loss' in settings.criteria:
+        if settings.of_networks:
             lq, gt, image = self.images.pair(index)
             pair = lq, gt
             if tuple(gt.shape[1:]) != tuple(side * self.scale for side in lq.shape[1:]):
@@ -126,11 +139,13 @@ class PatchScan:
     Args:
         reader: of the units.
         folder: for the files of finished units.
-        losses: the network of `loss`; None where it is not asked for.
+        by_networks: the criteria that networks measure, by their columns.
     """
 
-    def __init__(self, reader: UnitReader, folder: Path, losses: PatchLosses | None = None) -> None:
-        self.reader, self.losses = reader, losses
+    def __init__(
+        self, reader: UnitReader, folder: Path, by_networks: Mapping[str, PairCriterion] | None = None
+    ) -> None:
+        self.reader, self.by_networks = reader, by_networks or {}
         self.files = UnitFiles(folder, reader.units)
         self.names = [*POSITION, *reader.settings.criteria]
 
@@ -144,16 +159,17 @@ class PatchScan:
         self.files.compute(self.reader, self._rows, self.reader.settings.workers, 'mine')
 
     def check_network(self) -> None:
-        """Try the network of `loss`, if there is one, on a patch of the first unit.
+        """Try the networks, if there are any, on the first unit.
 
         Raises:
-            OptionError: it does not fit the images.
+            OptionError: one does not fit the images.
         """
-        if self.losses is None:
+        if not self.by_networks:
             return
         for image in self.reader[0]:
             if isinstance(image, Measured) and image.pair is not None:
-                self.losses.check(*image.pair, image.grid)
+                for criterion in self.by_networks.values():
+                    criterion.check(*image.pair, image.grid)
 
     def try_first(self) -> None:
         """Measure the first unit, and forget it.
@@ -168,16 +184,17 @@ class PatchScan:
         for image in images:
             if isinstance(image, DataError) and not isinstance(image, skipped):
                 raise image
-        return [self._with_loss(image) for image in images if isinstance(image, Measured)]
+        return [self._by_networks(image) for image in images if isinstance(image, Measured)]
 
-    def _with_loss(self, image: Measured) -> Columns:
-        if image.pair is None or self.losses is None:
-            return image.columns
-        losses = self.losses(*image.pair, image.grid)
-        if not np.isfinite(losses).all():
-            name = self.reader.items[image.columns['image'][0]].path
-            raise DataError(name, 'finite losses of the network', 'others', 'Check its weights.')
-        return {**image.columns, 'loss': losses}
+    def _by_networks(self, image: Measured) -> Columns:
+        columns = dict(image.columns)
+        if image.pair is not None:
+            for name, criterion in self.by_networks.items():
+                columns[name] = criterion(*image.pair, image.grid)
+                if not np.isfinite(columns[name]).all():
+                    path = self.reader.items[image.columns['image'][0]].path
+                    raise DataError(path, f'finite values of {name} by the network', 'others', 'Check its weights.')
+        return columns
 
     def _rows(self, images: Sequence[Measured | DataError]) -> np.ndarray:
         """The columns of a unit, (columns, patches)."""

@@ -1,0 +1,166 @@
+"""The influence of patches on a target: Eq. 6 of the influence paper (Koh and Liang, 2017) for parts of images."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.utils import get_root_logger
+from torch import Tensor, nn
+
+from basicsr_ext.errors import DivergenceError
+from basicsr_ext.networks.fits import refuse_other_shape, try_network
+from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.runtime.saved_state import SavedState, alike
+from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches, tile_starts
+from basicsr_ext.selection.influence.derivatives import Derivatives
+from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage
+from basicsr_ext.selection.patches.settings import InfluenceSettings
+
+
+def squared_error(output: Tensor, gt: Tensor) -> Tensor:
+    """The mean squared error of each image: (N, C, H, W) twice to (N,)."""
+    return (output - gt).square().flatten(1).mean(1)
+
+
+class SomeItems:
+    """The items of a dataset at some indices."""
+
+    def __init__(self, dataset: SampleDataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices, self.opt = dataset, indices, dataset.opt
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+
+class PatchInfluence:
+    """The predicted rise of the mean target loss without a patch: (1 / n) g_target^T (H + damping I)^-1 g_patch.
+
+    The loss is the squared error, and g_patch the gradient of its mean over the pixels of the patch, where the network
+    sees the whole image. Positive means that the patch helps. With s = (H + damping I)^-1 g_target, solved for once as
+    by `InfluenceEngine`, the derivative of every pixel's error along s is 2 (f(x) - y) J s / n: one forward-mode pass
+    gives J s for all patches of an image. The mean over patches that tile an image is the score of the image.
+
+    Args:
+        net: trained, on its device.
+        sides: what it asks of the sides of its input, a number is a multiple; images are padded to it.
+        train: the n images whose patches are measured.
+        target: the images whose mean loss counts.
+        settings: how s is solved for. With `tile_size` the network sees tiles of that size in place of whole images,
+            and a pixel of several tiles counts with their mean.
+        seed: chooses the images for the curvature.
+        folder: where the state of an unfinished computation is kept.
+        workers: processes that decode while s is solved for.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        sides: Sides | int,
+        train: SampleDataset,
+        target: SampleDataset,
+        settings: InfluenceSettings,
+        seed: int,
+        folder: Path,
+        workers: int = 0,
+    ) -> None:
+        self.name, self.tile_size = type(net).__name__, settings.tile_size
+        self.device = next(net.parameters()).device
+        self.derivatives = Derivatives(net, sides, settings.precision == 'bfloat16')
+        self.engine = InfluenceEngine(
+            self.derivatives,
+            ImageBatches(train, settings.batch_size, settings.tile_size, workers),
+            ImageBatches(target, settings.batch_size, settings.tile_size, workers),
+            squared_error,
+            settings.as_ranking(),
+            seed,
+            folder,
+            self.device,
+        )
+        self.saved = SavedState(folder / 'direction.pth')
+        self.direction = self.derivatives.parameters[0].new_zeros(self.derivatives.size)
+
+    def solve(self) -> dict[str, Any]:
+        """Find s, or read what an earlier run found; every rank has to come here before any patch is measured.
+
+        Returns:
+            What `auto` became.
+
+        Raises:
+            Interrupted: a stop was asked for; calling again in a new process continues.
+            DivergenceError: the solver found no solution.
+        """
+        state = self.saved.load()
+        if state is None:
+            state = {'direction': self._solved(), 'chosen': json.dumps(self.engine.chosen)}
+            self.saved.save(state)
+        with self.saved.fitting():
+            self.direction = alike(state['direction'], self.direction)
+            return dict(json.loads(state['chosen']))
+
+    def _solved(self) -> Tensor:
+        try:
+            return self.engine.direction()[0]
+        except DivergenceError as error:
+            advice = error.advice.replace('rank.', 'mine.influence.')
+            raise DivergenceError(error.where, error.expected, error.got, advice) from error
+
+    def __call__(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> np.ndarray:
+        """The influence of the patches of an image.
+
+        Args:
+            lq: (C, H / scale, W / scale), [0, 1].
+            gt: (C', H, W), [0, 1].
+            grid: of patches in gt.
+
+        Returns:
+            (number of patches,), float64.
+        """
+        patches = PatchImage(self._derivative_of_error(lq, gt).sum(0)[..., None].numpy(), grid)
+        pixels = gt.shape[0] * grid.size**2
+        return patches.sums(patches.pixels, grid.size, grid.size) / pixels / self.engine.train.images
+
+    def _derivative_of_error(self, lq: Tensor, gt: Tensor) -> Tensor:
+        """The derivative of the squared error of every value along s, (C', H, W) float64 on the CPU."""
+        scale, (height, width) = gt.shape[-1] // lq.shape[-1], lq.shape[1:]
+        side = max(height, width) if self.tile_size is None else max(1, self.tile_size // scale)
+        total, times = torch.zeros(gt.shape, dtype=torch.float64), torch.zeros(gt.shape[1:], dtype=torch.float64)
+        for top in tile_starts(height, side):
+            for left in tile_starts(width, side):
+                rows, columns = (slice(start * scale, (start + side) * scale) for start in (top, left))
+                tile = lq[None, :, top : top + side, left : left + side].to(self.device)
+                output, moved = (part[0].double().cpu() for part in self.derivatives.moved_output(tile, self.direction))
+                total[:, rows, columns] += 2 * (output - gt[:, rows, columns]) * moved
+                times[rows, columns] += 1
+        return total / times
+
+    def check(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> None:
+        """Try the network on an image, on the first one of the target, and its derivatives there.
+
+        Raises:
+            OptionError: it does not take the input, or gives another shape than that of the clean image.
+        """
+        one = torch.ones(1)
+        self._check_shapes(Batch(lq[None], gt[None], torch.zeros(1, dtype=torch.long), one), 'datasets.train')
+        (batch, *_) = next(self.engine.test.load([[0]]))
+        self._check_shapes(batch, 'datasets.test')
+        missing = self.derivatives.leave_forward_mode_if_missing(batch.to(self.device), exact_hessian=False)
+        if missing is not None:
+            get_root_logger().warning(
+                f'{self.name} has no forward-mode derivative, gradients are taken instead, which takes longer '
+                f'({missing})'
+            )
+
+    def _check_shapes(self, batch: Batch, where: str) -> None:
+        advice, given = 'Correct network_g, scale or color of the dataset.', str(tuple(batch.lq.shape))
+        shape = try_network(
+            lambda: self.derivatives.output_shape(batch.to(self.device)), self.name, given, where, advice
+        )
+        refuse_other_shape(shape, batch.gt.shape, self.name, where, advice)
