@@ -170,11 +170,7 @@ def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
 
 @pytest.mark.parametrize(
     'path',
-    [
-        path
-        for path in OPTION_FILES
-        if job_of(path) == 'train' and RANKING.search(path.read_text(encoding='utf-8')) and 'demo' not in path.stem
-    ],
+    [path for path in OPTION_FILES if job_of(path) == 'train' and RANKING.search(path.read_text(encoding='utf-8'))],
     ids=option_id,
 )
 def test_a_training_is_not_measured_on_what_its_ranking_aims_at(path: Path) -> None:
