@@ -10,6 +10,7 @@ knows them), top and mid of the ranking by influence, matching with each of --gu
 import argparse
 import sys
 from functools import partial
+from typing import Any
 
 from choosing import DATA, Choice, Setting, arguments, at_once, photographs_of, side_of, train_choices
 from comparison import report
@@ -30,14 +31,14 @@ def main() -> int:
     args = parser.parse_args()
     task = TASKS['denoise']
     photographs = photographs_of(args, task.color)
-    rows, seconds_of_rankings = [], {}
+    rows, seconds_of_rankings, predicted = [], {}, {}
     for name in args.pools:
         if name == 'pages':
             pool = document_pool(photographs, task.color, side_of(args), SHARE, args.images, DATA)
         else:
             pool = photograph_pool(photographs, task.color, args.images, DATA)
         setting = Setting(name, task, pool, args)
-        chosen, seconds = choices(setting, args)
+        chosen, seconds, predicted[name] = choices(setting, args)
         rows += [(setting, task.network, choice) for choice in chosen]
         seconds_of_rankings[name] = seconds
     reached, seconds_of_a_training = train_choices(rows, args)
@@ -45,13 +46,17 @@ def main() -> int:
         f'{name}: ranked in {", ".join(f"{value:.0f} s ({ranking})" for ranking, value in seconds.items())}.'
         for name, seconds in seconds_of_rankings.items()
     ]
-    facts = {'seconds_of_rankings': seconds_of_rankings, 'seconds_of_a_training': seconds_of_a_training}
+    facts = {
+        'seconds_of_rankings': seconds_of_rankings,
+        'seconds_of_a_training': seconds_of_a_training,
+        'carry_over': predicted,
+    }
     report('choices', reached, args.output, facts, lines)
     return 0
 
 
-def choices(setting: Setting, args: argparse.Namespace) -> tuple[list[Choice], dict[str, float]]:
-    """The rows of a pool, and the seconds of each ranking.
+def choices(setting: Setting, args: argparse.Namespace) -> tuple[list[Choice], dict[str, float], Any]:
+    """The rows of a pool, the seconds of each ranking, and what it predicts for the half of the target not chosen for.
 
     The first ranking holds the orders of all other methods beside its own.
     """
@@ -72,7 +77,8 @@ def choices(setting: Setting, args: argparse.Namespace) -> tuple[list[Choice], d
     made += [setting.ranked(part, first, 'influence', size, part) for part in ('top', 'mid')]
     made += [setting.ranked(f'matching {guard}', ranked, 'matching', size) for guard, ranked in shown.items()]
     made += [setting.ranked(method, first, method, size) for method in args.others]
-    return made, {name: ranked.seconds for name, ranked in rankings.items()}
+    seconds = {name: ranked.seconds for name, ranked in rankings.items()}
+    return made, seconds, first.manifest().header.get('carry_over')
 
 
 if __name__ == '__main__':
