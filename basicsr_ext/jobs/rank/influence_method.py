@@ -121,13 +121,15 @@ class InfluenceRanking(Ranking):
         engines = self.engines(folder, FeatureEngine)
         with self.progress(engines) as progress:
             spaces = {name: engine.features(progress)[0] for name, engine in engines.items()}
-        dampings, number = self.settings.dampings, len(self.items)
-        self.features = side_by_side([space.at(dampings[0]) for space in spaces.values()])
-        scores = {
-            name: np.stack([space.at(damping).influence for damping in dampings], 1) / number
+        features = {
+            name: [space.at(damping) for damping in self.settings.dampings_for(space.krylov.ritz_values)]
             for name, space in spaces.items()
         }
-        return score_columns(self.settings.method, scores, dampings), self.notes(engines)
+        self.features = side_by_side([first for first, *_ in features.values()])
+        scores = {
+            name: np.stack([each.influence for each in own], 1) / len(self.items) for name, own in features.items()
+        }
+        return score_columns(self.settings.method, scores, self.settings.dampings), self.notes(engines)
 
     @property
     def target_items(self) -> Sequence[Item]:

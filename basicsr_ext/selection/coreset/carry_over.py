@@ -10,7 +10,7 @@ from basicsr_ext.selection.coreset.orders import Pool, ordered
 from basicsr_ext.selection.coreset.prediction import second_order
 
 DRAWS = 200
-CLEAR = 3.0  # standard deviations of random draws
+CLEAR = 1.5  # standard deviations of random draws, of which 7 % are that much better than their mean
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,15 @@ class CarryOver:
             it, negative where it rises; the mean of both halves.
         random: the mean over random draws.
         spread: their standard deviation.
-        least: of the two halves, how many spreads `falls` is above the random draws, by name.
     """
 
     falls: dict[str, float]
     random: float
     spread: float
-    least: dict[str, float]
 
     def pays(self, name: str) -> bool:
-        """Whether an order is clearly better than a random draw on either half."""
-        return self.least[name] > CLEAR
+        """Whether an order is clearly better than a random draw for images that it was not made for."""
+        return self.falls[name] - self.random > CLEAR * self.spread
 
     def sentence(self, name: str) -> str:
         """The answer in words."""
@@ -75,10 +73,8 @@ def carry_over(names: Sequence[str], pools: Sequence[Pool], others: Sequence[Fea
         for name in names:
             falls[name].append(-second_order(other, ordered(name, pool)[: pool.size]) / possible)
     means, spreads = (np.array([function(each) for each in draws]) for function in (np.mean, np.std))
-    above = {name: ((np.array(values) - means) / np.maximum(spreads, 1e-12)).min() for name, values in falls.items()}
     return CarryOver(
         {name: float(np.mean(values)) for name, values in falls.items()},
         float(means.mean()),
         float(spreads.mean()),
-        {name: float(value) for name, value in above.items()},
     )

@@ -32,6 +32,8 @@ def measure_gradients(engines: Sequence[FeatureEngine], settings: CoresetSetting
     with Progress('Ranking', sum(engine.work() for engine in engines), unit='derivative', hidden=hidden) as progress:
         spaces = [engine.features(progress) for engine in engines]
         losses = np.mean([engine.losses() for engine in engines], 0) if with_losses else None
-    damping = settings.dampings[0]
-    whole, *others = (side_by_side([space.at(damping) for space in levels]) for levels in zip(*spaces, strict=True))
+    whole, *others = (
+        side_by_side([space.at(settings.dampings_for(space.krylov.ritz_values)[0]) for space in levels])
+        for levels in zip(*spaces, strict=True)
+    )
     return Measured(whole, parts, others, losses)

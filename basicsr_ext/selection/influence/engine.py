@@ -158,7 +158,8 @@ class InfluenceEngine:
 
     def _krylov(self, vector: Tensor) -> list[Tensor]:
         krylov = self._lanczos(vector, self.folder)
-        dampings = [relative * krylov.ritz_values[-1] for relative in self.settings.dampings]
+        values = krylov.ritz_values
+        dampings = [relative * values[-1] for relative in self.settings.dampings_for(values)]
         self.chosen = {**self.chosen, 'damping': dampings}
         return [krylov.solve(damping) for damping in dampings]
 

@@ -48,7 +48,9 @@ class FeatureEngine(InfluenceEngine):
         """
         self.progress = progress
         spaces = [self._space(number, part) for number, part in enumerate([None, *self.parts])]
-        self.chosen = {**self.chosen, 'largest_eigenvalue': spaces[0].ritz_values[-1]}
+        values = spaces[0].ritz_values
+        dampings = [relative * values[-1] for relative in self.settings.dampings_for(values)]
+        self.chosen = {**self.chosen, 'largest_eigenvalue': values[-1], 'damping': dampings}
         basis = torch.cat([space.basis for space in spaces])
         images, targets = (
             self._rows(data, self.folder / name, lambda batch: self.derivatives.directional(batch, self.loss, basis))
@@ -74,7 +76,8 @@ class FeatureEngine(InfluenceEngine):
 
     def _with_curvature(self, whole: GradientFeatures) -> GradientFeatures:
         """Measure the curvature of each image where the target asks most."""
-        space, damping = whole.krylov, self.settings.dampings[0]
+        space = whole.krylov
+        damping = self.settings.dampings_for(space.ritz_values)[0]
         whitening, _ = space.whitening(damping * space.ritz_values[-1])
         asked = np.abs(whole.at(damping).target)
         leading = np.sort(np.argsort(-asked, kind='stable')[: self.directions])

@@ -1,5 +1,6 @@
 """What a ranking is asked for: the block `rank` of an option file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Annotated, Any, Literal
@@ -84,9 +85,20 @@ class RankSettings:
 
     @property
     def dampings(self) -> list[float]:
-        """Relative dampings. `auto` is 1e-6, in bfloat16 1e-4; the paper's own solver has none."""
+        """Relative dampings. `auto` is 1e-6, in bfloat16 1e-4, or more (see `dampings_for`); the paper's own solver has
+        none."""
         if isinstance(self.damping, list):
             return self.damping
         if self.damping == 'auto':
             return [0.0 if self.solver == 'stochastic' else AUTO_DAMPING[self.precision]]
         return [self.damping]
+
+    def dampings_for(self, ritz_values: Sequence[float]) -> list[float]:
+        """Relative dampings for a curvature with these estimates of eigenvalues, ascending.
+
+        A Gauss-Newton matrix has no negative eigenvalues: one that is found is the size of the rounding, and `auto` is
+        twice that at least.
+        """
+        if self.damping == 'auto' and self.solver == 'gauss_newton' and ritz_values[-1] > 0:
+            return [max(self.dampings[0], -2 * ritz_values[0] / ritz_values[-1])]
+        return self.dampings
