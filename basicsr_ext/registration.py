@@ -23,6 +23,7 @@ ROOMS = {
     'models': '_model',
     'selection.patches': '_criterion',
     'selection.complexity': '_criterion',
+    'selection.audit': '_finding',
 }
 
 

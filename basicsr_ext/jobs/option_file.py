@@ -59,6 +59,7 @@ class JobFile(Generic[S]):
         job: its name, which is also the key of the block with its settings.
         settings: the dataclass of this block.
         datasets: keys below `datasets` -> what the dataset is for; empty for any keys.
+        optional: the same of those that may stand beside them.
         needs_datasets: whether it has datasets at all.
         networks: ends of the keys `network_...` -> what the network is for.
         used: which of the networks these settings use, and whether each needs trained weights. The others may stand in
@@ -73,6 +74,7 @@ class JobFile(Generic[S]):
     job: str
     settings: type[S]
     datasets: Mapping[str, str]
+    optional: Mapping[str, str] = field(default_factory=dict)
     needs_datasets: bool = True
     networks: Mapping[str, str] = field(default_factory=dict)
     used: Callable[[S], Mapping[str, bool]] = no_networks
@@ -183,8 +185,9 @@ def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> N
 
 
 def _complete_datasets(opt: Options, file: JobFile[Any]) -> None:
-    if file.datasets and set(opt['datasets']) != set(file.datasets):
-        expected = ' and '.join(file.datasets)
+    given, needed = set(opt['datasets']), set(file.datasets)
+    if needed and not needed <= given <= needed | set(file.optional):
+        expected = ' and '.join(file.datasets) + ''.join(f', and {name} if you like' for name in file.optional)
         raise OptionError('datasets', expected, ', '.join(opt['datasets']), 'Name the blocks so.')
     for block in opt['datasets'].values():
         if file.phase is not None:
