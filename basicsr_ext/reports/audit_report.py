@@ -59,9 +59,10 @@ class Found:
 
     @property
     def bounds_in_words(self) -> str:
-        """From where on values are suspect."""
+        """What is usual, and from where on values are suspect."""
         bounds = {'below': self.note['low'], 'above': self.note['high']}
-        return ' or '.join(f'{side} {self.text(bound)}' for side, bound in bounds.items() if bound is not None)
+        suspect = ' or '.join(f'{side} {bound:.3g}' for side, bound in bounds.items() if bound is not None)
+        return f'usual {self.note["usual"]:.3g}, suspect {suspect} {self.note["unit"]}'.rstrip()
 
 
 def findings_of(manifest: Manifest) -> list[Found]:
@@ -85,7 +86,7 @@ def report_of(manifest: Manifest) -> str:
     """What an audit found, in words: the numbers of each finding and the names of the worst three."""
     paths, suspect = manifest.column('path'), manifest.column('suspect')
     number = sum(suspect)
-    lines = [f'{number} of {len(paths)} images are suspect.']
+    lines = [f'Suspect: {number} of {len(paths)} images.']
     for found in findings_of(manifest):
         count = int(found.suspect.sum())
         if found.note['widespread']:
@@ -96,8 +97,7 @@ def report_of(manifest: Manifest) -> str:
             worst = [_named(found, paths, row) for row in found.worst_first[: min(NAMED, count)]]
             more = f' and {count - NAMED} more' if count > NAMED else ''
             lines.append(
-                f'- {found.name}: {count} {found.note["says"]} (usual {found.text(found.note["usual"])}, suspect '
-                f'{found.bounds_in_words}): {"; ".join(worst)}{more}.'
+                f'- {found.name}: {count} {found.note["says"]} ({found.bounds_in_words}): {", ".join(worst)}{more}.'
             )
     quiet = [found.name for found in findings_of(manifest) if not found.suspect.any()]
     if quiet:
@@ -112,7 +112,7 @@ def report_of(manifest: Manifest) -> str:
 
 def _named(found: Found, paths: Sequence[str], row: int) -> str:
     other = f' like {found.others[row]}' if found.others[row] else ''
-    return f'{paths[row]}{other} ({found.text(found.values[row])})'
+    return f'{paths[row]}{other} ({found.values[row]:.3g})'
 
 
 def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder: Path, size: int = 6) -> None:
@@ -134,7 +134,8 @@ def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder
     index_of = index_of_places(manifest, dataset, where)
     images, paths = WholeImages(dataset), manifest.column('path')
     place_of = {path: row for row, path in enumerate(paths)}
-    found = findings_of(manifest)
+    every = findings_of(manifest)
+    found = [each for each in every if np.ptp(each.values) > 0] or every  # the same everywhere: nothing to see
     rows = []
     for each in with_progress(found, 'Reading', len(found), unit='finding'):
         tiles = []

@@ -1,6 +1,6 @@
 """An image that is measured: what several measures need of it, computed once."""
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ TILE, TILES = 64, 4  # side of a tile in pixels; tiles along a side of the image
 GRID = 8  # tiles start at multiples of it, where blocks of JPEG do
 LEAST = 16  # a shorter side is too small for tiles
 THUMBNAIL, LOW = 32, 8  # sides of the thumbnail and of the part of its DCT that is looked at
+PLACES = 256  # along a side, that the thumbnail is made of
 SCALE = 1000  # length of the vector that describes a thumbnail
 FAINT = 32.0  # length, before it is scaled, below which a thumbnail is blank
 
@@ -40,9 +41,8 @@ class MeasuredImage:
     def spectra(self) -> np.ndarray:
         """The Fourier transforms of the tiles less their means under a Hann window, (n, side, side / 2 + 1)."""
         tiles = self.tiles.astype(np.float32)
-        hann = np.hanning(tiles.shape[1] + 2)[1:-1].astype(np.float32)
         tiles -= tiles.mean((1, 2), keepdims=True)
-        tiles *= hann[:, None] * hann
+        tiles *= _window(tiles.shape[1])
         spectra: np.ndarray = scipy.fft.rfft2(tiles)
         return spectra
 
@@ -50,15 +50,17 @@ class MeasuredImage:
     def rings(self) -> np.ndarray:
         """Mean power of the tiles on rings of equal width, the last at 1.4 times the Nyquist frequency, (rings,)."""
         side = self.tiles.shape[1]
-        power = (self.spectra.real**2 + self.spectra.imag**2).sum(0) / len(self.tiles)
+        parts = self.spectra.view(np.float32).reshape(len(self.tiles), -1)
+        power = np.einsum('ni,ni->i', parts, parts).reshape(side, -1, 2).sum(2) / len(self.tiles)
         ring, weight = _ring_of(side)
-        sums = np.bincount(ring.ravel(), (weight * power).ravel())
-        return sums / np.bincount(ring.ravel(), weight.ravel())
+        return np.bincount(ring, weight * power.ravel())
 
     @cached_property
     def thumbnail(self) -> np.ndarray:
-        """The mean of the image in 32 x 32 parts, float32."""
-        small = cv2.resize(self.grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+        """The image at 32 x 32 pixels, float32, each the mean of 64 places of the image, which is several times as fast
+        as that of all."""
+        places = cv2.resize(self.grey, (PLACES, PLACES), interpolation=cv2.INTER_LINEAR)
+        small = cv2.resize(places, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
         return small.astype(np.float32)
 
     @cached_property
@@ -77,21 +79,29 @@ class MeasuredImage:
         return np.rint(coefficients.astype(np.float64) * (SCALE / length))
 
 
-def _starts(length: int, side: int) -> np.ndarray:
+def _starts(length: int, side: int) -> list[int]:
     number = min(TILES, -(-length // side))
-    starts: np.ndarray = np.linspace(0, length - side, number).astype(int) // GRID * GRID
-    return starts
+    return [(length - side) * place // max(number - 1, 1) // GRID * GRID for place in range(number)]
 
 
+@cache
+def _window(side: int) -> np.ndarray:
+    hann = np.hanning(side + 2)[1:-1].astype(np.float32)
+    return hann[:, None] * hann
+
+
+@cache
 def _frequency(side: int) -> np.ndarray:
     number = np.arange(side)
     return np.hypot(number[:, None], number).astype(np.float32)
 
 
+@cache
 def _ring_of(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ring of each frequency of a tile, and how many frequencies of the full plane it stands for."""
+    """The ring of each frequency of a tile, and its part of the ring's mean, where it may stand for two; flat."""
     rows, columns = np.abs(np.fft.fftfreq(side)), np.fft.rfftfreq(side)
     ring = (2 * np.hypot(rows[:, None], columns) * (side // 4) + 1e-9).astype(int)
     weight = np.ones(ring.shape)
     weight[:, 1:-1] = 2
-    return ring, weight
+    ring, weight = ring.ravel(), weight.ravel()
+    return ring, weight / np.bincount(ring, weight)[ring]

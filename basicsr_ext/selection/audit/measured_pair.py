@@ -7,6 +7,10 @@ import numpy as np
 
 from basicsr_ext.selection.audit.measured_image import MeasuredImage
 
+ROUNDS = 5  # of reweighting
+EVEN = 1.0  # levels: a thumbnail of less contrast has no slope
+ALIKE = 0.5  # correlation below which pictures have no tone in common
+
 
 class MeasuredPair:
     """The input and the clean image of a pair of files.
@@ -40,3 +44,32 @@ class MeasuredPair:
         rows, columns = (None, None) if self.misfit else (height * self.scale, width * self.scale)
         gt = self.gt.grey[:rows, :columns]
         return MeasuredImage(cv2.resize(gt, (width, height), interpolation=cv2.INTER_AREA))
+
+    @cached_property
+    def likeness(self) -> float:
+        """Correlation of the descriptions of both images (`MeasuredImage.description`); NaN where one is blank."""
+        lq, gt = (image.description.ravel() for image in (self.lq, self.gt))
+        lengths = np.linalg.norm(lq) * np.linalg.norm(gt)
+        return float(lq @ gt / lengths) if lengths else np.nan
+
+    @cached_property
+    def tone(self) -> tuple[float, float]:
+        """Slope of the line from the thumbnail of the clean image to that of the input, and its rise in the middle.
+
+        Fitted with the weights of Cauchy, reweighted five times (Holland and Welsch 1977), so that a rain drop or a
+        lamp does not count. Thumbnails know neither noise nor blur. NaN of images that are blank or not alike.
+        """
+        clean, degraded = (image.thumbnail.astype(np.float64).ravel() for image in (self.gt, self.lq))
+        if clean.std() < EVEN or not self.likeness >= ALIKE:
+            return np.nan, np.nan
+        centre, weights = float(clean.mean()), np.ones(len(clean))
+        slope = rise = 0.0
+        for _ in range(ROUNDS + 1):
+            x, y = (float(np.average(values, weights=weights)) for values in (clean, degraded))
+            variance = max(float(weights @ (clean - x) ** 2), 1e-9)
+            slope = float(weights @ ((clean - x) * (degraded - y))) / variance
+            rise = y + slope * (centre - x) - centre
+            residual = degraded - centre - rise - slope * (clean - centre)
+            spread = max(float(np.median(np.abs(residual))) / 0.6745, 0.1)
+            weights = 1 / (1 + (residual / (2.385 * spread)) ** 2)
+        return slope, rise

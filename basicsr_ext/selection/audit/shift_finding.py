@@ -10,14 +10,15 @@ PASSED = 0.35  # of the Nyquist frequency: where the Gaussian that weighs the ph
 LEAST_PEAK = 0.15  # of the peak of a pair in register; below, there is nothing to compare
 
 
-@pair_finding('shift', 'shifted against its input', 'pixels of the input', 'high', limit=0.5, step=0.4)
+@pair_finding('shift', 'shifted against its input', 'pixels of the input', 'high', limit=0.35, step=0.3)
 def shift(pair: MeasuredPair) -> float:
     """How far the input lies from the clean image reduced to its size, in pixels of the input, to about a tenth.
 
     Phase correlation (Kuglin and Hines 1975) of the tiles of both, whose cross power is added up before it is reduced
     to its phase. A Gaussian weighs the phases, as the highest frequencies of degraded images hold the least; so the
-    peak is a Gaussian too, and the parabola through the logarithms of three points gives its place. NaN where images are too small, too flat or too different for a peak; shifts of a third of
-    a tile are no longer found.
+    peak is a Gaussian too, and the parabola through the logarithms of three points gives its place.
+    NaN where images are too small, too flat or too different for a peak; shifts of a third of a tile are no longer
+    found.
     """
     place = displacement(pair)
     return np.nan if place is None else float(np.hypot(*place))
