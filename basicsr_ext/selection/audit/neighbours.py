@@ -72,7 +72,8 @@ def nearest(descriptions: np.ndarray, others: np.ndarray | None = None) -> Neare
 
 
 def _flat(descriptions: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(descriptions.reshape(len(descriptions), -1), np.float32)
+    number, rows, columns = descriptions.shape
+    return np.ascontiguousarray(descriptions.reshape(number, rows * columns), np.float32)
 
 
 def _distance(own: np.ndarray, others: np.ndarray, products: np.ndarray, place: np.ndarray) -> np.ndarray:
