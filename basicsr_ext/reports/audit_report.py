@@ -16,6 +16,7 @@ from basicsr_ext.reports.audit_pictures import Row, Tile, draw_histograms, draw_
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.audit.findings import FINDINGS
+from basicsr_ext.selection.audit.outcome import with_unit
 from basicsr_ext.selection.manifest import Manifest
 
 NAMED = 3  # of the worst images in words
@@ -55,14 +56,14 @@ class Found:
 
     def text(self, value: float) -> str:
         """A value with its unit."""
-        return f'{value:.3g} {self.note["unit"]}'.rstrip()
+        return with_unit(value, self.note['unit'])
 
     @property
     def bounds_in_words(self) -> str:
         """What is usual, and from where on values are suspect."""
         bounds = {'below': self.note['low'], 'above': self.note['high']}
-        suspect = ' or '.join(f'{side} {bound:.3g}' for side, bound in bounds.items() if bound is not None)
-        return f'usual {self.note["usual"]:.3g}, suspect {suspect} {self.note["unit"]}'.rstrip()
+        suspect = ' or '.join(f'{side} {with_unit(bound, "")}' for side, bound in bounds.items() if bound is not None)
+        return f'usual {with_unit(self.note["usual"], "")}, suspect {suspect} {self.note["unit"]}'.rstrip()
 
 
 def findings_of(manifest: Manifest) -> list[Found]:
@@ -112,7 +113,7 @@ def report_of(manifest: Manifest) -> str:
 
 def _named(found: Found, paths: Sequence[str], row: int) -> str:
     other = f' like {found.others[row]}' if found.others[row] else ''
-    return f'{paths[row]}{other} ({found.values[row]:.3g})'
+    return f'{paths[row]}{other} ({with_unit(found.values[row], "")})'
 
 
 def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder: Path, size: int = 6) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from basicsr_ext.selection.audit.measured_image import MeasuredImage
 
 ROUNDS = 5  # of reweighting
-EVEN = 1.0  # levels: a thumbnail of less contrast has no slope
+PARTS = 8  # along a side, whose means are compared
+EVEN = 1.0  # levels: parts of less contrast have no slope
 ALIKE = 0.5  # correlation below which pictures have no tone in common
 
 
@@ -54,12 +55,13 @@ class MeasuredPair:
 
     @cached_property
     def tone(self) -> tuple[float, float]:
-        """Slope of the line from the thumbnail of the clean image to that of the input, and its rise in the middle.
+        """Slope of the line from the levels of the clean image to those of the input, and its rise in the middle.
 
-        Fitted with the weights of Cauchy, reweighted five times (Holland and Welsch 1977), so that a rain drop or a
-        lamp does not count. Thumbnails know neither noise nor blur. NaN of images that are blank or not alike.
+        Of the means of 8 x 8 parts, which know neither noise nor blur and little of a shift; fitted with the weights of
+        Cauchy, reweighted five times (Holland and Welsch 1977), so that a lamp does not count. NaN of images that are
+        blank or not alike.
         """
-        clean, degraded = (image.thumbnail.astype(np.float64).ravel() for image in (self.gt, self.lq))
+        clean, degraded = (_means(image) for image in (self.gt, self.lq))
         if clean.std() < EVEN or not self.likeness >= ALIKE:
             return np.nan, np.nan
         centre, weights = float(clean.mean()), np.ones(len(clean))
@@ -73,3 +75,8 @@ class MeasuredPair:
             spread = max(float(np.median(np.abs(residual))) / 0.6745, 0.1)
             weights = 1 / (1 + (residual / (2.385 * spread)) ** 2)
         return slope, rise
+
+
+def _means(image: MeasuredImage) -> np.ndarray:
+    """Of 8 x 8 parts, (64,)."""
+    return cv2.resize(image.thumbnail, (PARTS, PARTS), interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
