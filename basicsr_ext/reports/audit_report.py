@@ -62,8 +62,8 @@ class Found:
     def bounds_in_words(self) -> str:
         """What is usual, and from where on values are suspect."""
         bounds = {'below': self.note['low'], 'above': self.note['high']}
-        suspect = ' or '.join(f'{side} {with_unit(bound, "")}' for side, bound in bounds.items() if bound is not None)
-        return f'usual {with_unit(self.note["usual"], "")}, suspect {suspect} {self.note["unit"]}'.rstrip()
+        suspect = ' or '.join(f'{side} {with_unit(bound)}' for side, bound in bounds.items() if bound is not None)
+        return f'usual {with_unit(self.note["usual"])}, suspect {suspect} {self.note["unit"]}'.rstrip()
 
 
 def findings_of(manifest: Manifest) -> list[Found]:
@@ -113,7 +113,7 @@ def report_of(manifest: Manifest) -> str:
 
 def _named(found: Found, paths: Sequence[str], row: int) -> str:
     other = f' like {found.others[row]}' if found.others[row] else ''
-    return f'{paths[row]}{other} ({with_unit(found.values[row], "")})'
+    return f'{paths[row]}{other} ({with_unit(found.values[row])})'
 
 
 def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder: Path, size: int = 6) -> None:

@@ -111,9 +111,9 @@ def _reason(finding: Finding, columns: Mapping[str, list[Any]], bounds: Bounds, 
     value = f'{finding.name} {with_unit(columns[finding.name][row], finding.unit)}'
     if finding.name in OTHER:
         return f'{finding.says}: {columns[OTHER[finding.name]][row]} ({value})'
-    return f'{finding.says} ({value}, {with_unit(bounds.usual, "")} is usual)'
+    return f'{finding.says} ({value}, {with_unit(bounds.usual)} is usual)'
 
 
-def with_unit(value: float, unit: str) -> str:
+def with_unit(value: float, unit: str = '') -> str:
     """A value in three digits, four behind the point at most, with its unit."""
     return f'{round(value, 4):.3g} {unit}'.rstrip()
