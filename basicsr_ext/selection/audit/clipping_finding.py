@@ -20,9 +20,9 @@ def clipping(image: MeasuredImage) -> float:
     wrongly comes to its ends gradually, one that is drawn on white does not.
     """
     inside = cv2.inRange(image.grey, DARKEST, BRIGHTEST)
-    clipped = 1 - cv2.countNonZero(cv2.dilate(inside, AROUND)) / image.grey.size
-    if not clipped:
+    if cv2.countNonZero(inside) == image.grey.size:
         return 0.0
+    clipped = 1 - cv2.countNonZero(cv2.dilate(inside, AROUND)) / image.grey.size
     levels = cv2.calcHist([image.grey], [0], None, [256], [0, 256]).ravel()
     near = levels[DARKEST : DARKEST + NEAR].sum() + levels[BRIGHTEST - NEAR + 1 : BRIGHTEST + 1].sum()
     return float(min(clipped, GRADUAL * near / image.grey.size))

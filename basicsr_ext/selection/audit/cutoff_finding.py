@@ -6,6 +6,7 @@ from basicsr_ext.selection.audit.findings import image_finding
 from basicsr_ext.selection.audit.measured_image import MeasuredImage
 
 KEPT = 0.98  # share of the whitened power below the cut-off
+EMPTY = 1.0  # power of detail that is none; rounding alone has about 50 on each ring
 NOISE_ALONE = 1.1  # times the Nyquist frequency: the corners of the spectrum, where pictures have next to nothing
 
 
@@ -25,7 +26,7 @@ def cutoff(image: MeasuredImage) -> float:
     frequency = (np.arange(len(rings)) + 0.5) / nyquist
     floor = rings[frequency > NOISE_ALONE].min()
     detail = (np.maximum(rings - floor, 0) * frequency**2)[:nyquist]
-    detail[0] = 0  # what the window leaves of the means
-    if not detail.sum() > 0:
+    detail[0] = 0  # the means
+    if detail.sum() < EMPTY:
         return np.nan
     return float(np.interp(KEPT, np.cumsum(detail) / detail.sum(), frequency[:nyquist]))

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import scipy.fft
 
-TILE, TILES, SPECTRA = 64, 4, 8  # side of a tile in pixels; tiles along a side of the image, and those transformed
+TILE, TILES = 64, 4  # side of a tile in pixels; tiles along a side of the image, at most
 GRID = 8  # tiles start at multiples of it, where blocks of JPEG do
 LEAST = 16  # a shorter side is too small for tiles
 THUMBNAIL, LOW = 32, 8  # sides of the thumbnail and of the part of its DCT that is looked at
@@ -31,29 +31,28 @@ class MeasuredImage:
 
     @cached_property
     def tiles(self) -> np.ndarray:
-        """Square parts of the image, (n, side, side), uint8; the side is a multiple of 16; none of a tiny image.
-
-        The black fields of a chess board come first.
-        """
+        """Square parts of the image, (n, side, side), uint8; the side is a multiple of 16; none of a tiny image."""
         side = min(TILE, min(self.grey.shape) // LEAST * LEAST)
         if not side:
             return np.empty((0, LEAST, LEAST), np.uint8)
         ys, xs = (_starts(length, side) for length in self.grey.shape)
-        places = sorted(product(enumerate(ys), enumerate(xs)), key=lambda place: (place[0][0] + place[1][0]) % 2)
-        return np.stack([self.grey[y : y + side, x : x + side] for (_, y), (_, x) in places])
+        tiles = np.empty((len(ys) * len(xs), side, side), self.grey.dtype)
+        for tile, (y, x) in zip(tiles, product(ys, xs), strict=True):
+            tile[:] = self.grey[y : y + side, x : x + side]
+        return tiles
 
     @cached_property
     def spectra(self) -> np.ndarray:
-        """The Fourier transforms of the first 8 tiles less their means under a Hann window, (n, side, side / 2 + 1)."""
-        tiles = self.tiles[:SPECTRA].astype(np.float32)
-        tiles -= tiles.mean((1, 2), keepdims=True)
-        tiles *= _window(tiles.shape[1])
-        spectra: np.ndarray = scipy.fft.rfft2(tiles)
+        """The Fourier transforms of the tiles under a Hann window, (n, side, side / 2 + 1).
+
+        The window is the periodic one, so that the means of the tiles stay within one place of frequency 0.
+        """
+        spectra: np.ndarray = scipy.fft.rfft2(self.tiles * _window(self.tiles.shape[1]))
         return spectra
 
     @cached_property
     def rings(self) -> np.ndarray:
-        """Mean power of these tiles on rings of equal width, the last at 1.4 times the Nyquist frequency, (rings,)."""
+        """Mean power of the tiles on rings of equal width, the last at 1.4 times the Nyquist frequency, (rings,)."""
         side = self.tiles.shape[1]
         parts = self.spectra.view(np.float32).reshape(len(self.spectra), -1)
         power = np.einsum('ni,ni->i', parts, parts).reshape(side, -1, 2).sum(2) / len(self.spectra)
@@ -91,7 +90,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 @cache
 def _window(side: int) -> np.ndarray:
-    hann = np.hanning(side + 2)[1:-1].astype(np.float32)
+    hann = np.hanning(side + 1)[:-1].astype(np.float32)
     return hann[:, None] * hann
 
 

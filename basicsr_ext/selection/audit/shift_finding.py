@@ -36,6 +36,7 @@ def displacement(pair: MeasuredPair) -> tuple[float, float] | None:
     side = lq.tiles.shape[1]
     rows, columns = np.fft.fftfreq(side), np.fft.rfftfreq(side)
     weight = np.exp(-(4 * (rows[:, None] ** 2 + columns**2)) / PASSED**2)
+    weight[np.ix_(np.abs(rows) < 2 / side, columns < 2 / side)] = 0  # the means, which never move
     phases = weight * cross / np.maximum(size, 1e-6 * size.max())
     correlation = scipy.fft.irfft2(phases, (side, side))
     whole = scipy.fft.irfft2(weight, (side, side))[0, 0]
