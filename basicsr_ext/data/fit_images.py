@@ -31,7 +31,11 @@ def suspect_images(dataset: SampleDataset, exclude: str, where: str) -> np.ndarr
                 f'columns {", ".join(manifest.names)}',
                 'Name a file that `basicsr-ext audit` wrote.',
             )
-    suspect = np.array(manifest.column('suspect'), bool)[places_of(dataset, manifest, f'{where}.exclude')]
+        if not all(isinstance(value, bool) for value in manifest.column('suspect')):
+            raise DataError(
+                f'manifest {manifest.source}', 'true or false in suspect', 'others', 'Make the audit again.'
+            )
+    suspect = np.array(manifest.column('suspect'))[places_of(dataset, manifest, f'{where}.exclude')]
     if suspect.all():
         raise DataError(
             f'{where}.exclude',

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from basicsr_ext.runtime.figures import save_figure, tidy
+from basicsr_ext.selection.audit.outcome import FindingNote
 
 SUSPECT, SOUND = '#d55e00', '0.35'  # told apart by the colour-blind too
 BINS = 40
@@ -41,7 +41,7 @@ class Row:
     """
 
     name: str
-    note: dict[str, Any]
+    note: FindingNote
     tiles: Sequence[Tile]
     values: np.ndarray
 
@@ -51,7 +51,7 @@ def draw_worst(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     columns = max(len(row.tiles) for row in rows)
     figure = Figure(figsize=(max(2 * columns, 5), 2.2 * len(rows)), layout='constrained')
     for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
-        part.suptitle(f'{row.name}: {row.note["says"]}', weight='bold', fontsize=10, x=0.01, ha='left')
+        part.suptitle(f'{row.name}: {row.note.says}', weight='bold', fontsize=10, x=0.01, ha='left')
         for number, axis in enumerate(part.subplots(1, columns, squeeze=False)[0]):
             axis.axis('off')
             if number < len(row.tiles):
@@ -69,13 +69,11 @@ def draw_histograms(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis, row in zip(axes, rows, strict=False):
         axis.hist(row.values, bins=BINS, color='0.55', edgecolor='white', linewidth=0.4)
-        axis.axvline(row.note['usual'], color='#0072b2', linewidth=1, label='usual')
-        for bound in (row.note['low'], row.note['high']):
+        axis.axvline(row.note.usual, color='#0072b2', linewidth=1, label='usual')
+        for bound in (row.note.low, row.note.high):
             if bound is not None:
                 axis.axvline(bound, color=SUSPECT, linewidth=1, linestyle='--', label='suspect from here on')
-        axis.set(
-            xlabel=f'{row.name} ({row.note["unit"]})' if row.note['unit'] else row.name, ylabel='images, log scale'
-        )
+        axis.set(xlabel=f'{row.name} ({row.note.unit})' if row.note.unit else row.name, ylabel='images, log scale')
         axis.set_yscale('symlog', linthresh=1)
     for axis in axes[len(rows) :]:
         axis.axis('off')

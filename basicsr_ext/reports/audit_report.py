@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.whole_images import WholeImages
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.errors import DataError, OptionError, under
 from basicsr_ext.images.pixels import for_display, levels_to_8bit, swap_order, to_unit
+from basicsr_ext.options.blocks import read_block
 from basicsr_ext.reports.audit_pictures import Row, Tile, draw_histograms, draw_worst
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.audit.findings import FINDINGS
-from basicsr_ext.selection.audit.outcome import with_unit
+from basicsr_ext.selection.audit.outcome import FindingNote, with_unit
 from basicsr_ext.selection.manifest import Manifest
 
 NAMED = 3  # of the worst images in words
@@ -37,47 +37,49 @@ class Found:
 
     name: str
     values: np.ndarray
-    note: dict[str, Any]
+    note: FindingNote
     others: Sequence[str]
 
     @property
     def suspect(self) -> np.ndarray:
         """Whether each image is suspect for this, (n,)."""
-        low, high = self.note['low'], self.note['high']
+        low, high = self.note.low, self.note.high
         suspect: np.ndarray = self.values < (-np.inf if low is None else low)
         return suspect | (self.values > (np.inf if high is None else high))
 
     @property
     def worst_first(self) -> np.ndarray:
         """The rows, from the value that is furthest on the suspect side, (n,)."""
-        away = self.values - self.note['usual']
-        signed = {'high': away, 'low': -away, 'both': np.abs(away)}[self.note['side']]
+        away = self.values - self.note.usual
+        signed = {'high': away, 'low': -away, 'both': np.abs(away)}[self.note.side]
         return np.argsort(-signed, kind='stable')
 
     def text(self, value: float) -> str:
         """A value with its unit."""
-        return with_unit(value, self.note['unit'])
+        return with_unit(value, self.note.unit)
 
     @property
     def bounds_in_words(self) -> str:
         """What is usual, and from where on values are suspect."""
-        bounds = {'below': self.note['low'], 'above': self.note['high']}
+        bounds = {'below': self.note.low, 'above': self.note.high}
         suspect = ' or '.join(f'{side} {with_unit(bound)}' for side, bound in bounds.items() if bound is not None)
-        return f'usual {with_unit(self.note["usual"])}, suspect {suspect} {self.note["unit"]}'.rstrip()
+        return f'usual {with_unit(self.note.usual)}, suspect {suspect} {self.note.unit}'.rstrip()
 
 
 def findings_of(manifest: Manifest) -> list[Found]:
     """The findings of an audit.
 
     Raises:
-        DataError: its header does not tell them.
+        DataError, OptionError: its header does not tell them.
     """
     notes = manifest.header.get('findings')
-    if not isinstance(notes, dict) or not all(isinstance(note, dict) for note in notes.values()):
+    if not isinstance(notes, dict):
         raise DataError(f'manifest {manifest.source}', 'the findings in its header', 'none', 'Make the audit again.')
     empty = [''] * len(manifest.table)
     found = []
-    for name, note in notes.items():
+    for name, stored in notes.items():
+        with under(f'manifest {manifest.source}, '):
+            note = read_block(FindingNote, stored, f'findings.{name}')
         others = manifest.column(f'{name}_of') if name in OTHERS else empty
         found.append(Found(name, manifest.array(name), note, others))
     return found
@@ -90,15 +92,13 @@ def report_of(manifest: Manifest) -> str:
     lines = [f'Suspect: {number} of {len(paths)} images.']
     for found in findings_of(manifest):
         count = int(found.suspect.sum())
-        if found.note['widespread']:
-            lines.append(
-                f'- {found.name}: most of the set is {found.note["says"]} ({found.text(found.note["usual"])}).'
-            )
+        if found.note.widespread:
+            lines.append(f'- {found.name}: most of the set is {found.note.says} ({found.text(found.note.usual)}).')
         if count:
             worst = [_named(found, paths, row) for row in found.worst_first[: min(NAMED, count)]]
             more = f' and {count - NAMED} more' if count > NAMED else ''
             lines.append(
-                f'- {found.name}: {count} {found.note["says"]} ({found.bounds_in_words}): {", ".join(worst)}{more}.'
+                f'- {found.name}: {count} {found.note.says} ({found.bounds_in_words}): {", ".join(worst)}{more}.'
             )
     quiet = [found.name for found in findings_of(manifest) if not found.suspect.any()]
     if quiet:

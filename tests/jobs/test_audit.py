@@ -341,7 +341,12 @@ def test_an_audit_without_its_header_is_refused(folder: Path, capsys: pytest.Cap
     header = audit(options(findings=['noise'])).header
     items = [Item(name_of(number), 96, 128) for number in range(NUMBER)]
     columns = {'noise': [0.0] * NUMBER, 'suspect': [False] * NUMBER, 'reason': [''] * NUMBER}
-    del header['findings']
+    notes = header.pop('findings')
+    write_manifest(
+        'forged.parquet', items, columns, {**header, 'findings': {'noise': {**notes['noise'], 'usual': 'x'}}}
+    )
+    assert main(['inspect', 'forged.parquet']) == 2
+    assert "forged.parquet, findings.noise.usual: expected a number, got 'x'" in capsys.readouterr().err
     write_manifest('other.parquet', items, columns, header)
     assert main(['inspect', 'other.parquet']) == 2
     assert 'other.parquet: expected the findings in its header, got none.' in capsys.readouterr().err

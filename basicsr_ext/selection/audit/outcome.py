@@ -1,13 +1,13 @@
 """From what was measured to what it means: the columns of the manifest, which images are suspect, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.selection.audit.findings import FINDINGS, Finding
+from basicsr_ext.selection.audit.findings import FINDINGS, Finding, Side
 from basicsr_ext.selection.audit.measured_image import LOW
 from basicsr_ext.selection.audit.neighbours import nearest
 from basicsr_ext.selection.audit.outliers import FEATURES, distances
@@ -15,6 +15,25 @@ from basicsr_ext.selection.audit.thresholds import Bounds, bounds_of
 from basicsr_ext.selection.manifest import Item
 
 OTHER = {'duplicate': 'duplicate_of', 'leak': 'leak_of'}  # the columns that name the other image
+
+
+@dataclass(frozen=True)
+class FindingNote:
+    """What the column of a finding means, as the header of an audit has it.
+
+    Attributes:
+        says, unit, side: as of the `Finding`.
+        usual, low, high: as of its `Bounds` in this set.
+        widespread: whether what is usual lies beyond the limit itself.
+    """
+
+    says: str
+    unit: str
+    side: Side
+    usual: float
+    low: float | None
+    high: float | None
+    widespread: bool
 
 
 @dataclass(frozen=True)
@@ -31,8 +50,8 @@ class Outcome:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What the columns of findings mean, as JSON values: `FindingNote` reads them."""
-        return {'findings': {name: _note(FINDINGS[name], bounds) for name, bounds in self.bounds.items()}}
+        """What the columns of findings mean, each a `FindingNote` as JSON values."""
+        return {'findings': {name: asdict(_note(FINDINGS[name], bounds)) for name, bounds in self.bounds.items()}}
 
 
 def outcome(
@@ -83,21 +102,21 @@ def outcome(
     return Outcome(columns, bounds)
 
 
-def _note(finding: Finding, bounds: Bounds) -> dict[str, Any]:
+def _note(finding: Finding, bounds: Bounds) -> FindingNote:
     all_of_it = {
         'high': bounds.usual > finding.limit,
         'low': bounds.usual < finding.limit,
         'both': abs(bounds.usual - finding.absent) > finding.limit,
     }
-    return {
-        'says': finding.says,
-        'unit': finding.unit,
-        'side': finding.side,
-        'usual': bounds.usual,
-        'low': bounds.low,
-        'high': bounds.high,
-        'widespread': all_of_it[finding.side],
-    }
+    return FindingNote(
+        finding.says,
+        finding.unit,
+        finding.side,
+        bounds.usual,
+        bounds.low,
+        bounds.high,
+        bool(all_of_it[finding.side]),
+    )
 
 
 def _part(values: Mapping[str, np.ndarray], name: str, number: int) -> np.ndarray:
