@@ -7,8 +7,6 @@ import numpy as np
 
 BLOCK = 1024  # images that are compared with as many others at a time
 
-Turned = np.ndarray  # descriptions of pictures, (n, 8, 8)
-
 
 @dataclass(frozen=True)
 class Nearest:
