@@ -24,6 +24,7 @@ ROOMS = {
     'selection.patches': '_criterion',
     'selection.complexity': '_criterion',
     'selection.coreset': '_order',
+    'selection.audit': '_finding',
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import fastjsonschema
 import numpy as np
 import pytest
@@ -34,6 +35,8 @@ from basicsr_ext.options.load import Options
 from basicsr_ext.options.reference import table_of
 from basicsr_ext.options.schema import definitions, schema_of_block
 from basicsr_ext.options.template import template_of
+from basicsr_ext.selection.audit.findings import FINDINGS, image_finding
+from basicsr_ext.selection.audit.measured_image import MeasuredImage
 from basicsr_ext.selection.coreset.orders import ORDERS, Pool, order
 from basicsr_ext.selection.coreset.stored import Predictor
 from basicsr_ext.selection.manifest import Item, read_manifest
@@ -211,6 +214,27 @@ def test_a_patch_criterion(images: Path, monkeypatch: pytest.MonkeyPatch, capsys
     np.testing.assert_allclose(patches.array('brightness')[:4], expected, rtol=1e-5)
     assert '`brightness`' in reference_of('mine')
     assert 'brightness' in schema('mine')['properties']['mine']['properties']['criteria']['items']['enum']
+
+
+# ---- a finding of an audit ----
+
+
+def test_a_finding(images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setitem(FINDINGS, 'darkness', None)
+
+    @image_finding('darkness', 'dark', 'levels below white', 'high', limit=200, step=20)
+    def darkness(image: MeasuredImage) -> float:
+        return 255 - float(image.grey.mean())
+
+    cv2.imwrite('images/black.png', np.zeros((24, 24), np.uint8))
+    opt = {'name': 'x', 'datasets': {'train': {'name': 'x', **reader(images)}}}
+    assert run('audit', {**opt, 'audit': {'findings': ['darknes']}}) == 2
+    assert 'Did you mean darkness?' in capsys.readouterr().err
+    assert run('audit', {**opt, 'audit': {'findings': ['darkness']}}) == 0
+    found = read_manifest('results/x/audit.parquet')
+    assert found.column('suspect') == [path == 'black.png' for path in found.column('path')]
+    assert 'dark (darkness 255 levels below white, ' in ''.join(found.column('reason'))
+    assert 'darkness' in schema('audit')['properties']['audit']['properties']['findings']['anyOf'][0]['items']['enum']
 
 
 # ---- a job ----

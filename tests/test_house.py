@@ -70,7 +70,7 @@ def test_a_job_imports_no_other_job() -> None:
 
 def test_a_registered_room_imports_no_registered_class_of_another() -> None:
     """But for models, which know their networks."""
-    for room in set(ROOMS) - {'selection.patches', 'selection.complexity', 'selection.coreset'}:
+    for room in set(ROOMS) - {'selection.patches', 'selection.complexity', 'selection.coreset', 'selection.audit'}:
         for file in (PACKAGE / room).rglob('*.py'):
             for (to, *rest), _ in imports(ast.parse(file.read_text(encoding='utf-8'))):
                 is_registered = to in ROOMS and any(part.endswith(ROOMS[to]) for part in rest)

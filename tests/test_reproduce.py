@@ -15,6 +15,7 @@ from scipy.stats import ttest_rel
 from basicsr_ext.__main__ import main
 from basicsr_ext.options.command_line import override
 from basicsr_ext.options.load import load_options
+from basicsr_ext.selection.manifest import Item, write_manifest
 from tests.helpers.images import write_images
 from tests.helpers.option_files import REPOSITORY
 
@@ -187,8 +188,17 @@ def test_what_an_audit_measured_is_signed_towards_its_suspect_side(folder: Path)
     assert measured['audit'] == {'a': 0, 'b': 1}
     assert measured['audit: cutoff'] == pytest.approx({'a': 0, 'b': 0.3})
     assert measured['audit: tone'] == {'a': 1, 'b': 2}
-    choice = spoilt.kept(settings_of('denoise', folder), audited)
-    assert Path(choice.block(0)['meta_info_file']).read_text().split() == ['a'] and choice.images == 1
+
+
+def test_what_an_audit_suspects_is_left_out(folder: Path) -> None:
+    setting = settings_of('denoise', folder)
+    names = setting.pool.names()
+    items = [Item(name, 24, 24) for name in names]
+    suspect = [place % 3 == 0 for place in range(len(names))]
+    write_manifest(folder / 'audit.parquet', items, {'suspect': suspect, 'reason': [''] * len(names)}, {})
+    choice = setting.fit('audited', folder / 'audit.parquet')
+    assert choice.images == suspect.count(False)
+    assert choice.block(0)['exclude'] == str(folder / 'audit.parquet')
 
 
 def test_a_random_choice_is_drawn_anew_for_each_seed_and_the_oracle_from_the_pages(folder: Path) -> None:

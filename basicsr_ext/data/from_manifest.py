@@ -45,7 +45,7 @@ def _block(manifest: Manifest, folders: dict[str, str | None], key: str) -> dict
             f'manifest {manifest.source}',
             'the options of the dataset in its header',
             'none',
-            'Name a file that `basicsr-ext rank` or `basicsr-ext mine` wrote.',
+            'Name a file that `basicsr-ext rank`, `mine` or `audit` wrote.',
         ) from error
     for inner, where in walk_blocks(block, f'datasets.{key}'):
         registered(DATASET_REGISTRY, inner.get('type'), f'{where}.type')
@@ -88,5 +88,6 @@ def index_of_places(manifest: Manifest, dataset: SampleDataset, where: str) -> d
     Raises:
         DataError: the dataset does not hold the images of the manifest; names those that differ.
     """
-    rows = manifest.rows_of(inventory(dataset, tolerant=manifest.holds_patches), where)
+    tolerant = manifest.holds_patches or manifest.holds_audit  # which name damaged images
+    rows = manifest.rows_of(inventory(dataset, tolerant), where)
     return {row: index for index, row in enumerate(rows) if row >= 0}

@@ -12,15 +12,15 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.augmentation import draw_flips
 from basicsr_ext.data.degradation_base import DegradationDataset
-from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.nesting import innermost, innermost_index, layers, readers, source
+from basicsr_ext.data.fit_images import places_of, suspect_images
+from basicsr_ext.data.nesting import layers, readers, source
 from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import DatasetBlock, registered
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, reader_blocks
-from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.patches.choice import check_keep, criterion_of, keep_patches
 
@@ -37,6 +37,7 @@ class MinedPatchOptions:
         keep: a ratio (0.5), a number of patches (80000), or a band of quantiles ([0.45, 0.95]) of the criterion.
         criterion: a column of the manifest; None takes its only criterion.
         per_image: choose in every image on its own instead of in all together.
+        exclude: the file that `basicsr-ext audit` wrote of these images; patches of suspect ones are left out first.
         name, type, phase, scale: as in BasicSR.
     """
 
@@ -47,6 +48,7 @@ class MinedPatchOptions:
     keep: float | int | list[float] = 0.5
     criterion: str | None = None
     per_image: bool = False
+    exclude: str | None = None
     phase: str = 'train'
     scale: int = 1
 
@@ -113,7 +115,9 @@ class MinedPatchDataset(WrapperDataset):
                     'another MinedPatchDataset',
                     'Remove one of the two.',
                 )
-            places = _places(self.dataset, manifest, f'{where}.manifest')
+            places = places_of(self.dataset, manifest, f'{where}.manifest')
+            if options.exclude is not None:
+                places[suspect_images(self.dataset, options.exclude, where)] = -1
             self.images, self.corners = _kept(manifest, options, places)
             for reader in readers(self.dataset):
                 if 'lq' in files_of(reader).kinds:
@@ -156,19 +160,6 @@ def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str,
         if options.phase == 'train' and not issubclass(kind, DegradationDataset):
             reader['phase'] = 'val'  # whole pairs, from which the patch is cut
     return block
-
-
-def _places(dataset: SampleDataset, manifest: Manifest, where: str) -> np.ndarray:
-    """The place in `manifest.items()` of each image of a dataset; -1 where the scan skipped it."""
-    try:
-        return np.array(manifest.rows_of(inventory(dataset, tolerant=True), where))
-    except DataError:
-        reader = innermost(dataset)
-        if len(reader) == len(dataset):
-            raise
-        # A wrapper inside has chosen some of the images that were mined.
-        every = np.array(manifest.rows_of(inventory(reader, tolerant=True), where))
-        return every[[innermost_index(dataset, index) for index in range(len(dataset))]]
 
 
 def _kept(

@@ -55,6 +55,19 @@ class RankedImages:
         self.items = ranking.items()
         self.index_of = np.argsort(_rows_of(dataset, ranking, kind, where, inside or f'{where}.dataset'))
 
+    def leave_out(self, left_out: np.ndarray) -> None:
+        """Take images out of the ranking; the ranks of the others close up.
+
+        Args:
+            left_out: of each item of the dataset, whether it is.
+        """
+        rows = np.flatnonzero(~left_out[self.index_of])
+        ranks = np.asarray(self.ranks)[rows]
+        self.ranks = (np.searchsorted(np.sort(ranks), ranks) + 1).tolist()
+        self.items = [self.items[row] for row in rows]
+        self.groups = None if self.groups is None else [self.groups[row] for row in rows]
+        self.index_of = self.index_of[rows]
+
     def indices(self, rows: Sequence[int] | np.ndarray) -> list[int]:
         """The items of the dataset that some rows are, ascending."""
         found: list[int] = np.sort(self.index_of[rows]).tolist()

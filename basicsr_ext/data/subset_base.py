@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from basicsr_ext.data.fit_images import suspect_images
 from basicsr_ext.data.ranked_images import RankedImages
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import under
@@ -23,6 +24,8 @@ class SubsetOptions:
         size: number of images.
         ratio: the same as a part of all images, rounded up.
         column: the ranks; `rank_<level>` for one level of a combined ranking.
+        exclude: the file that `basicsr-ext audit` wrote of these images; suspect ones are left out before choosing, and
+            the ranks of the rest close up.
         per_group: choose in every group of the ranking on its own, with equal quotas (see `quotas`).
         name, type, phase, scale: as in BasicSR.
     """
@@ -35,6 +38,7 @@ class SubsetOptions:
     ratio: Ratio | None = None
     column: str = 'rank'
     per_group: bool = False
+    exclude: str | None = None
     phase: str = 'train'
     scale: int = 1
 
@@ -60,6 +64,8 @@ class SubsetDataset(WrapperDataset):
         super().__init__(opt)
         kind = type(self).__name__
         ranked = RankedImages(self.dataset, options.manifest, options.column, options.per_group, kind, self.where)
+        if options.exclude is not None:
+            ranked.leave_out(suspect_images(self.dataset, options.exclude, self.where))
         with under(self.where):
             self.choose(options, ranked)
 

@@ -48,6 +48,18 @@ class WholeImages:
         reader, place = source(self.dataset, index)
         return files_of(reader).grey(place)
 
+    def input_file(self, index: int) -> tuple[np.ndarray, int] | None:
+        """The input in grey at full size, (h, w) uint8, and the scale, where it is a file of its own; else None.
+
+        Raises:
+            DataError: the file is no image or is damaged.
+        """
+        reader, place = source(self.dataset, index)
+        files = files_of(reader)
+        if 'lq' not in files.kinds:
+            return None
+        return bgr_to_grey(files.original(place, 'lq')), reader.opt.get('scale', 1)
+
     def pair(self, index: int) -> tuple[Tensor, Tensor, np.ndarray]:
         """Input and clean image as the dataset gives them, (C, H, W) in [0, 1], and the clean image as in `clean`.
 

@@ -10,18 +10,24 @@ from basicsr_ext.data.inventory import inventory
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.imports import add_import
 from basicsr_ext.options.load import number
+from basicsr_ext.reports.audit_report import inspect_audit
 from basicsr_ext.reports.patch_report import PatchView, inspect_patches
 from basicsr_ext.reports.ranking_report import by_column, by_target, inspect_images
 from basicsr_ext.selection.coreset.stored import PER_TARGET
-from basicsr_ext.selection.manifest import read_manifest
+from basicsr_ext.selection.manifest import Manifest, read_manifest
 
 EXAMPLE = 'basicsr-ext inspect results/rank_IRCNN_demo/ranking.parquet'
 
-OF_IMAGES, OF_PATCHES = ('column', 'target'), ('other', 'keep', 'per_image', 'criterion')
+OWN = {  # options of one kind of manifest alone
+    'a ranking of images': ('column', 'target'),
+    'a manifest of patches': ('other', 'keep', 'per_image', 'criterion'),
+    'an audit': (),
+}
+SIZES = {'an audit': 6}  # images of a group, where they are not 20
 
 
 def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
-    """Look at a ranking of images or at mined patches as the command line says.
+    """Look at a ranking of images, at mined patches or at an audit as the command line says.
 
     Args:
         root_path: not used; the folder of the results is that of the manifest.
@@ -35,24 +41,26 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     """
     args = build_parser().parse_args(argv)
     manifest = read_manifest(args.manifest)
-    _refuse_foreign_options(args, manifest.holds_patches)
+    kind = _kind(manifest)
+    _refuse_foreign_options(args, kind)
+    size = SIZES.get(kind, 20) if args.size is None else args.size
     if args.target is not None:
-        return _inspect_target(args)
+        return _inspect_target(args, size)
     dataset = dataset_of(manifest, args.dataroot, args.dataroot_lq)
     where = '--dataroot' if args.dataroot else 'datasets.train'
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect'
-    if manifest.holds_patches:
+    if kind == 'an audit':
+        inspect_audit(manifest, dataset, where, folder, size)
+    elif kind == 'a manifest of patches':
         keep = args.keep or [0.5]
-        view = PatchView(
-            args.size, keep[0] if len(keep) == 1 else keep, bool(args.per_image), args.criterion, args.other
-        )
+        view = PatchView(size, keep[0] if len(keep) == 1 else keep, bool(args.per_image), args.criterion, args.other)
         inspect_patches(manifest, dataset, where, folder, view)
     else:
-        inspect_images(manifest, dataset, where, folder, args.size, by_column(manifest, args.column or 'rank'))
+        inspect_images(manifest, dataset, where, folder, size, by_column(manifest, args.column or 'rank'))
     return 0
 
 
-def _inspect_target(args: argparse.Namespace) -> int:
+def _inspect_target(args: argparse.Namespace, size: int) -> int:
     """Look at what teaches one image of the target."""
     if args.column is not None:
         raise OptionError('--column', '--target without it', shown(args.column), 'Remove one of the two.')
@@ -62,15 +70,17 @@ def _inspect_target(args: argparse.Namespace) -> int:
     image = next(index for index, item in enumerate(inventory(target)) if item.path == path)
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect' / Path(path).stem
     dataset, where = dataset_of(matrix, args.dataroot, args.dataroot_lq), '--dataroot'
-    inspect_images(matrix, dataset, where, folder, args.size, scored, (target, image))
+    inspect_images(matrix, dataset, where, folder, size, scored, (target, image))
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of `inspect`."""
     parser = argparse.ArgumentParser(prog='basicsr-ext inspect')
-    parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank` or `basicsr-ext mine` wrote')
-    parser.add_argument('--size', type=int, default=20, metavar='K', help='images or patches of each group (20)')
+    parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank`, `mine` or `audit` wrote')
+    parser.add_argument(
+        '--size', type=int, metavar='K', help='images or patches of each group (20), of each finding (6)'
+    )
     parser.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
     parser.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
     parser.add_argument('-o', '--output', metavar='FOLDER', help='`inspect` beside the manifest by default')
@@ -92,10 +102,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_foreign_options(args: argparse.Namespace, holds_patches: bool) -> None:
-    kinds = ('a ranking of images', 'a manifest of patches')
-    for name in OF_IMAGES if holds_patches else OF_PATCHES:
-        if getattr(args, name) is not None:
-            raise OptionError(
-                f'--{name}', kinds[not holds_patches], kinds[holds_patches], 'Remove it or name another manifest.'
-            )
+def _kind(manifest: Manifest) -> str:
+    if manifest.holds_audit:
+        return 'an audit'
+    return 'a manifest of patches' if manifest.holds_patches else 'a ranking of images'
+
+
+def _refuse_foreign_options(args: argparse.Namespace, kind: str) -> None:
+    for other, names in OWN.items():
+        for name in names if other != kind else ():
+            if getattr(args, name) is not None:
+                raise OptionError(f'--{name}', other, kind, 'Remove it or name another manifest.')

@@ -103,15 +103,15 @@ def _schema_of_job(job: str) -> Schema:
     kinds = list({id(file): file for file in files.values()}.values())
     networks = {name: text for file in kinds for name, text in file.networks.items()}
     datasets = {name: text for file in kinds for name, text in file.datasets.items()}
-    every = JobFile(job, kinds[0].settings, datasets, networks=networks)
+    optional = {name: text for file in kinds for name, text in file.optional.items()}
+    every = JobFile(job, kinds[0].settings, datasets, optional, networks=networks)
     return _schema_of_file(every, choice_of('method', blocks, required=False), sure=kinds)
 
 
 def _schema_of_file(file: JobFile[Any], block: Schema, sure: Sequence[JobFile[Any]] = ()) -> Schema:
     common: dict[str, Schema] = schema_of_block(CommonOptions)['properties']
     dataset = {'$ref': f'#/definitions/{DATASET_REGISTRY._name}'}
-    described = {**file.datasets, **file.optional}
-    named = {key: {**dataset, 'description': text} for key, text in described.items()}
+    named = {key: {**dataset, 'description': text} for key, text in {**file.datasets, **file.optional}.items()}
     needed = [key for key in file.datasets if all(key in other.datasets for other in sure)]
     datasets = block_of(named, needed) if named else {'type': 'object', 'additionalProperties': dataset}
     networks = {
@@ -164,6 +164,8 @@ def template(job: str) -> str:
         return '\n\n'.join([_first_line(job), *parts])
     file = next(iter(files_of(job).values()))
     datasets = '\n'.join(f'# {text}\n{key}:\n  name:\n  type:' for key, text in file.datasets.items())
+    beside = (f'# optional: {text}\n# {key}:\n#   name:\n#   type:' for key, text in file.optional.items())
+    datasets = '\n'.join([*([datasets] if datasets else []), *beside])
     networks = [f'# {text}\nnetwork_{key}:\n  type:' for key, text in file.networks.items()]
     paths = '\n'.join(f'# {text}\n# {key}_{name}:' for name in file.networks for key, text in NETWORK_PATH_KEYS.items())
     return '\n\n'.join(
@@ -234,7 +236,8 @@ def reference_of(job: str) -> str:
         methods.setdefault(id(file), []).append(method)
     parts = []
     for key, file in kinds.items():
-        named = {f'datasets.{name}': text for name, text in {**file.datasets, **file.optional}.items()}
+        named = {f'datasets.{name}': text for name, text in file.datasets.items()}
+        named.update({f'datasets.{name}': f'{text} (optional)' for name, text in file.optional.items()})
         named.update({f'network_{name}': text for name, text in file.networks.items()})
         chosen = f'With `method: {" | ".join(methods[key])}`. ' if methods[key] != [''] else ''
         beside = '; '.join(f'`{name}`: {text}' for name, text in named.items())

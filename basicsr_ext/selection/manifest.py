@@ -3,7 +3,9 @@
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
 metadata. Columns of a ranking: `path` (relative to the dataroot), `group` where images have one, `height` and `width`
 of the ground truth, one column per score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in
-the ground truth, one column per criterion; the sizes of the images stand in the header, under `images`.
+the ground truth, one column per criterion; the sizes of the images stand in the header, under `images`. Columns of an
+audit: `path`, `height`, `width`, one column per finding, the other image of a copy, `suspect` and `reason`; what is
+usual of each finding, and where suspect values begin, stands in the header, under `findings`.
 """
 
 import importlib.metadata
@@ -28,6 +30,7 @@ from basicsr_ext.version import __version__
 
 KEY = b'basicsr_ext'
 PATCH_COLUMNS = ('path', 'y', 'x', 'size')
+AUDIT_COLUMNS = ('suspect', 'reason')
 ROW_GROUP = 65536  # rows that are written together
 
 
@@ -77,6 +80,11 @@ class Manifest:
     def holds_patches(self) -> bool:
         """Whether a row is a patch; else it is an image."""
         return set(PATCH_COLUMNS) <= set(self.names)
+
+    @property
+    def holds_audit(self) -> bool:
+        """Whether a row says what an audit found about an image."""
+        return set(AUDIT_COLUMNS) <= set(self.names)
 
     def column(self, name: str) -> list[Any]:
         """The values of a column.

@@ -119,6 +119,13 @@ class Setting:
         part = {'type': 'InfluenceSubsetDataset', 'manifest': str(ranked.path), 'column': ranked.column(method)}
         return Choice(name, size, lambda seed: {**part, 'subset': subset, 'size': size, 'dataset': self._images()})
 
+    def fit(self, name: str, audit: Path) -> Choice:
+        """The images that an audit does not suspect."""
+        fit = len(self.pool.groups) - sum(read_manifest(str(audit)).column('suspect'))
+        return Choice(
+            name, fit, lambda seed: {'type': 'FitImagesDataset', 'exclude': str(audit), 'dataset': self._images()}
+        )
+
     def rank(self, method: str, **keys: Any) -> Ranked:
         """Rank the pool for the target, at a proxy that is trained, unless that is done.
 

@@ -9,13 +9,12 @@ second table holds the area under the ROC curve of everything that might tell sp
 the rankings by influence and by the image's own loss, and what the audit measured.
 """
 
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from choosing import DATA, Choice, Setting, arguments, photographs_of, run_job, train_choices
+from choosing import DATA, Setting, arguments, photographs_of, run_job, train_choices
 from comparison import report
 from pools import SPOIL, photograph_pool
 from scipy.stats import rankdata
@@ -46,10 +45,9 @@ def main() -> int:
         setting.listed('all clean', pool.names(CLEAN)),
         *(setting.ranked(part, influence, 'influence', args.size, part) for part in ('top', 'mid')),
     ]
-    audited = audit(setting)
-    if audited is not None:
-        suspicion |= measured(audited)
-        chosen.append(kept(setting, audited))
+    path = audit(setting)
+    suspicion |= measured(read_manifest(str(path)))
+    chosen.append(setting.fit('audited', path))
     reached, seconds = train_choices([(setting, task.network, choice) for choice in chosen], args)
     curves = {name: areas(scores, pool.groups) for name, scores in suspicion.items()}
     facts = {'areas_under_the_curve': curves, 'seconds_of_a_training': seconds}
@@ -57,23 +55,13 @@ def main() -> int:
     return 0
 
 
-def audit(setting: Setting) -> Manifest | None:
-    """What the job `audit` says of the pool; None, with a message, where there is no such job."""
-    known = subprocess.run([sys.executable, '-m', 'basicsr_ext', 'audit', '-h'], capture_output=True, check=False)
-    if known.returncode:
-        print('spoilt: this version has no job `audit`; its rows are left out.', file=sys.stderr)
-        return None
+def audit(setting: Setting) -> Path:
+    """Let the job `audit` look at the pool; what it wrote."""
     name = f'{setting.name}_audit'
     path = Path('results', name, 'audit.parquet')
     changes = {'datasets.train.dataroot_gt': str(setting.pool.folder / 'pool'), 'datasets.train.color': 'gray'}
     run_job('audit', AUDIT_FILE, name, changes, path)
-    return read_manifest(str(path))
-
-
-def kept(setting: Setting, audited: Manifest) -> Choice:
-    """The images that are not suspect."""
-    rows = zip(audited.column('path'), audited.column('suspect'), strict=True)
-    return setting.listed('audited', [name for name, suspect in rows if not suspect])
+    return path
 
 
 def measured(audited: Manifest) -> dict[str, dict[str, float]]:

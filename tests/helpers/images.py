@@ -56,3 +56,22 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
         torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key]
         for key, value in first.items()
     )
+
+
+def photo(seed: int, height: int = 96, width: int = 128, highest: float = 1.4, contrast: float = 45) -> np.ndarray:
+    """A grey image whose power falls with the square of the frequency as that of photographs does, and which is quiet
+    at the top, uint8.
+
+    Args:
+        seed: of the picture.
+        height, width: in pixels.
+        highest: frequency in it, as a part of the Nyquist frequency.
+        contrast: standard deviation in levels, about 128.
+    """
+    rows, columns = 2 * np.fft.fftfreq(height), 2 * np.fft.fftfreq(width)
+    frequency = np.hypot(rows[:, None], columns)
+    frequency[0, 0] = np.inf
+    noise = np.fft.fft2(np.random.default_rng(seed).normal(size=(height, width)))
+    image = np.fft.ifft2(noise * (frequency <= highest) / frequency).real
+    image *= np.linspace(0, 1, height)[:, None]
+    return np.rint(128 + contrast * image / image.std()).clip(0, 255).astype(np.uint8)

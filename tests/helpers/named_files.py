@@ -47,12 +47,12 @@ def fill_dataroots(block: dict[str, Any], scale: int = 1, least: int = 200) -> N
 
 
 def make_manifests(block: dict[str, Any]) -> None:
-    """Write every ranking that a dataset block names, of as many pictures as it asks for."""
+    """Write every ranking and audit that a dataset block names, of as many pictures as it asks for."""
     for value in block.values():
         if isinstance(value, dict):
             make_manifests(value)
-    if 'manifest' in block:
-        assert not os.path.isabs(block['manifest'])
+    for key in {'manifest', 'exclude'} & set(block):
+        assert not os.path.isabs(block[key])
         items = []
         for reader, path in reader_blocks(block, ''):
             folder, group = Path(reader['dataroot_gt']), path.rpartition('datasets.')[2] if 'datasets.' in path else ''
@@ -60,7 +60,10 @@ def make_manifests(block: dict[str, Any]) -> None:
             for file in sorted(folder.iterdir()):
                 name = f'{group}/{file.name}' if group else file.name
                 items.append(Item(name, *cv2.imread(str(file)).shape[:2], group))
-        if block['type'] == 'MinedPatchDataset':
+        if key == 'exclude':
+            columns = {'suspect': [False] * len(items), 'reason': [''] * len(items)}
+            write_manifest(block['exclude'], items, columns, {'method': 'none'})
+        elif block['type'] == 'MinedPatchDataset':
             numbers = np.arange(len(items))
             patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
             scores = {block.get('criterion') or 'grad': numbers.astype(float)}

@@ -54,7 +54,7 @@ def types_in(block: Any) -> Iterator[str]:
 @cache
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
-    jobs = ('distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
+    jobs = ('audit', 'distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
     opt = load_options(path)
     return next(job for job in jobs if job == 'test' or job in opt)
 

@@ -9,6 +9,7 @@ from basicsr.models import build_model
 
 from basicsr_ext.jobs import complexity
 from basicsr_ext.jobs.align import align_pipeline
+from basicsr_ext.jobs.audit import audit_pipeline
 from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.jobs.checks import check_dataset, check_options
 from basicsr_ext.jobs.distill import distill_pipeline
@@ -26,7 +27,7 @@ CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the ch
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in FILES}
-    assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'audit', 'demo'} <= folders
 
 
 def option_id(path: Path) -> str:
@@ -37,7 +38,9 @@ def test_every_type_in_an_option_file_is_known() -> None:
     for path in OPTION_FILES:
         found = list(types_in(load_options(path)))
         # a model, a dataset, a network
-        assert len(found) >= {'mine': 2, 'rank': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3), path.stem
+        assert len(found) >= {'mine': 2, 'rank': 2, 'audit': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3), (
+            path.stem
+        )
         assert set(found) <= known_types(), path.stem
 
 
@@ -62,6 +65,16 @@ def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
     for block in loaded['datasets'].values():
         fill_dataroots(block, loaded.get('scale', 1))
     assert mine_pipeline(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0', '--check']) == 0
+
+
+@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'audit'], ids=option_id)
+def test_an_option_file_of_audit_is_sound(path: Path, pictures: Path) -> None:
+    """With pictures where its datasets should be: checked, and all decoded."""
+    loaded = load_options(path)
+    assert loaded['name'] == path.stem
+    for block in loaded['datasets'].values():
+        fill_dataroots(block)
+    assert audit_pipeline(Path.cwd(), ['-opt', str(path), '--check']) == 0
 
 
 # Second derivatives of the networks of the papers, at their patches, take minutes here.

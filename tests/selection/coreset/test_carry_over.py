@@ -37,7 +37,8 @@ def test_a_domain_of_its_own_is_worth_a_choice(seed: int) -> None:
 
 
 def test_noise_is_not() -> None:
-    answers = [found(False, seed) for seed in range(10)]
-    assert not any(answer.pays(name) for answer in answers for name in NAMES)
+    answers = [found(False, seed) for seed in range(40)]
+    for name in NAMES:  # a random draw is 1.5 deviations better than the mean of two halves in 2 of 100 cases
+        assert sum(answer.pays(name) for answer in answers) <= 3
     assert 'a random draw is as good' in answers[0].sentence('matching')
     assert 'random draws' in answers[0].line() and 'influence' in answers[0].line()

@@ -1,0 +1,180 @@
+"""An audit in, a report in words, pictures of the worst images and histograms of the findings out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from basicsr_ext.data.from_manifest import index_of_places
+from basicsr_ext.data.whole_images import WholeImages
+from basicsr_ext.errors import DataError, OptionError, under
+from basicsr_ext.images.pixels import for_display, levels_to_8bit, swap_order, to_unit
+from basicsr_ext.options.blocks import read_block
+from basicsr_ext.reports.audit_pictures import Row, Tile, draw_histograms, draw_worst
+from basicsr_ext.runtime.progress import with_progress
+from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.selection.audit.findings import FINDINGS
+from basicsr_ext.selection.audit.outcome import FindingNote, with_unit
+from basicsr_ext.selection.manifest import Manifest
+
+NAMED = 3  # of the worst images in words
+THUMBNAIL = 200  # longest side in pixels
+OTHERS = ('duplicate', 'leak')  # findings whose column `NAME_of` names another image
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding as the manifest of an audit holds it.
+
+    Attributes:
+        name: of the column.
+        values: of the images, (n,).
+        note: `says`, `unit`, `side`, `usual`, `low`, `high`, `widespread` (`selection.audit.outcome`).
+        others: the other image of each, where there is one; else ''.
+    """
+
+    name: str
+    values: np.ndarray
+    note: FindingNote
+    others: Sequence[str]
+
+    @property
+    def suspect(self) -> np.ndarray:
+        """Whether each image is suspect for this, (n,)."""
+        low, high = self.note.low, self.note.high
+        suspect: np.ndarray = self.values < (-np.inf if low is None else low)
+        return suspect | (self.values > (np.inf if high is None else high))
+
+    @property
+    def worst_first(self) -> np.ndarray:
+        """The rows, from the value that is furthest on the suspect side, (n,)."""
+        away = self.values - self.note.usual
+        signed = {'high': away, 'low': -away, 'both': np.abs(away)}[self.note.side]
+        return np.argsort(-signed, kind='stable')
+
+    def text(self, value: float) -> str:
+        """A value with its unit."""
+        return with_unit(value, self.note.unit)
+
+    @property
+    def bounds_in_words(self) -> str:
+        """What is usual, and from where on values are suspect."""
+        bounds = {'below': self.note.low, 'above': self.note.high}
+        suspect = ' or '.join(f'{side} {with_unit(bound)}' for side, bound in bounds.items() if bound is not None)
+        return f'usual {with_unit(self.note.usual)}, suspect {suspect} {self.note.unit}'.rstrip()
+
+
+def findings_of(manifest: Manifest) -> list[Found]:
+    """The findings of an audit.
+
+    Raises:
+        DataError, OptionError: its header does not tell them.
+    """
+    notes = manifest.header.get('findings')
+    if not isinstance(notes, dict):
+        raise DataError(f'manifest {manifest.source}', 'the findings in its header', 'none', 'Make the audit again.')
+    empty = [''] * len(manifest.table)
+    found = []
+    for name, stored in notes.items():
+        with under(f'manifest {manifest.source}, '):
+            note = read_block(FindingNote, stored, f'findings.{name}')
+        others = manifest.column(f'{name}_of') if name in OTHERS else empty
+        found.append(Found(name, manifest.array(name), note, others))
+    return found
+
+
+def report_of(manifest: Manifest) -> str:
+    """What an audit found, in words: the numbers of each finding and the names of the worst three."""
+    paths, suspect = manifest.column('path'), manifest.column('suspect')
+    number = sum(suspect)
+    lines = [f'Suspect: {number} of {len(paths)} images.']
+    for found in findings_of(manifest):
+        count = int(found.suspect.sum())
+        if found.note.widespread:
+            lines.append(f'- {found.name}: most of the set is {found.note.says} ({found.text(found.note.usual)}).')
+        if count:
+            worst = [_named(found, paths, row) for row in found.worst_first[: min(NAMED, count)]]
+            more = f' and {count - NAMED} more' if count > NAMED else ''
+            lines.append(
+                f'- {found.name}: {count} {found.note.says} ({found.bounds_in_words}): {", ".join(worst)}{more}.'
+            )
+    quiet = [found.name for found in findings_of(manifest) if not found.suspect.any()]
+    if quiet:
+        lines.append(f'- nothing: {", ".join(quiet)}.')
+    if number:
+        lines.append(
+            f'Look at them with `basicsr-ext inspect {manifest.source}`; FitImagesDataset with `exclude: '
+            f'{manifest.source}` leaves them out.'
+        )
+    return '\n'.join(lines)
+
+
+def _named(found: Found, paths: Sequence[str], row: int) -> str:
+    other = f' like {found.others[row]}' if found.others[row] else ''
+    return f'{paths[row]}{other} ({with_unit(found.values[row])})'
+
+
+def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder: Path, size: int = 6) -> None:
+    """Look at an audit: writes `gallery.png` and `histograms.png`, and prints the report.
+
+    Args:
+        manifest: of an audit.
+        dataset: that was audited.
+        where: the option that says where its images are, named in errors.
+        folder: for the pictures.
+        size: images of each finding in the gallery, the worst ones.
+
+    Raises:
+        OptionError: less than 1 image.
+        DataError: the manifest and the images do not fit together.
+    """
+    if size < 1:
+        raise OptionError('--size', 'at least 1', size, 'Correct the value.')
+    index_of = index_of_places(manifest, dataset, where)
+    images, paths = WholeImages(dataset), manifest.column('path')
+    place_of = {path: row for row, path in enumerate(paths)}
+    every = findings_of(manifest)
+    found = [each for each in every if np.ptp(each.values) > 0] or every  # the same everywhere: nothing to see
+    rows = []
+    for each in with_progress(found, 'Reading', len(found), unit='finding'):
+        tiles = []
+        for row in each.worst_first[:size]:
+            title = f'{paths[row]}\n{each.text(each.values[row])}'
+            tiles.append(Tile(_thumbnail(images, index_of[row]), title, bool(each.suspect[row])))
+            other = each.others[row]
+            if other in place_of:
+                tiles.append(Tile(_thumbnail(images, index_of[place_of[other]]), f'of {other}', False))
+            if each.name in FINDINGS and FINDINGS[each.name].pair:
+                tiles.append(Tile(_input(images, index_of[row]), 'its input', False))
+        rows.append(Row(each.name, each.note, tiles, each.values))
+    draw_worst(rows, folder / 'gallery.png')
+    draw_histograms(rows, folder / 'histograms.png')
+    print(report_of(manifest))
+    print(f'Pictures: {folder}')
+
+
+def _thumbnail(images: WholeImages, index: int) -> np.ndarray | None:
+    """A reduced image, (H, W) or (H, W, 3) RGB, [0, 1]; None of a damaged one."""
+    try:
+        return _reduced(levels_to_8bit(images.clean(index)))
+    except DataError:
+        return None
+
+
+def _input(images: WholeImages, index: int) -> np.ndarray | None:
+    """The same of the input of a pair of files, in grey."""
+    try:
+        found = images.input_file(index)
+    except DataError:
+        return None
+    return None if found is None else _reduced(found[0])
+
+
+def _reduced(pixels: np.ndarray) -> np.ndarray:
+    factor = THUMBNAIL / max(pixels.shape[:2])
+    if factor < 1:
+        pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return to_unit(for_display(swap_order(pixels)))

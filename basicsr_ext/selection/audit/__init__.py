@@ -1,0 +1,1 @@
+"""Engine: which images of a training set are unfit for it."""
