@@ -74,7 +74,7 @@ class MeasuredImage:
         They are the lowest 8 x 8 coefficients of the DCT of the thumbnail, (8, 8), without the mean, weighted by their
         frequency, as those of photographs fall with it, and scaled to length 1000. Brightness and contrast change
         nothing, nor does another size; mirroring changes signs (`selection.audit.neighbours`). Whole numbers add up
-        exactly in any order, so that results do not hang on the machine.
+        exactly in any order, so that results do not depend on the machine.
         """
         coefficients = cv2.dct(self.thumbnail)[:LOW, :LOW] * _frequency(LOW)
         length = float(np.linalg.norm(coefficients))
