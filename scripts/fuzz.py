@@ -94,9 +94,31 @@ FILES: dict[str, Options] = {
         'rank': {'method': 'complexity', 'criterion': 'entropy', 'source': 'gt', 'workers': 0},
         'datasets': {'train': {'name': 'd', **PAIRS}},
     },
+    'rank_matching': {
+        'rank': {'method': 'matching', 'size': 2, 'iterations': 2, 'curvature_images': 3, 'damping': 0.1,
+                 'guard': 'curvature', 'directions': 1, 'per_target': True, 'baselines': ['el2n', 'craig']},
+        'datasets': {'train': {'name': 'd', **DATA}, 'test': {'name': 'v', **DATA}},
+        'network_g': NET,
+        **WEIGHTS,
+    },
+    'rank_encoder': {
+        'rank': {'method': 'kcenter', 'size': 2, 'features': 'encoder', 'baselines': ['matching', 'herding']},
+        'datasets': {'train': {'name': 'd', **PAIRS}, 'test': {'name': 'v', **DATA}},
+    },
+    'audit': {
+        'audit': {'findings': None, 'sensitivity': 1.0, 'workers': 0},
+        'datasets': {'train': {'name': 'd', **PAIRS}, 'test': {'name': 'v', **DATA}},
+    },
     'mine': {
         'mine': {'patch_size': 16, 'stride': 8, 'criteria': ['grad', 'loss', 'random'], 'workers': 0},
         'datasets': {'train': {'name': 'd', **DATA}},
+        'network_g': NET,
+        **WEIGHTS,
+    },
+    'mine_influence': {
+        'mine': {'patch_size': 16, 'stride': 8, 'criteria': ['influence'], 'workers': 0,
+                 'influence': {'iterations': 2, 'curvature_images': 3, 'damping': 0.1}},
+        'datasets': {'train': {'name': 'd', **DATA}, 'test': {'name': 'v', **DATA}},
         'network_g': NET,
         **WEIGHTS,
     },
@@ -142,11 +164,14 @@ COMMANDS = {
     ],
     'export_weights': ['export', 'net.pth', '-opt', 'earlier/net.yml', '-o', 'results/out.pth'],
     'inspect': ['inspect', 'earlier/ranking.parquet', '-o', 'results/inspect', '--size', '2'],
+    'inspect_audit': ['inspect', 'earlier/audit.parquet', '-o', 'results/inspect', '--size', '2'],
     'inspect_patches': ['inspect', 'earlier/patches.parquet', '-o', 'results/inspect', '--size', '2'],
 }
 JOBS = [*FILES, *COMMANDS]
 RESULTS = {
-    'rank': 'ranking.parquet', 'rank_complexity': 'ranking.parquet', 'mine': 'patches.parquet',
+    'rank': 'ranking.parquet', 'rank_complexity': 'ranking.parquet', 'rank_matching': 'ranking.parquet',
+    'rank_encoder': 'ranking.parquet', 'audit': 'audit.parquet', 'mine': 'patches.parquet',
+    'mine_influence': 'patches.parquet',
     'distill': 'manifest.parquet', 'align': 'statistics.json', 'calibrate': 'calibration.json',
     'complexity': 'complexity.json',
 }  # fmt: skip
@@ -220,7 +245,7 @@ def make_world(folder: Path) -> None:
                 shutil.rmtree(root)
         if code:
             raise RuntimeError(f'{job} does not run at all:\n{Path("log").read_text()[-3000:]}')
-        if job in ('rank', 'mine'):
+        if job in ('rank', 'mine', 'audit'):
             shutil.copy(states / 'results/new' / RESULTS[job], 'earlier')
     for name in ('log', 'opt.yml'):
         Path(name).unlink()
@@ -366,7 +391,8 @@ def _wrong_torch(draw: random.Random, path: Path) -> str:
 
 def wrong_manifest(draw: random.Random, job: str) -> str:
     """Damage a ranking or a manifest of patches, or forge its header or columns."""
-    path = Path('earlier', 'patches.parquet' if 'patches' in job else 'ranking.parquet')
+    kind = next((kind for kind in ('patches', 'audit') if kind in job), 'ranking')
+    path = Path('earlier', f'{kind}.parquet')
     return f'{path}: {_wrong_parquet(draw, path)}'
 
 

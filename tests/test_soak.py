@@ -22,7 +22,9 @@ KILLS = 20
 LONGER: dict[str, dict[str, Any]] = {
     'train': {'total_iter': 60},
     'rank': {'iterations': 8},
+    'rank_matching': {'iterations': 8, 'directions': 4},
     'mine': {'stride': 2},
+    'mine_influence': {'stride': 2},
     'distill': {'steps': 40},
     'align': {'iterations': 60},
     'calibrate': {'inference': {'regions': 6}, 'budget': 2.0},
@@ -55,7 +57,7 @@ def is_same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('job', ['train', 'rank', 'rank_complexity', 'mine', 'distill', 'align', 'calibrate'])
+@pytest.mark.parametrize('job', [*LONGER, 'rank_complexity', 'rank_encoder', 'audit'])
 def test_killed_twenty_times_gives_the_same(
     fuzz: ModuleType,  # noqa: F811
     world: Path,  # noqa: F811
@@ -63,7 +65,7 @@ def test_killed_twenty_times_gives_the_same(
     job: str,
 ) -> None:
     opt = fuzz.options_of(job)
-    opt.get(job, {}).update(LONGER.get(job, {}))
+    opt.get(job.partition('_')[0], {}).update(LONGER.get(job, {}))
     if job == 'train':
         opt['val']['val_freq'], opt['logger']['save_checkpoint_freq'] = 20, 7
     words = ['-m', 'basicsr_ext', *fuzz.words_of(job), *(['--auto_resume'] if job == 'train' else [])]
