@@ -59,10 +59,11 @@ def audit(setting: Setting) -> Path:
     """Let the job `audit` look at the pool; what it wrote."""
     name = f'{setting.name}_audit'
     path = Path('results', name, 'audit.parquet')
-    changes = {}
-    for key, folder in (('train', 'pool'), ('test', setting.pool.reports[0])):
-        changes[f'datasets.{key}.dataroot_gt'] = str(setting.pool.folder / folder)
-        changes[f'datasets.{key}.color'] = 'gray'
+    changes = {
+        'datasets.train.dataroot_gt': str(setting.pool.folder / 'pool'),
+        'datasets.train.color': 'gray',
+        'datasets.test.dataroot_gt': str(setting.pool.folder / setting.pool.reports[0]),
+    }
     run_job('audit', AUDIT_FILE, name, changes, path)
     return path
 
