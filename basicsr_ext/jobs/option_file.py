@@ -187,7 +187,7 @@ def _keep_networks(opt: Options, file: JobFile[Any], used: Collection[str]) -> N
 def _complete_datasets(opt: Options, file: JobFile[Any]) -> None:
     given, needed = set(opt['datasets']), set(file.datasets)
     if needed and not needed <= given <= needed | set(file.optional):
-        expected = ' and '.join(file.datasets) + ''.join(f', and {name} if you like' for name in file.optional)
+        expected = ' and '.join(file.datasets) + ''.join(f', optionally {name}' for name in file.optional)
         raise OptionError('datasets', expected, ', '.join(opt['datasets']), 'Name the blocks so.')
     for block in opt['datasets'].values():
         if file.phase is not None:

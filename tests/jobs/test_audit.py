@@ -285,7 +285,7 @@ def test_what_is_refused(folder: Path, capsys: pytest.CaptureFixture[str], chang
 def test_other_datasets_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opt = options()
     opt['datasets']['val'] = {'name': 'val', **GAUSSIAN}
-    message = 'datasets: expected train, and test if you like, got train, val. Name the blocks so.'
+    message = 'datasets: expected train, optionally test, got train, val. Name the blocks so.'
     assert message in refused(opt, capsys)
     opt['datasets'] = {'test': opt['datasets']['val']}
     assert message.replace('train, val', 'test') in refused(opt, capsys)

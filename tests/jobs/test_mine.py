@@ -547,7 +547,7 @@ def test_no_usable_image_at_all(folder: Path, capsys: pytest.CaptureFixture[str]
         ({'minee': {}}, "minee: expected a known key, got 'minee'. Did you mean mine?"),
         ({'scale': 3, 'mine': {'patch_size': 9, 'stride': 7}}, 'mine.stride: expected a multiple of the scale 3, so'),
         ({'scale': 3}, 'mine.patch_size: expected a multiple of the scale 3, so that patches of the input fit, got 8'),
-        ({'datasets': {'val': {'name': 'v', **GAUSSIAN}}}, 'datasets: expected train, got train, val'),
+        ({'datasets': {'val': {'name': 'v', **GAUSSIAN}}}, 'datasets: expected train, optionally test, got train, val'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'sigm': 3}}}, 'datasets.train.sigm: expected a known key'),
         ({'datasets': {'train': {'name': 't', **GAUSSIAN, 'dataroot_gt': 'no'}}}, "expected a folder, got 'no'"),
         ({'mine': {'criteria': ['loss']}}, 'network_g: expected a network (trained, for the criteria `loss`'),
@@ -835,7 +835,7 @@ def test_a_target_stands_with_its_criterion_alone(folder: Path, capsys: pytest.C
     assert 'mine.influence.damping: expected different numbers of at least 0, or auto, got -1' in refused(wrong, capsys)
     wrong = with_target()
     wrong['datasets']['tset'] = wrong['datasets'].pop('test')
-    assert 'datasets: expected train, got train, tset' in refused(wrong, capsys)
+    assert 'datasets: expected train, optionally test, got train, tset' in refused(wrong, capsys)
 
 
 def test_check_tries_the_network_on_the_target(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
