@@ -15,7 +15,7 @@ from scipy.stats import ttest_rel
 from basicsr_ext.__main__ import main
 from basicsr_ext.options.command_line import override
 from basicsr_ext.options.load import load_options
-from basicsr_ext.selection.manifest import Item, write_manifest
+from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from tests.helpers.images import write_images
 from tests.helpers.option_files import REPOSITORY
 
@@ -179,12 +179,11 @@ def test_the_area_under_the_curve_is_the_share_of_pairs() -> None:
 
 
 def test_what_an_audit_measured_is_signed_towards_its_suspect_side(folder: Path) -> None:
-    columns = {'path': ['a', 'b'], 'suspect': [False, True], 'cutoff': [0.5, 0.2], 'tone': [1.0, 4.0]}
-    notes = {'cutoff': {'side': 'low', 'usual': 0.5}, 'tone': {'side': 'both', 'usual': 2.0}}
-    audited = SimpleNamespace(
-        header={'findings': notes}, column=columns.__getitem__, array=lambda name: np.array(columns[name])
-    )
-    measured = spoilt.measured(audited)
+    columns = {'suspect': [False, True], 'reason': ['', 'bad'], 'cutoff': [0.5, 0.2], 'tone': [1.0, 4.0]}
+    note = {'says': 'odd', 'unit': '', 'low': None, 'high': None, 'widespread': False}
+    notes = {'cutoff': {**note, 'side': 'low', 'usual': 0.5}, 'tone': {**note, 'side': 'both', 'usual': 2.0}}
+    write_manifest(folder / 'audit.parquet', [Item(name, 24, 24) for name in 'ab'], columns, {'findings': notes})
+    measured = spoilt.measured(read_manifest(folder / 'audit.parquet'))
     assert measured['audit'] == {'a': 0, 'b': 1}
     assert measured['audit: cutoff'] == pytest.approx({'a': 0, 'b': 0.3})
     assert measured['audit: tone'] == {'a': 1, 'b': 2}

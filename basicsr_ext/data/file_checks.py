@@ -100,6 +100,17 @@ def check_stock_list(path: str, where: str) -> None:
         )
 
 
+def check_files(dataset: SampleDataset, where: str, decode: bool) -> None:
+    """Check the files of a dataset by their headers, and decode every image if asked to.
+
+    Raises:
+        DataError: as `check_dataset` and `check_pixels`.
+    """
+    check_dataset(dataset, where)
+    if decode:
+        check_pixels(dataset, where)
+
+
 def check_dataset(dataset: SampleDataset, where: str) -> None:
     """Check the files of a dataset by their headers.
 

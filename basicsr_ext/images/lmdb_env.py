@@ -3,10 +3,13 @@
 import os
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from basicsr_ext.errors import DataError, shown
+
+T = TypeVar('T')
 
 # lmdb 3 refuses a second environment on a path that is open in the process, so all readers share one.
 _environments: dict[str, tuple[int, Any]] = {}
@@ -94,14 +97,7 @@ def read_key(path: str, key: str) -> bytes | None:
     Raises:
         DataError: the LMDB is damaged.
     """
-    import lmdb
-
-    try:
-        with open_lmdb(path).begin() as transaction:
-            value = transaction.get(key.encode())
-    except lmdb.Error as error:
-        raise DataError(f'LMDB {path}', f'a value of {shown(key)}', error, 'Copy it again.') from error
-    return None if value is None else bytes(value)
+    return _of_value(path, key, bytes)
 
 
 def value_size(path: str, key: str) -> int | None:
@@ -110,12 +106,17 @@ def value_size(path: str, key: str) -> int | None:
     Raises:
         DataError: the LMDB is damaged.
     """
+    return _of_value(path, key, len)
+
+
+def _of_value(path: str, key: str, function: Callable[[memoryview], T]) -> T | None:
+    """A function of the value of a key, which is mapped and not copied; None if there is no such key."""
     import lmdb
 
     try:
         with open_lmdb(path).begin(buffers=True) as transaction:
             value = transaction.get(key.encode())
-            return None if value is None else len(value)
+            return None if value is None else function(value)
     except lmdb.Error as error:
         raise DataError(f'LMDB {path}', f'a value of {shown(key)}', error, 'Copy it again.') from error
 

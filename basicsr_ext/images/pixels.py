@@ -94,6 +94,12 @@ def bgr_8bit(image: Tensor) -> np.ndarray:
 # ---- sizes ----
 
 
+def reduced(image: np.ndarray, side: int) -> np.ndarray:
+    """An image, (H, W) or (H, W, C), whose longest side is `side` pixels at most, by the mean of areas."""
+    factor = side / max(image.shape[:2])
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else image
+
+
 def resize_square(images: Tensor, side: int) -> Tensor:
     """Bilinear interpolation, antialiased, to `side` x `side` pixels; images of that size stay as they are.
 

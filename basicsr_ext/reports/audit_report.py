@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError, OptionError, under
-from basicsr_ext.images.pixels import for_display, levels_to_8bit, swap_order, to_unit
+from basicsr_ext.images.pixels import for_display, levels_to_8bit, reduced, swap_order, to_unit
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.reports.audit_pictures import Row, Tile, draw_histograms, draw_worst
 from basicsr_ext.runtime.progress import with_progress
@@ -50,9 +49,13 @@ class Found:
     @property
     def worst_first(self) -> np.ndarray:
         """The rows, from the value that is furthest on the suspect side, (n,)."""
+        return np.argsort(-self.towards_suspect, kind='stable')
+
+    @property
+    def towards_suspect(self) -> np.ndarray:
+        """How far each value lies from the usual one on the suspect side, (n,); negative on the other one."""
         away = self.values - self.note.usual
-        signed = {'high': away, 'low': -away, 'both': np.abs(away)}[self.note.side]
-        return np.argsort(-signed, kind='stable')
+        return {'high': away, 'low': -away, 'both': np.abs(away)}[self.note.side]
 
     def text(self, value: float) -> str:
         """A value with its unit."""
@@ -90,7 +93,8 @@ def report_of(manifest: Manifest) -> str:
     paths, suspect = manifest.column('path'), manifest.column('suspect')
     number = sum(suspect)
     lines = [f'Suspect: {number} of {len(paths)} images.']
-    for found in findings_of(manifest):
+    every = findings_of(manifest)
+    for found in every:
         count = int(found.suspect.sum())
         if found.note.widespread:
             lines.append(f'- {found.name}: most of the set is {found.note.says} ({found.text(found.note.usual)}).')
@@ -100,7 +104,7 @@ def report_of(manifest: Manifest) -> str:
             lines.append(
                 f'- {found.name}: {count} {found.note.says} ({found.bounds_in_words}): {", ".join(worst)}{more}.'
             )
-    quiet = [found.name for found in findings_of(manifest) if not found.suspect.any()]
+    quiet = [found.name for found in every if not found.suspect.any()]
     if quiet:
         lines.append(f'- nothing: {", ".join(quiet)}.')
     if number:
@@ -158,7 +162,7 @@ def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder
 def _thumbnail(images: WholeImages, index: int) -> np.ndarray | None:
     """A reduced image, (H, W) or (H, W, 3) RGB, [0, 1]; None of a damaged one."""
     try:
-        return _reduced(levels_to_8bit(images.clean(index)))
+        return _displayed(levels_to_8bit(images.clean(index)))
     except DataError:
         return None
 
@@ -169,12 +173,9 @@ def _input(images: WholeImages, index: int) -> np.ndarray | None:
         found = images.input_file(index)
     except DataError:
         return None
-    return None if found is None else _reduced(found[0])
+    return None if found is None else _displayed(found[0])
 
 
-def _reduced(pixels: np.ndarray) -> np.ndarray:
-    factor = THUMBNAIL / max(pixels.shape[:2])
-    if factor < 1:
-        pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    return to_unit(for_display(swap_order(pixels)))
+def _displayed(pixels: np.ndarray) -> np.ndarray:
+    pixels = reduced(pixels, THUMBNAIL)
+    return to_unit(for_display(swap_order(pixels if pixels.ndim == 3 else pixels[..., None])))

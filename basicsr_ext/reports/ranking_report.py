@@ -11,7 +11,7 @@ from basicsr.utils import get_root_logger
 from basicsr_ext.data.from_manifest import index_of_places
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import DataError, OptionError, nearest, shown, under
-from basicsr_ext.images.pixels import as_array, for_display, rgb_to_grey
+from basicsr_ext.images.pixels import as_array, for_display, reduced, rgb_to_grey
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
 from basicsr_ext.reports.ranking_pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
@@ -110,7 +110,7 @@ def inspect_images(
             group, values = _look_at(name, images, dataset, progress)
             groups.append(group)
             statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
-    draw_gallery(groups, folder / 'gallery.png', None if aim is None else _reduced(_read(*aim), THUMBNAIL))
+    draw_gallery(groups, folder / 'gallery.png', None if aim is None else reduced(_read(*aim), THUMBNAIL))
     draw_histogram(scores, ranks, scored.name, groups, folder / 'histogram.png')
     draw_spectra(groups, folder / 'spectra.png')
     write_json(folder / 'table.json', {'manifest': manifest.source, 'column': scored.column, 'groups': statistics})
@@ -176,15 +176,9 @@ def _look_at(
             values[criterion].append(value)
         mean_spectrum += cv2.resize(picture, mean_spectrum.shape, interpolation=cv2.INTER_AREA) / len(images)
         if place in places:
-            shown.append(Shown(_reduced(pixels, THUMBNAIL), rank, score))
+            shown.append(Shown(reduced(pixels, THUMBNAIL), rank, score))
         if place == at_example:
-            example, spectrum = Shown(_reduced(pixels, EXAMPLE), rank, score), _reduced(picture, EXAMPLE)
+            example, spectrum = Shown(reduced(pixels, EXAMPLE), rank, score), reduced(picture, EXAMPLE)
         progress.update()
     ranks, scores = [rank for _, rank, _ in images], [score for _, _, score in images]
     return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values
-
-
-def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
-    """An image whose longest side is `side` pixels at most."""
-    factor = side / max(pixels.shape[:2])
-    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels

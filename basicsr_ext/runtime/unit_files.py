@@ -20,6 +20,11 @@ T = TypeVar('T')
 DIGEST = 16  # bytes at the end of a file, behind those that NumPy reads
 
 
+def in_units(number: int, size: int) -> list[range]:
+    """The indices of so many images, in order, in units of a size, of which the last one may be smaller."""
+    return [range(start, min(start + size, number)) for start in range(0, number, size)]
+
+
 class UnitFiles:
     """The results of units of images, a file each.
 

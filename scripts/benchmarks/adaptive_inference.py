@@ -20,8 +20,7 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 
 # isort: split
 import torch
-from alternate import alternate, median_ratio, print_table
-from denoising import seconds
+from alternate import alternate, median_ratio, print_table, seconds
 from torch import Tensor
 
 from basicsr_ext.archs.flexir_arch import FlexIR

@@ -2,7 +2,19 @@
 
 import random
 import statistics
+import time
 from collections.abc import Callable
+
+
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Callable[[], float]:
+    """The work, timed; `time.process_time` counts the processor's seconds alone."""
+
+    def run() -> float:
+        start = clock()
+        work()
+        return clock() - start
+
+    return run
 
 
 def alternate(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -24,7 +24,7 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 import cv2
 import numpy as np
 import torch
-from alternate import alternate, median_ratio, print_table
+from alternate import alternate, median_ratio, print_table, seconds
 
 from basicsr_ext.jobs.audit import audit
 from basicsr_ext.options.complete import complete
@@ -33,17 +33,6 @@ from basicsr_ext.selection.audit.settings import AuditSettings
 
 MOST = 1.5
 LARGE = (1440, 1400)  # height and width of tiled images
-
-
-def seconds(work: Callable[[], None]) -> Callable[[], float]:
-    """The processor time that a work takes."""
-
-    def run() -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    return run
 
 
 def lay_out(files: list[Path], folder: Path, ending: str, large: bool) -> Path:
@@ -108,7 +97,7 @@ def main() -> int:
             folders['pairs of PNG'] = tuple(lay_out(pairs, root / kind, '.png', large=False) for kind in ('gt', 'lq'))
         for kind, parts in folders.items():
             works = {'decoding': partial(decode_all, *parts), 'audit': audit_all(root, *parts)}
-            times = alternate({key: seconds(work) for key, work in works.items()}, args.rounds)
+            times = alternate({key: seconds(work, time.process_time) for key, work in works.items()}, args.rounds)
             print(f'{len(list(parts[0].iterdir()))} images, {kind}, {args.rounds} rounds')
             print_table(times, 'seconds', 'decoding')
             missed |= median_ratio(times, 'audit', 'decoding') > MOST

@@ -26,7 +26,7 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 # isort: split
 import cv2
 import torch
-from alternate import alternate, median_ratio, print_table
+from alternate import alternate, median_ratio, print_table, seconds
 from basicsr.data import build_dataset
 from patch_scan import decode_all, fits, link, quiet
 
@@ -45,17 +45,6 @@ datasets:
   train: {name: benchmark, type: GaussianDenoisingDataset, dataroot_gt: ~, color: rgb}
 path: {}
 """
-
-
-def seconds(work: Callable[[], None]) -> Callable[[], float]:
-    """The work, timed by the processor."""
-
-    def run() -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    return run
 
 
 def decode_to_grey(folder: Path) -> None:
@@ -115,7 +104,7 @@ def main() -> int:
                 rankings['scorer'] = Ranking(args.scorer, folder, root)
             floors = {'decoding': partial(decode_all, folder), 'decoding to grey': partial(decode_to_grey, folder)}
             works: dict[str, Callable[[], None]] = {**floors, **rankings}
-            times = alternate({key: seconds(work) for key, work in works.items()}, args.rounds)
+            times = alternate({key: seconds(work, time.process_time) for key, work in works.items()}, args.rounds)
             print(f'{args.images} images, {kind}, {args.rounds} rounds')
             print_table(times, 'seconds', 'decoding')
             good.append(fits('entropy / decoding', median_ratio(times, 'entropy', 'decoding'), LARGEST, least=False))

@@ -1,7 +1,5 @@
 """What the benchmarks of influence share: grey images with noise of sigma 25, IRCNN, the L1 loss."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +63,3 @@ class CropDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {'gt': self.crops.gt[index], 'lq': self.crops.lq[index]}
-
-
-def seconds(work: Callable[[], object]) -> Callable[[], float]:
-    """The work, timed."""
-
-    def run() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    return run

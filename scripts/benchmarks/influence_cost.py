@@ -30,8 +30,8 @@ import denoising
 import numpy as np
 import peers
 import torch
-from alternate import alternate, median_ratio, print_table
-from denoising import l1_loss, mse_loss, seconds
+from alternate import alternate, median_ratio, print_table, seconds
+from denoising import l1_loss, mse_loss
 from retraining import Crops
 from scipy.stats import spearmanr
 from torch import Tensor, nn

@@ -23,8 +23,7 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 import cv2
 import numpy as np
 import torch
-from alternate import alternate, median_ratio, print_table
-from denoising import seconds
+from alternate import alternate, median_ratio, print_table, seconds
 
 from basicsr_ext.jobs.mine import mine
 from basicsr_ext.options.complete import complete

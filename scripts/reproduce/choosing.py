@@ -6,9 +6,7 @@ images that are reported on. Nothing is validated before the end of a training, 
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ import numpy as np
 from comparison import Row
 from pools import SIDE, SMALL_SIDE, Photographs, Pool, read_photographs
 from tasks import RATES, Block, Task, network
-from training_runs import Run, short_training, train_all
+from training_runs import Run, environment_of, job_command, short_training, train_all
 from training_runs import arguments as shared_arguments
 
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
@@ -221,11 +219,9 @@ def run_job(job: str, option_file: str, name: str, changes: Mapping[str, str], r
     """
     note = Path('results', 'reproduce', 'output', f'{name}.seconds')
     if not (result.is_file() and note.is_file()):
-        assignments = [f'{key}={value}' for key, value in {'name': name, **changes}.items()]
-        command = [sys.executable, '-m', 'basicsr_ext', job, '-opt', option_file, '--set', *assignments]
-        environment = {**os.environ, 'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // jobs))}
+        command = job_command(job, option_file, {'name': name, **changes})
         begin = time.perf_counter()
-        if code := subprocess.run(command, env=environment, check=False).returncode:
+        if code := subprocess.run(command, env=environment_of(jobs), check=False).returncode:
             raise SystemExit(f'{name}: expected the job {job} to end well, got exit code {code}.')
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f'{time.perf_counter() - begin:.1f}\n', encoding='utf-8')

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from choosing import DATA, Setting, arguments, photographs_of, run_job, train_choices
 from comparison import report
 from pools import SPOIL, photograph_pool
@@ -21,6 +20,7 @@ from scipy.stats import rankdata
 from tasks import TASKS
 
 # isort: split
+from basicsr_ext.reports.audit_report import findings_of
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 
 AUDIT_FILE = 'options/audit/audit_BSD400.yml'
@@ -72,10 +72,8 @@ def measured(audited: Manifest) -> dict[str, dict[str, float]]:
     """Image -> how suspect it is, by the audit's verdict and by each of its findings."""
     paths = audited.column('path')
     found = {'audit': dict(zip(paths, map(float, audited.column('suspect')), strict=True))}
-    for name, note in audited.header['findings'].items():
-        away = audited.array(name) - note['usual']
-        signed = {'high': away, 'low': -away, 'both': np.abs(away)}[note['side']]
-        found[f'audit: {name}'] = dict(zip(paths, signed.tolist(), strict=True))
+    for finding in findings_of(audited):
+        found[f'audit: {finding.name}'] = dict(zip(paths, finding.towards_suspect.tolist(), strict=True))
     return found
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,19 +72,25 @@ def train_all(runs: Sequence[Run], iterations: int, jobs: int) -> None:
 
 
 def _train(run: Run, jobs: int) -> int:
-    command = [sys.executable, '-m', 'basicsr_ext', 'train', '-opt', run.option_file, '--auto_resume']
-    changes = [f'{key}={value}' for key, value in {'name': run.name, **run.changes}.items()]
-    threads = max(1, (os.cpu_count() or 1) // jobs)  # more threads than cores would wait for each other
-    environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
+    command = job_command('train', run.option_file, {'name': run.name, **run.changes}, '--auto_resume')
     output = _output(run)
     output.parent.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     with open(output, 'w', encoding='utf-8') as file:
-        result = subprocess.run(
-            [*command, '--set', *changes], stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
-        )
+        result = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment_of(jobs), check=False)
     output.with_suffix('.seconds').write_text(f'{time.perf_counter() - begin:.1f}\n', encoding='utf-8')
     return result.returncode
+
+
+def job_command(job: str, option_file: str, changes: Mapping[str, str], *arguments: str) -> list[str]:
+    """The command line of a job with an option file and what `--set` changes in it."""
+    command = [sys.executable, '-m', 'basicsr_ext', job, '-opt', option_file, *arguments]
+    return [*command, '--set', *(f'{key}={value}' for key, value in changes.items())]
+
+
+def environment_of(jobs: int) -> dict[str, str]:
+    """The environment of one of so many processes at a time: more threads than cores would wait for each other."""
+    return {**os.environ, 'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // jobs))}
 
 
 def _output(run: Run) -> Path:

@@ -140,6 +140,27 @@ def stop_when(ready: Callable[[], bool], number: int, arguments: list[str], fold
     return process.wait(TIMEOUT)
 
 
+def kill_again_and_again(arguments: list[str], folder: Path, begun: Path, pause: float) -> list[int]:
+    """Kill and stop `python arguments...` by turns, later each time, until it ends; returns the exit codes.
+
+    Args:
+        arguments, folder: as for `start`.
+        begun: a file that shows that the work has begun.
+        pause: seconds by which every further process may run longer.
+    """
+    codes: list[int] = []
+    for number in range(4):
+        process = start(arguments, folder)
+        while not begun.is_file() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(pause * number)
+        process.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 2])
+        codes.append(process.wait(TIMEOUT))
+        if codes[-1] == 0:
+            break
+    return codes
+
+
 def run_ranks(arguments: list[str], folder: Path, ranks: int = 2, **variables: str) -> list[str]:
     """Run `torchrun --nproc_per_node 2 arguments...` without its launcher; returns what each rank printed."""
     with socket.socket() as probe:

@@ -229,23 +229,11 @@ def test_killed_and_resumed_gives_the_same_file(many: Path) -> None:
     audit(options(test=True))
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
-    slow = Path('slow.py')
-    slow.write_text(
-        'import sys, time\n'
-        'import basicsr_ext\n'
-        'from basicsr_ext.__main__ import main\n'
-        'from basicsr_ext.images.image_files import ImageFiles\n'
-        'grey = ImageFiles.grey\n'
-        'def slowly(*arguments):\n'
-        '    time.sleep(0.01)\n'
-        '    return grey(*arguments)\n'
-        'ImageFiles.grey = slowly\n'
-        "sys.exit(main(['audit', *sys.argv[1:]]))\n"
-    )
+    slow = jobs.slow_script('audit', 'grey', 0.01)
     codes = []
     for wanted, number in ((1, signal.SIGKILL), (2, signal.SIGTERM)):
         ready = lambda wanted=wanted: len(list(UNFINISHED.glob('[0-9]*'))) >= wanted  # noqa: E731
-        codes.append(stop_when(ready, number, [str(slow), '-opt', 'audit.yml'], many))
+        codes.append(stop_when(ready, number, [slow, '-opt', 'audit.yml'], many))
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM] and not RESULT.exists()
     assert f'Continuing {UNFINISHED.resolve()}' in run(COMMAND, many)
     assert RESULT.read_bytes() == expected and not UNFINISHED.exists()

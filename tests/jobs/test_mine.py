@@ -280,19 +280,7 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str])
     mine(opt)
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
-    slow = Path('slow.py')
-    slow.write_text(
-        'import sys, time\n'
-        'import basicsr_ext\n'
-        'from basicsr_ext.__main__ import main\n'
-        'from basicsr_ext.images.image_files import ImageFiles\n'
-        'decode = ImageFiles.decode\n'
-        'def slowly(*arguments):\n'
-        '    time.sleep(0.02)\n'
-        '    return decode(*arguments)\n'
-        'ImageFiles.decode = slowly\n'
-        "sys.exit(main(['mine', *sys.argv[1:]]))\n"
-    )
+    slow = jobs.slow_script('mine', 'decode', 0.02)
 
     def finished() -> int:
         return len(list(UNFINISHED.glob('[0-9]*')))
@@ -304,7 +292,7 @@ def test_killed_and_resumed_gives_the_same_file(many: Path, criteria: list[str])
     for more, number, workers in ((0, signal.SIGKILL, 0), (1, signal.SIGTERM, 1), (1, signal.SIGKILL, 1)):
         wanted = finished() + more
         opt['mine']['workers'] = workers
-        codes.append(stop_when(partial(is_begun, wanted), number, [str(slow), '-opt', write(opt)], many))
+        codes.append(stop_when(partial(is_begun, wanted), number, [slow, '-opt', write(opt)], many))
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGKILL]
     assert not RESULT.exists() and finished() >= 2
     assert f'Continuing {UNFINISHED.resolve()}' in run(COMMAND, many)
@@ -317,14 +305,7 @@ def test_what_is_finished_is_not_measured_again(many: Path, monkeypatch: pytest.
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
     write_unit = unit_files.UnitFiles._write
-
-    def fail_at_the_third(scan: Any, unit: int, *arguments: Any) -> None:
-        if unit == 2:
-            raise KeyboardInterrupt
-        write_unit(scan, unit, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(unit_files.UnitFiles, '_write', fail_at_the_third)
+    with jobs.failing_at(2):
         assert main(['mine', '-opt', 'mine.yml']) == 130
     next(UNFINISHED.glob('000000.*')).unlink()
     (UNFINISHED / '.000000.npy.1.tmp').write_bytes(b'half a file of a process that was killed')
@@ -748,15 +729,7 @@ def test_influence_killed_and_resumed_gives_the_same_file(folder: Path, monkeypa
         patch.setattr(Derivatives, 'gauss_newton_product', stopped)
         assert main(['mine', '-opt', 'mine.yml']) == 130
     assert (UNFINISHED / 'influence/test_gradient.pth').is_file() and not list(UNFINISHED.glob('*.npy'))
-    write_unit = unit_files.UnitFiles._write
-
-    def fail_at_the_third(scan: Any, unit: int, *arguments: Any) -> None:
-        if unit == 2:
-            raise KeyboardInterrupt
-        write_unit(scan, unit, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(unit_files.UnitFiles, '_write', fail_at_the_third)
+    with jobs.failing_at(2):
         assert main(['mine', '-opt', 'mine.yml']) == 130
     monkeypatch.setattr(Derivatives, 'gauss_newton_product', None)
     assert main(['mine', '-opt', 'mine.yml']) == 0

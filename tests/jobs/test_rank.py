@@ -3,8 +3,6 @@
 import importlib.metadata
 import json
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 from basicsr_ext.__main__ import main
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from tests.helpers.images import write_images
-from tests.helpers.processes import run, run_ranks, start
+from tests.helpers.processes import kill_again_and_again, run, run_ranks
 
 IMAGES = 9
 
@@ -179,16 +177,7 @@ def test_killed_and_resumed_gives_the_same_file(folder: Path, solver: str) -> No
     shutil.rmtree('results')
     command = ['-m', 'basicsr_ext', 'rank', '-opt', str(folder / 'rank.yml')]
     unfinished = folder / 'results/small/unfinished'
-    codes = []
-    for number in range(4):
-        process = start(command, folder)
-        while not (unfinished / 'test_gradient.pth').is_file() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(0.1 * number)
-        process.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 2])
-        codes.append(process.wait(60))
-        if codes[-1] == 0:
-            break
+    codes = kill_again_and_again(command, folder, unfinished / 'test_gradient.pth', 0.1)
     assert codes[0] != 0
     run(command, folder)
     assert Path('results/small/ranking.parquet').read_bytes() == expected

@@ -466,14 +466,7 @@ def test_what_is_finished_is_not_measured_again(many: Path, monkeypatch: pytest.
     expected = RESULT.read_bytes()
     shutil.rmtree('results')
     write_unit, written = unit_files.UnitFiles._write, []
-
-    def fail_at_the_third(files: Any, unit: int, *arguments: Any) -> None:
-        if unit == 2:
-            raise KeyboardInterrupt
-        write_unit(files, unit, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(unit_files.UnitFiles, '_write', fail_at_the_third)
+    with jobs.failing_at(2):
         assert main(['rank', '-opt', 'rank.yml']) == 130
     with monkeypatch.context() as patch:
         patch.setattr(unit_files.UnitFiles, '_write', lambda *args: written.append(args[1]) or write_unit(*args))

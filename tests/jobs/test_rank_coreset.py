@@ -1,8 +1,6 @@
 """The job `rank` choosing images together: columns and files, kill and resume, several processes, what it refuses."""
 
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from basicsr_ext.errors import DataError
 from basicsr_ext.selection.coreset.stored import Predictor
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from tests.helpers.images import write_images
-from tests.helpers.processes import run, run_ranks, start
+from tests.helpers.processes import kill_again_and_again, run, run_ranks
 from tests.jobs.test_rank import IMAGES, options, ranking, refused, weights, write
 
 BASELINES = ['influence', 'kcenter', 'herding', 'moderate', 'craig', 'el2n', 'stratified', 'random']
@@ -172,16 +170,8 @@ def test_killed_and_resumed_gives_the_same_files(folder: Path) -> None:
     rank(folder, batch_size=1, **block)
     expected = [Path('results/small', name).read_bytes() for name in files]
     shutil.rmtree('results')
-    command, codes = ['-m', 'basicsr_ext', 'rank', '-opt', str(folder / 'rank.yml')], []
-    for number in range(4):
-        process = start(command, folder)
-        while not (folder / 'results/small/unfinished/test_gradient.pth').is_file() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(0.15 * number)
-        process.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 2])
-        codes.append(process.wait(60))
-        if codes[-1] == 0:
-            break
+    command = ['-m', 'basicsr_ext', 'rank', '-opt', str(folder / 'rank.yml')]
+    codes = kill_again_and_again(command, folder, folder / 'results/small/unfinished/test_gradient.pth', 0.15)
     assert codes[0] != 0
     run(command, folder)
     assert [Path('results/small', name).read_bytes() for name in files] == expected

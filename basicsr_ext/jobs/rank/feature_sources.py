@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from basicsr_ext.data.clean_images import CleanImages
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.file_checks import check_files
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.data.wrapper_base import scheduled
@@ -16,8 +16,7 @@ from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.encoder import encoder_network
 from basicsr_ext.networks.trained import device_of
 from basicsr_ext.options.load import Options
-from basicsr_ext.selection.coreset.carry_over import halves
-from basicsr_ext.selection.coreset.choice import Measured
+from basicsr_ext.selection.coreset.choice import Measured, parts_of
 from basicsr_ext.selection.coreset.encoder_features import EncoderScan
 from basicsr_ext.selection.coreset.features import Features
 from basicsr_ext.selection.coreset.gradients import measure_gradients
@@ -99,9 +98,7 @@ class EncoderSource(Source):
         """See `Ranking`."""
         for key, dataset in (('train', self.train), ('test', self.test)):
             if self.opt['rank'] == 0:
-                check_dataset(dataset, f'datasets.{key}')
-                if decode:
-                    check_pixels(dataset, f'datasets.{key}')
+                check_files(dataset, f'datasets.{key}', decode)
             self._scan(key, Path()).try_first()
         if self.opt['rank'] == 0:
             warn_of_target(self.train, self.test)
@@ -124,7 +121,7 @@ class EncoderSource(Source):
         mean, spread = images.mean(0), images.std(0)
         kept = spread > 0
         features = Features(*((each - mean)[:, kept] / spread[kept] for each in (images, targets)))
-        parts = halves(len(targets)) if self.settings.halves and len(targets) > 1 else []
+        parts = parts_of(self.settings, len(targets))
         return Measured(features, parts, [features] * len(parts)), {'target': note_of(self.test)}
 
     def _scan(self, key: str, folder: Path) -> EncoderScan:

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from basicsr.losses import build_loss
-from basicsr.utils import get_root_logger
 
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.file_checks import check_files
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.errors import BasicsrExtError, OptionError, shown
@@ -19,7 +18,6 @@ from basicsr_ext.jobs.overlaps import warn_of_target
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.described import input_sides
-from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.calls import building
 from basicsr_ext.options.dataset_blocks import reader_blocks
@@ -29,11 +27,12 @@ from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.coreset.features import side_by_side
 from basicsr_ext.selection.coreset.stored import write_per_target
-from basicsr_ext.selection.influence.batches import Batch, ImageBatches
+from basicsr_ext.selection.influence.batches import ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
 from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.influence.trial import refuse_misfit, settle_forward_mode
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.ranks import score_columns
 from basicsr_ext.selection.subsets.groups import groups_digest
@@ -181,25 +180,14 @@ class Level:
 
     def check(self, decode: bool) -> None:
         """See `Ranking`."""
+        of_input = 'Correct network_g, color of the dataset or rank.tile_size.'
+        of_output = 'Correct network_g, scale or the dataset.'
         for key, dataset in (('train', self.train), ('test', self.test)):
             if self.opt['rank'] == 0:
-                check_dataset(dataset, f'datasets.{key}')
-                if decode:
-                    check_pixels(dataset, f'datasets.{key}')
+                check_files(dataset, f'datasets.{key}', decode)
             batch = next(self._batches(dataset).load([[0]]))[0].to(self.device)
-            self._check_shapes(batch, f'datasets.{key}')
-        missing = self.derivatives.leave_forward_mode_if_missing(batch, self.settings.solver != 'gauss_newton')
-        if missing is not None:
-            get_root_logger().warning(
-                f'{type(self.net).__name__} has no forward-mode derivative, gradients are taken instead, which takes '
-                f'longer ({missing})'
-            )
-
-    def _check_shapes(self, batch: Batch, where: str) -> None:
-        name, given = type(self.net).__name__, str(tuple(batch.lq.shape))
-        advice = 'Correct network_g, color of the dataset or rank.tile_size.'
-        shape = try_network(lambda: self.derivatives.output_shape(batch), name, given, where, advice)
-        refuse_other_shape(shape, batch.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
+            refuse_misfit(self.derivatives, batch, f'datasets.{key}', of_input, of_output)
+        settle_forward_mode(self.derivatives, batch, self.settings.solver != 'gauss_newton')
 
     def engine(self, folder: Path, kind: type[E]) -> E:
         """What computes the scores or the features, with its state in a folder."""

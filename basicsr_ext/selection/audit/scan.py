@@ -8,7 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.runtime.unit_files import UnitFiles
+from basicsr_ext.runtime.unit_files import UnitFiles, in_units
 from basicsr_ext.selection.audit.findings import FINDINGS
 from basicsr_ext.selection.audit.measured_image import LOW, MeasuredImage
 from basicsr_ext.selection.audit.measured_pair import MeasuredPair
@@ -47,8 +47,7 @@ class AuditReader(Dataset[np.ndarray]):
         self.knows_features = 'outlier' in findings
         self.knows_pictures = bool({'duplicate', 'leak'} & set(findings))
         self.has_pairs = any(each.pair for each in self.findings)
-        total = len(self.places)
-        self.units = [range(start, min(start + UNIT, total)) for start in range(0, total, UNIT)]
+        self.units = in_units(len(self.places), UNIT)
         self.names = [
             'damaged',
             *self.measured,

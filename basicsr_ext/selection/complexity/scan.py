@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from basicsr_ext.errors import DataError, OptionError, first_line
 from basicsr_ext.images.pixels import bgr_8bit, bgr_to_grey, levels_to_8bit, thumbnail
-from basicsr_ext.runtime.unit_files import UnitFiles
+from basicsr_ext.runtime.unit_files import UnitFiles, in_units
 from basicsr_ext.selection.complexity.criteria import CRITERIA
 from basicsr_ext.selection.complexity.networks import SIDE, Restoration, Scorer
 from basicsr_ext.selection.complexity.settings import ComplexitySettings
@@ -51,7 +51,7 @@ class ComplexityReader(Dataset[Unit]):
         step = settings.batch_size if settings.criterion == 'scorer' else UNIT
         if settings.source == 'restored':
             step = 1  # whole images wait for the network
-        self.units = [range(start, min(start + step, number)) for start in range(0, number, step)]
+        self.units = in_units(number, step)
 
     def __len__(self) -> int:
         return len(self.units)

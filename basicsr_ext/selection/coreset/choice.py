@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from basicsr_ext.selection.coreset.carry_over import CarryOver, carry_over
+from basicsr_ext.selection.coreset.carry_over import CarryOver, carry_over, halves
 from basicsr_ext.selection.coreset.features import Features
 from basicsr_ext.selection.coreset.orders import Pool, ordered
 from basicsr_ext.selection.coreset.prediction import falls
@@ -29,6 +29,11 @@ class Measured:
     parts: Sequence[Sequence[int]]
     halves: Sequence[Features]
     losses: np.ndarray | None = None
+
+
+def parts_of(settings: CoresetSettings, targets: int) -> list[list[int]]:
+    """The halves of a target of so many images, if they are asked for and there are two."""
+    return halves(targets) if settings.halves and targets > 1 else []
 
 
 class Choice:

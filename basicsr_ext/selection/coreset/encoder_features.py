@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.networks.encoder import Images, encode
 from basicsr_ext.networks.fits import try_network
-from basicsr_ext.runtime.unit_files import UnitFiles
+from basicsr_ext.runtime.unit_files import UnitFiles, in_units
 
 UNIT = 8  # images whose features are written down together
 
@@ -18,7 +18,7 @@ UNIT = 8  # images whose features are written down together
 class _Units(Dataset[list[Tensor] | DataError]):
     def __init__(self, images: Images) -> None:
         self.images = images
-        self.units = [range(start, min(start + UNIT, len(images))) for start in range(0, len(images), UNIT)]
+        self.units = in_units(len(images), UNIT)
 
     def __len__(self) -> int:
         return len(self.units)

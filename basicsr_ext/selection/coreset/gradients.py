@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from basicsr_ext.runtime.progress import Progress
-from basicsr_ext.selection.coreset.carry_over import halves
-from basicsr_ext.selection.coreset.choice import Measured
+from basicsr_ext.selection.coreset.choice import Measured, parts_of
 from basicsr_ext.selection.coreset.features import side_by_side
 from basicsr_ext.selection.coreset.settings import CoresetSettings
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
@@ -24,7 +23,7 @@ def measure_gradients(engines: Sequence[FeatureEngine], settings: CoresetSetting
         Interrupted: a stop was asked for; the state is saved.
         DivergenceError: a curvature product is not finite.
     """
-    parts = halves(engines[0].test.images) if settings.halves and engines[0].test.images > 1 else []
+    parts = parts_of(settings, engines[0].test.images)
     with_losses = 'el2n' in settings.orders
     for engine in engines:
         engine.parts, engine.with_losses = parts, with_losses

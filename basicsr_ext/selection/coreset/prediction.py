@@ -7,6 +7,7 @@ loss changes by -t . mean_S a to first order (Koh and Liang, 2017), by -t . mean
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,8 +59,17 @@ class Objective:
 
     def __init__(self, features: Features) -> None:
         self.features, self.target = features, features.target
-        self.norms = (features.images**2).sum(1)
-        self.influence = features.influence
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """|a_i|^2 of every image, (n,); a set alone does not ask for it."""
+        squares: np.ndarray = (self.features.images**2).sum(1)
+        return squares
+
+    @cached_property
+    def influence(self) -> np.ndarray:
+        """a_i . t of every image, (n,), likewise."""
+        return self.features.influence
 
     def values(self, total: Total, size: int, candidates: np.ndarray | None = None) -> np.ndarray:
         """The predictions.
@@ -79,7 +89,7 @@ class Objective:
         if candidates is None:
             return np.array([square / size**2 / 2 - dot / size])
         products = self.features.images @ total.mean  # of all images: faster than gathering the candidates
-        squares = square + (2 * products + self.norms)[candidates]
+        squares = square + (2 * products + self.squares)[candidates]
         value: np.ndarray = squares / size**2 / 2 - (dot + self.influence[candidates]) / size
         return value
 

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from basicsr_ext.errors import DivergenceError
-from basicsr_ext.networks.fits import refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Sides
 from basicsr_ext.runtime.saved_state import SavedState, alike
 from basicsr_ext.schedule.sample import Sample, SampleDataset
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches, tile_starts
 from basicsr_ext.selection.influence.derivatives import Derivatives
 from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.trial import refuse_misfit, settle_forward_mode
 from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage
 from basicsr_ext.selection.patches.settings import InfluenceSettings
 
@@ -71,7 +70,7 @@ class PatchInfluence:
         folder: Path,
         workers: int = 0,
     ) -> None:
-        self.name, self.tile_size = type(net).__name__, settings.tile_size
+        self.tile_size = settings.tile_size
         self.device = next(net.parameters()).device
         self.derivatives = Derivatives(net, sides, settings.precision == 'bfloat16')
         self.engine = InfluenceEngine(
@@ -147,20 +146,9 @@ class PatchInfluence:
         Raises:
             OptionError: it does not take the input, or gives another shape than that of the clean image.
         """
-        one = torch.ones(1)
-        self._check_shapes(Batch(lq[None], gt[None], torch.zeros(1, dtype=torch.long), one), 'datasets.train')
+        advice = 'Correct network_g, scale or color of the dataset.'
+        first = Batch(lq[None], gt[None], torch.zeros(1, dtype=torch.long), torch.ones(1))
         (batch, *_) = next(self.engine.test.load([[0]]))
-        self._check_shapes(batch, 'datasets.test')
-        missing = self.derivatives.leave_forward_mode_if_missing(batch.to(self.device), exact_hessian=False)
-        if missing is not None:
-            get_root_logger().warning(
-                f'{self.name} has no forward-mode derivative, gradients are taken instead, which takes longer '
-                f'({missing})'
-            )
-
-    def _check_shapes(self, batch: Batch, where: str) -> None:
-        advice, given = 'Correct network_g, scale or color of the dataset.', str(tuple(batch.lq.shape))
-        shape = try_network(
-            lambda: self.derivatives.output_shape(batch.to(self.device)), self.name, given, where, advice
-        )
-        refuse_other_shape(shape, batch.gt.shape, self.name, where, advice)
+        for each, where in ((first, 'datasets.train'), (batch, 'datasets.test')):
+            refuse_misfit(self.derivatives, each.to(self.device), where, advice, advice)
+        settle_forward_mode(self.derivatives, batch.to(self.device))
