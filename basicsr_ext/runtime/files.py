@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from basicsr_ext.errors import DataError
+from basicsr_ext.errors import DataError, first_line
 
 
 @contextmanager
@@ -79,6 +79,18 @@ def _is_other_process(number: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, 'JSON', first_line(error), 'Remove the file.') from error
 
 
 def write_new_json(path: Path, content: object) -> None:

@@ -1,0 +1,334 @@
+"""The job `compare`: train on several choices of the images around any training file, and say which one pays."""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import yaml
+from basicsr.utils import get_root_logger
+
+from basicsr_ext.data.shared_files import image_files, refuse_shared
+from basicsr_ext.data.wrapper_base import scheduled
+from basicsr_ext.errors import DataError, OptionError, shown
+from basicsr_ext.jobs import checks
+from basicsr_ext.jobs.compare.asked import Asked, build_parser, read_asked
+from basicsr_ext.jobs.compare.frame import Frame, Training
+from basicsr_ext.jobs.compare.roles import Roles, roles_of
+from basicsr_ext.jobs.compare.sets import Row, rows_of
+from basicsr_ext.options.blocks import require
+from basicsr_ext.options.complete import complete
+from basicsr_ext.options.imports import import_all
+from basicsr_ext.options.load import Options, load_options
+from basicsr_ext.reports.comparison import Comparison, Measured, Metric
+from basicsr_ext.reports.comparison_report import strip_picture, table_lines, write_comparison
+from basicsr_ext.reports.page import Picture
+from basicsr_ext.reports.verdict import Verdict, verdict
+from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime.files import atomic_open, read_json
+from basicsr_ext.runtime.log import job_log
+from basicsr_ext.runtime.progress import Progress
+from basicsr_ext.runtime.task_pool import Slot, Task, TaskPool
+from basicsr_ext.training.building import build_dataset
+from basicsr_ext.version import __version__
+
+EXAMPLE = (
+    'basicsr-ext compare -opt TRAIN.yml --sets full matching complexity:top --sizes 5% --seeds 5 --iterations 2000'
+)
+STOPPED = 'Stopped. What is trained is kept; the same command continues.'
+PRELOADED = ('basicsr_ext.jobs.compare.preload',)
+
+for _module in pkgutil.iter_modules(__path__):
+    if _module.name.endswith('_set'):
+        importlib.import_module(f'{__name__}.{_module.name}')
+
+__all__ = ['build_parser', 'compare_pipeline']
+
+
+def compare_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
+    """Compare as the command line says.
+
+    Args:
+        root_path: the folder in which `results/` is made.
+        argv: the command line after the name of the job; None takes the process's own.
+
+    Returns:
+        0, or 128 + the signal that stopped the job; the same command continues it.
+
+    Raises:
+        BasicsrExtError: whatever is wrong with options, data or the command line, before work starts where possible; a
+            training that failed.
+    """
+    asked = read_asked(argv)
+    try:
+        if asked.launcher != 'none':
+            distributed.start(asked.launcher)
+        return interrupt.run(lambda: _compare(asked, Path(root_path)), STOPPED)
+    finally:
+        distributed.stop()
+
+
+def _compare(asked: Asked, root: Path) -> None:
+    opt = load_options(asked.option_file)
+    import_all(opt, asked.imports)
+    completed = _completed(opt, root)
+    metric = _metric(opt)
+    folder = root / 'results' / opt['name']
+    rank, _ = distributed.rank_and_world()
+    with job_log('compare', opt['name'], folder, rank == 0, f'\n{_options_text(asked)}') as open_log_file:
+        roles = roles_of(completed['datasets'], asked.target, asked.report, asked.checkpoint == 'best', folder / 'runs')
+        slots = _slots(asked)
+        workers = max(0, slots[0].threads - (torch.cuda.device_count() == 0))
+        frame = Frame(opt, completed['datasets'], roles, asked, folder, workers)
+        _refuse_overlaps(frame, roles)
+        rows = rows_of(frame, asked.sets, asked.sizes)
+        trainings = {row.title: [_training(frame, row, seed) for seed in range(asked.seeds)] for row in rows}
+        tasks = _tasks(frame, trainings)
+        pool = TaskPool(frame.root / 'done', slots, PRELOADED)
+        if asked.dry_run:
+            _tell_plan(frame, rows, tasks, pool)
+            return
+        open_log_file()
+        if rank == 0:
+            frame.write_option_files()
+        distributed.barrier()
+        _run(pool, tasks, rank)
+        distributed.barrier()
+        if rank == 0:
+            comparison = _comparison(frame, rows, trainings, metric, pool)
+            _finish(comparison, frame, rows, trainings, folder, asked)
+
+
+def _completed(opt: Options, root: Path) -> Options:
+    """The options as a training would complete them, checked."""
+    require(opt, ('name', 'model_type', 'datasets', 'network_g', 'train', 'logger'))
+    completed = deepcopy(opt)
+    complete(completed, root, is_train=True)
+    checks.check_options(completed)
+    if 'train' not in completed['datasets']:
+        raise OptionError('datasets', 'train', ', '.join(completed['datasets']), 'Name a file that trains.')
+    return completed
+
+
+def _metric(opt: Options) -> Metric:
+    """The first metric of the validation."""
+    metrics = (opt.get('val') or {}).get('metrics')
+    if not metrics:
+        raise OptionError('val.metrics', 'a metric to compare', 'none', 'Add psnr: {type: calculate_psnr, ...}.')
+    name, block = next(iter(metrics.items()))
+    unit = 'dB' if 'psnr' in str(block.get('type')).lower() else ''
+    return Metric(name, unit, block.get('better', 'higher'))
+
+
+def _refuse_overlaps(frame: Frame, roles: Roles) -> None:
+    """Demand that no image of a role is one of another role, or is trained on."""
+    blocks = {'datasets.train': frame.pool, **roles.named()}
+    refuse_shared({name: frame.built(block) for name, block in blocks.items()})
+
+
+def _training(frame: Frame, row: Row, seed: int) -> Training:
+    return frame.training(row.title, row.block(seed), seed, row.needs)
+
+
+def _tasks(frame: Frame, trainings: Mapping[str, Sequence[Training]]) -> list[Task]:
+    """What is done, in this order where that is free: choosing, then the trainings seed by seed."""
+    by_seed = zip(*trainings.values(), strict=True)
+    return [*frame.choosing.values(), *(task for seed in by_seed for training in seed for task in training.tasks)]
+
+
+def _slots(asked: Asked) -> list[Slot]:
+    """A place on each GPU, or on each core, for one training at a time; under a launcher those of this process."""
+    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
+    _, world = distributed.rank_and_world()
+    if gpus:
+        visible = (os.environ.get('CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(gpus)))).split(',')
+        own = visible if world == 1 else [visible[int(os.environ.get('LOCAL_RANK', 0)) % gpus]]
+        number = asked.jobs or len(own)
+        return [Slot(max(1, cores // number), {'CUDA_VISIBLE_DEVICES': own[slot % len(own)]}) for slot in range(number)]
+    local = int(os.environ.get('LOCAL_WORLD_SIZE', 1)) if world > 1 else 1
+    number = asked.jobs or max(1, cores // local)
+    return [Slot(max(1, cores // (number * local)), {}) for _ in range(number)]
+
+
+def _tell_plan(frame: Frame, rows: Sequence[Row], tasks: Sequence[Task], pool: TaskPool) -> None:
+    """Log what would be done, and how long it takes, as far as runs that are done can tell."""
+    seconds = {task.name: pool.seconds(task) for task in tasks}
+    lines = [
+        f'{task.title}: {"to do" if (took := seconds[task.name]) is None else f"done in {took:.0f} s"}'
+        for task in tasks
+    ]
+    known = [took for task in tasks if (took := seconds[task.name]) is not None and task.name not in frame.choosing]
+    todo = sum(took is None for took in seconds.values())
+    time = f', about {todo * np.mean(known) / len(pool.slots) / 60:.0f} minutes' if known and todo else ''
+    aimed = f'aimed at: {frame.roles.target["name"]}' if frame.roles.target else 'aimed at: none'
+    said = [*lines, *frame.roles.notes, f'{aimed}; reported: {", ".join(frame.roles.reports)}']
+    get_root_logger().info('\n'.join(said))
+    get_root_logger().info(
+        f'{len(rows)} rows, {len(tasks)} runs of which {todo} are to do, {len(pool.slots)} at a time{time}; '
+        f'{frame.iterations} iterations each, {len(frame.items)} training images. All is sound.'
+    )
+
+
+def _run(pool: TaskPool, tasks: Sequence[Task], rank: int) -> None:
+    """Do the tasks, and log each."""
+    done = sum(pool.seconds(task) is not None for task in tasks)
+    with Progress('Comparing', len(tasks), done, unit='run', hidden=rank != 0) as progress:
+
+        def tell(task: Task) -> None:
+            progress.update()
+            if rank == 0:
+                get_root_logger().info(f'{task.title}: done in {pool.seconds(task) or 0:.0f} s.')
+
+        pool.run(tasks, tell)
+
+
+def _comparison(
+    frame: Frame, rows: Sequence[Row], trainings: Mapping[str, Sequence[Training]], metric: Metric, pool: TaskPool
+) -> Comparison:
+    """What the trainings reached."""
+    measured = [_measured(frame, row, trainings[row.title], metric, pool) for row in rows]
+    return Comparison(
+        frame.opt['name'],
+        measured,
+        metric,
+        frame.iterations,
+        int(frame.opt['train']['total_iter']),
+        frame.iterations * int(frame.loader.get('batch_size_per_gpu') or 1) * int(frame.gt_size or 0) ** 2,
+        len(frame.items),
+        frame.roles.notes,
+    )
+
+
+def _measured(frame: Frame, row: Row, trainings: Sequence[Training], metric: Metric, pool: TaskPool) -> Measured:
+    dataset = scheduled(build_dataset({**deepcopy(row.block(0)), 'phase': 'train'}, f'row {row.title}'))
+    files = image_files(dataset)
+    seconds = [sum(pool.seconds(task) or 0 for task in training.tasks) for training in trainings]
+    return Measured(
+        row.title,
+        str(row.set),
+        str(row.size),
+        len(files),
+        len(dataset),
+        sum(file.size for file in files),
+        _choosing_seconds(frame, row.needs, pool),
+        float(np.mean(seconds)),
+        {name: _values(trainings, name, metric) for name in frame.roles.reports},
+    )
+
+
+def _choosing_seconds(frame: Frame, needs: Sequence[str], pool: TaskPool) -> float:
+    """How long these tasks and those that they need took."""
+    wanted, seen = list(needs), set()
+    while wanted:
+        name = wanted.pop()
+        if name not in seen:
+            seen.add(name)
+            wanted += frame.choosing[name].needs
+    return sum(pool.seconds(frame.choosing[name]) or 0 for name in seen)
+
+
+def _values(trainings: Sequence[Training], name: str, metric: Metric) -> np.ndarray:
+    """What each seed reached on each image of a reported set, (S, I); (S, 1) where a model tells its means alone."""
+    values = []
+    for training in trainings:
+        found = read_json(training.metrics)
+        images = found['per_image'][name]
+        own = [images[image][metric.name] for image in sorted(images)] or [found[name][metric.name]]
+        if any(value is None for value in own):
+            raise DataError(training.metrics, f'finite values of {metric.name}', 'others', 'Look at its training log.')
+        values.append(own)
+    return np.array(values, np.float64)
+
+
+def _finish(
+    comparison: Comparison,
+    frame: Frame,
+    rows: Sequence[Row],
+    trainings: Mapping[str, Sequence[Training]],
+    folder: Path,
+    asked: Asked,
+) -> None:
+    """Write the results and say the answer."""
+    found = verdict(comparison)
+    winner = next(row for row in rows if row.title == found.winner)
+    path = _write_winner(frame, winner, folder)
+    pictures = _pictures(comparison, found, trainings, frame)
+    write_comparison(comparison, found, folder, _asked(asked), pictures, path.name)
+    get_root_logger().info('\n'.join(['', *table_lines(comparison)]))
+    get_root_logger().info('\n'.join(found.sentences))
+    get_root_logger().info(
+        f'To train on {found.winner} in full: basicsr-ext train -opt {path}\nReport: {folder}/compare.html'
+    )
+
+
+def _write_winner(frame: Frame, row: Row, folder: Path) -> Path:
+    """Write the training file with the row's images, at its full length."""
+    opt = deepcopy(frame.opt)
+    opt['name'] = f'{opt["name"]}_{row.title.replace(" %", "p").replace(" ", "_").replace(":", "_")}'
+    opt['datasets']['train'] = {**frame.loader, **frame.wrapped(row.block(0), 1)}
+    path = folder / 'winner.yml'
+    with atomic_open(path, 'w') as file:
+        file.write(f'# Written by basicsr-ext {__version__}: {frame.asked.option_file} on {row.title}.\n')
+        yaml.safe_dump(_plain(opt), file, sort_keys=False, allow_unicode=True)
+    return path
+
+
+def _plain(opt: Any) -> Any:
+    """Options without what completing them added."""
+    if isinstance(opt, dict):
+        return {key: _plain(value) for key, value in opt.items() if key != 'phase'}
+    return [_plain(value) for value in opt] if isinstance(opt, list) else opt
+
+
+def _pictures(
+    comparison: Comparison, found: Verdict, trainings: Mapping[str, Sequence[Training]], frame: Frame
+) -> list[Picture]:
+    """The reported image on which the winner and its reference differ most, as restored by the first seed."""
+    shown_row = next(row for row in comparison.rows if row.title == found.winner)
+    reference = comparison.reference_of(shown_row) or next(row for row in comparison.rows if row is not shown_row)
+    differences = comparison.gains(shown_row, reference)[0]
+    images = sorted(read_json(trainings[found.winner][0].metrics)['per_image'][comparison.report])
+    if not images:
+        return []
+    image = images[int(np.abs(differences).argmax())]
+    restored = {row.title: _restored(trainings[row.title][0].pictures, image) for row in (reference, shown_row)}
+    kept = {name: picture for name, picture in restored.items() if picture is not None}
+    gain = comparison.metric.gain(float(differences[images.index(image)]))
+    text = (
+        f'{image} of {comparison.report}, restored by the first seed; {shown_row.title} over {reference.title}: {gain}.'
+    )
+    return [strip_picture(kept, text)] if kept else []
+
+
+def _restored(folder: Path, image: str) -> np.ndarray | None:
+    """A restored image as it was saved, H x W x 3 BGR or H x W grey; None where none was."""
+    found = sorted(folder.rglob(f'{Path(image).name}_*.png'))
+    return cv2.imread(str(found[-1]), cv2.IMREAD_UNCHANGED) if found else None
+
+
+def _asked(asked: Asked) -> dict[str, str]:
+    """The command line, for the page."""
+    return {
+        '-opt': asked.option_file,
+        '--sets': ' '.join(map(str, asked.sets)),
+        '--sizes': ', '.join(map(str, asked.sizes)),
+        '--seeds': str(asked.seeds),
+        '--iterations': 'those of the option file' if asked.iterations is None else str(asked.iterations),
+        '--checkpoint': asked.checkpoint,
+        **{f'--{name}': value for name in ('target', 'report', 'proxy') if (value := getattr(asked, name))},
+        **(
+            {'--choosing': ' '.join(f'{key}={shown(value)}' for key, value in asked.choosing.items())}
+            if asked.choosing
+            else {}
+        ),
+    }
+
+
+def _options_text(asked: Asked) -> str:
+    return '\n'.join(f'  {name}: {value}' for name, value in _asked(asked).items())

@@ -1,0 +1,186 @@
+"""What the command line of `compare` asks for."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Literal
+
+from basicsr_ext.errors import OptionError, shown
+from basicsr_ext.options.imports import add_import
+from basicsr_ext.options.load import read_yaml
+
+SEEDS = 5
+CHECKPOINTS = ('last', 'best')
+
+
+@dataclass(frozen=True)
+class SetName:
+    """A kind of choice with what it is told, as `influence:top`.
+
+    Attributes:
+        kind: before the colon.
+        part: behind it; '' for none.
+    """
+
+    kind: str
+    part: str = ''
+
+    def __str__(self) -> str:
+        return f'{self.kind}:{self.part}' if self.part else self.kind
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the training images is chosen: all of them without both.
+
+    Attributes:
+        share: of all images, in (0, 1).
+        count: of images.
+    """
+
+    share: float | None = None
+    count: int | None = None
+
+    def of(self, images: int) -> int:
+        """The number of images of so many; a share is rounded up."""
+        if self.share is not None:
+            return ceil(self.share * images - 1e-9)
+        return images if self.count is None else self.count
+
+    def share_of(self, images: int) -> float:
+        """The share of so many images."""
+        return self.share if self.share is not None else self.of(images) / images
+
+    def __str__(self) -> str:
+        return f'{100 * self.share:g} %' if self.share is not None else str(self.count or '')
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line.
+
+    Attributes:
+        option_file: that trains.
+        sets, sizes: what is compared; every set that has a size comes in each of them.
+        seeds: trainings of each row.
+        iterations: of each training; None for those of the option file.
+        target, report: a validation set by its key or a folder; None for the usual ones.
+        checkpoint: which of a training is measured: the last one, or the best on the validation set that chooses.
+        proxy: the option file or the weights of the network that selections ask; None trains one.
+        choosing: `rank.iterations` -> 12: keys of the jobs that choose, beyond their defaults.
+        jobs: trainings at a time; None for one on each GPU, or on each core.
+        launcher, dry_run, imports: as named.
+    """
+
+    option_file: str
+    sets: Sequence[SetName]
+    sizes: Sequence[Size]
+    seeds: int
+    iterations: int | None
+    target: str | None
+    report: str | None
+    checkpoint: Literal['last', 'best']
+    proxy: str | None
+    choosing: dict[str, Any]
+    jobs: int | None
+    launcher: str
+    dry_run: bool
+    imports: Sequence[str]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `compare`."""
+    parser = argparse.ArgumentParser(prog='basicsr-ext compare')
+    parser.add_argument('-opt', required=True, metavar='TRAIN.yml', help='option file that trains, yours or ours')
+    parser.add_argument(
+        '--sets',
+        nargs='+',
+        required=True,
+        metavar='SET',
+        help='full, random, influence:top, influence:mid, matching, complexity:top, complexity.std:top, dynamic, '
+        'mined:grad, distilled, ...; random is always there',
+    )
+    parser.add_argument('--sizes', nargs='+', default=[], metavar='K', help='of the choices: 5%%, 10%% or 20 images')
+    parser.add_argument('--seeds', type=int, default=SEEDS, help=f'trainings of each row ({SEEDS})')
+    parser.add_argument('--iterations', type=int, help='of each training (those of the option file)')
+    parser.add_argument(
+        '--target', metavar='SET', help='images that selections aim at: a key of `datasets`, or a folder (val_target)'
+    )
+    parser.add_argument(
+        '--report', metavar='SET', help='images that are reported: a key of `datasets`, or a folder (val_report)'
+    )
+    parser.add_argument(
+        '--checkpoint', choices=CHECKPOINTS, default='last', help='the last one, or the best on datasets.val (last)'
+    )
+    parser.add_argument(
+        '--proxy', metavar='FILE', help='network that selections ask: an option file, or weights (one is trained)'
+    )
+    parser.add_argument(
+        '--choosing',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='keys of the jobs that choose: rank.iterations=12 mine.patch_size=48',
+    )
+    parser.add_argument('--jobs', type=int, help='trainings at a time (one on each GPU, or on each core)')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='shares the trainings')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+    parser.add_argument(
+        '--dry-run', '--check', action='store_true', help='check everything, print the runs, train none'
+    )
+    add_import(parser)
+    return parser
+
+
+def read_asked(argv: Sequence[str] | None) -> Asked:
+    """The command line, checked as far as it is known without the option file.
+
+    Raises:
+        OptionError: a size, a number or a key that is none.
+    """
+    args = build_parser().parse_args(argv)
+    for name in ('seeds', 'iterations', 'jobs'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise OptionError(f'--{name}', 'at least 1', value, 'Raise it.')
+    names = [_set_name(text) for text in args.sets]
+    if SetName('random') not in names:
+        names.insert(0, SetName('random'))
+    return Asked(
+        args.opt,
+        list(dict.fromkeys(names)),
+        list(dict.fromkeys(_size(text) for text in args.sizes)),
+        args.seeds,
+        args.iterations,
+        args.target,
+        args.report,
+        args.checkpoint,
+        args.proxy and os.path.expanduser(args.proxy),
+        dict(_choosing(text) for text in args.choosing),
+        args.jobs,
+        args.launcher,
+        args.dry_run,
+        args.imports or (),
+    )
+
+
+def _set_name(text: str) -> SetName:
+    kind, _, part = text.partition(':')
+    return SetName(kind, part)
+
+
+def _size(text: str) -> Size:
+    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(%?)', text)
+    if match is None or not (size := float(match[1])) or (match[2] and size >= 100) or (not match[2] and size % 1):
+        raise OptionError('--sizes', 'a share below 100% as 5%, or a number of images', shown(text), 'Correct it.')
+    return Size(share=size / 100) if match[2] else Size(count=int(size))
+
+
+def _choosing(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition('=')
+    if not separator or key.count('.') != 1:
+        raise OptionError('--choosing', 'JOB.KEY=VALUE, as rank.iterations=12', shown(text), 'Correct it.')
+    return key, read_yaml(value)

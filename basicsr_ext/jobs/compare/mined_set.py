@@ -1,0 +1,26 @@
+"""The informative part of the patches of all images."""
+
+from basicsr_ext.jobs.compare.asked import SetName, Size
+from basicsr_ext.jobs.compare.frame import Frame
+from basicsr_ext.jobs.compare.sets import Row, comparison_set
+
+PATCH = 48  # pixels, where the training file names no size
+WITH_NETWORK = ('loss', 'influence')
+
+
+@comparison_set('mined', parts=())
+def mined(frame: Frame, name: SetName, size: Size) -> Row:
+    """The patches where a criterion is largest: `mined:grad`; the share of patches is that of images elsewhere."""
+    criterion, side = name.part or 'grad', frame.gt_size or PATCH
+    settings = {'criteria': [criterion], 'patch_size': side, 'stride': max(1, side // 2)}
+    datasets = {'train': frame.pool, **({'test': frame.target(name)} if criterion == 'influence' else {})}
+    folder, task = frame.job('mine', f'mine {criterion}', settings, datasets, network=criterion in WITH_NETWORK)
+    block = {
+        'name': frame.pool['name'],
+        'type': 'MinedPatchDataset',
+        'manifest': str(folder / 'patches.parquet'),
+        'criterion': criterion,
+        'keep': size.share_of(len(frame.items)),
+        'dataset': frame.pool,
+    }
+    return Row(name, size, lambda seed: block, [task.name])

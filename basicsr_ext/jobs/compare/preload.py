@@ -1,0 +1,11 @@
+"""What the processes of a comparison import before they are forked, so that each starts at once."""
+
+import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
+
+# isort: split
+import basicsr.train  # noqa: F401
+
+from basicsr_ext.jobs import load
+
+for _job in ('train', 'test', 'rank', 'mine', 'distill', 'audit'):
+    load(_job)

@@ -1,0 +1,96 @@
+"""The kinds of choices that can be compared, by name; each is a function in a module `<name>_set.py`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from basicsr_ext.errors import OptionError, nearest, shown
+from basicsr_ext.jobs.compare.asked import SetName, Size
+from basicsr_ext.jobs.compare.frame import Frame
+from basicsr_ext.jobs.compare.roles import Block
+
+PARTS = ('top', 'mid', 'bottom')  # of a ranking
+
+
+@dataclass(frozen=True)
+class Row:
+    """A choice, of one size.
+
+    Attributes:
+        set: its kind.
+        size: how much of the images.
+        block: seed -> the block that reads them.
+        needs: the names of the tasks that choose.
+    """
+
+    set: SetName
+    size: Size
+    block: Callable[[int], Block]
+    needs: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """As a table names it."""
+        return f'{self.set} {self.size}'.strip()
+
+
+Maker = Callable[[Frame, SetName, Size], Row]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of choice.
+
+    Attributes:
+        make: the row of it.
+        is_sized: whether it comes in sizes.
+        parts: what may stand behind the colon, the usual one first; empty for anything.
+    """
+
+    make: Maker
+    is_sized: bool
+    parts: Sequence[str]
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def comparison_set(*names: str, is_sized: bool = True, parts: Sequence[str] = ('',)) -> Callable[[Maker], Maker]:
+    """Register a function under names that `--sets` can then have."""
+
+    def enter(make: Maker) -> Maker:
+        KINDS.update(dict.fromkeys(names, Kind(make, is_sized, parts)))
+        return make
+
+    return enter
+
+
+def rows_of(frame: Frame, sets: Sequence[SetName], sizes: Sequence[Size]) -> list[Row]:
+    """The rows that the command line asks for: those of all images, then size by size.
+
+    Raises:
+        OptionError: a set that is none, a size that there is not, or none for a set that has one.
+    """
+    kinds = {name: _kind_of(name) for name in sets}
+    sized = {name: kind for name, kind in kinds.items() if kind.is_sized}
+    if sized and not sizes and set(sized) != {SetName('random')}:
+        raise OptionError('--sizes', f'the sizes of {", ".join(map(str, sized))}', 'none', 'Add --sizes 5% 10%.')
+    for size in sizes if sized else ():
+        if not 0 < size.of(len(frame.items)) < len(frame.items):
+            raise OptionError(
+                f'--sizes {size}',
+                f'less than the {len(frame.items)} training images',
+                size.of(len(frame.items)),
+                'Lower it.',
+            )
+    whole = [kind.make(frame, name, Size()) for name, kind in kinds.items() if not kind.is_sized]
+    return whole + [kind.make(frame, name, size) for size in sizes for name, kind in sized.items()]
+
+
+def _kind_of(name: SetName) -> Kind:
+    kind = KINDS.get(name.kind)
+    if kind is None:
+        raise OptionError(f'--sets {name}', 'a kind of choice', shown(name.kind), nearest(name.kind, KINDS))
+    if kind.parts and name.part and name.part not in kind.parts:
+        known = ', '.join(filter(None, kind.parts)) or 'nothing'
+        raise OptionError(f'--sets {name}', f'{known} behind {name.kind}:', shown(name.part), 'Correct it.')
+    return kind

@@ -1,0 +1,222 @@
+"""A comparison in; `compare.md .csv .json .png .html` out."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from basicsr_ext.reports.comparison import Comparison, Judged
+from basicsr_ext.reports.page import Links, Paragraph, Picture, Section, Table, picture_of, write_page
+from basicsr_ext.reports.paired import Difference
+from basicsr_ext.reports.verdict import Verdict
+from basicsr_ext.runtime.files import atomic_open, write_json
+
+STEM = 'compare'
+HEADS = ('choice', 'images', 'MB', '{metric}', 'over random', 'over all images', 'choosing', 'training', 'verdict')
+READING = (
+    'Every row was trained from the same initial weights, with the same noise and schedule for the same number of '
+    'iterations; random images are drawn anew for each seed. Differences are paired, by seed and by image. The '
+    'intervals come from a bootstrap over seeds and images and are widened for the number of rows, so that of 100 '
+    'tables without any difference 95 show none.'
+)
+
+
+def write_comparison(
+    comparison: Comparison,
+    verdict: Verdict,
+    folder: Path,
+    asked: Mapping[str, str],
+    pictures: Sequence[Picture],
+    winner: str,
+) -> None:
+    """Write what a comparison says, the JSON file last.
+
+    Args:
+        comparison: its rows.
+        verdict: its answer.
+        folder: where the files come.
+        asked: what was asked for, option -> value.
+        pictures: further ones for the page.
+        winner: the option file of the row to train on, relative to the folder.
+    """
+    lines = [*verdict.sentences, '', *table_lines(comparison), '', *comparison.notes, reading(comparison)]
+    with atomic_open(folder / f'{STEM}.md', 'w') as file:
+        file.write(f'# {comparison.name}\n\n' + '\n'.join(lines) + '\n')
+    records = comparison.records()
+    with atomic_open(folder / f'{STEM}.csv', 'w') as file:
+        flat = [_flat(record) for record in records]
+        writer = csv.DictWriter(file, list(flat[0]), lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(flat)
+    figure = draw(comparison)
+    with atomic_open(folder / f'{STEM}.png') as file:
+        figure.savefig(file, format='png', dpi=120)
+    _write_page(comparison, verdict, folder, asked, [picture_of(figure, picture_text(comparison)), *pictures], winner)
+    content = {
+        'name': comparison.name,
+        'verdict': list(verdict.sentences),
+        'winner': verdict.winner,
+        'option_file': winner,
+        'metric': vars(comparison.metric),
+        'report': comparison.report,
+        'seeds': comparison.seeds,
+        'iterations': comparison.iterations,
+        'asked': dict(asked),
+        'notes': list(comparison.notes),
+        'rows': records,
+    }
+    write_json(folder / f'{STEM}.json', content)
+
+
+def heads(comparison: Comparison) -> list[str]:
+    """The heads of the table."""
+    metric = f'{comparison.metric.name} on {comparison.report}'
+    return [head.format(metric=metric) for head in HEADS]
+
+
+def cells(each: Judged, comparison: Comparison) -> list[str]:
+    """A row of the table."""
+    row, metric = each.row, comparison.metric
+    means = row.values[comparison.report].mean(1)
+    spread = f' ± {means.std(ddof=1):.{metric.digits}f}' if len(means) > 1 else ''
+    return [
+        row.title,
+        f'{row.images}' if row.items == row.images else f'{row.images}, {row.items} samples',
+        f'{row.bytes / 1e6:.1f}',
+        f'{means.mean():.{metric.digits}f}{spread}',
+        '' if each.over is None or each.reference == 'full' else metric.interval(each.over),
+        '' if each.over_full is None else metric.interval(each.over_full),
+        f'{row.choosing:.0f} s' if row.choosing else '',
+        f'{row.training:.0f} s',
+        each.word,
+    ]
+
+
+def table_lines(comparison: Comparison) -> list[str]:
+    """The table in Markdown."""
+    titles = heads(comparison)
+    rows = [cells(each, comparison) for each in comparison.judged]
+    return [f'| {" | ".join(line)} |' for line in (titles, ['---'] * len(titles), *rows)]
+
+
+def reading(comparison: Comparison) -> str:
+    """How the table is to be read."""
+    seen = [each.over.visible for each in comparison.judged if each.over is not None and np.isfinite(each.over.visible)]
+    if not seen:
+        return READING
+    visible = comparison.metric.text(max(seen))
+    return f'{READING} With {comparison.seeds} seeds a true difference of {visible} is seen four times out of five.'
+
+
+def draw(comparison: Comparison) -> Figure:
+    """What each training reached, and the differences with their intervals."""
+    judged, metric = comparison.judged, comparison.metric
+    figure = Figure(figsize=(10, 1.3 + 0.42 * len(judged)), layout='constrained')
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = np.arange(len(judged))
+    for place, each in zip(places, judged, strict=True):
+        means = each.row.values[comparison.report].mean(1)
+        left.plot(means, np.full(len(means), place), 'o', color='tab:gray', alpha=0.5, markersize=4)
+        left.plot(means.mean(), place, 'D', color='tab:blue')
+        for difference, color, shift in ((each.over, 'tab:blue', -0.1), (each.over_full, 'tab:orange', 0.1)):
+            if difference is not None:
+                _draw_interval(right, difference, place + shift, color)
+    unit = f' [{metric.unit}]' if metric.unit else ''
+    left.set(
+        xlabel=f'{metric.name} on {comparison.report}{unit}', title='a dot for each seed, a diamond for their mean'
+    )
+    right.set(xlabel=f'gain{unit}', title='over the reference (blue), over all images (orange)')
+    right.axvline(0, color='black', linewidth=0.8)
+    left.set_yticks(places, [each.row.title for each in judged])
+    left.invert_yaxis()
+    for axis in (left, right):
+        axis.grid(axis='x', alpha=0.3)
+    return figure
+
+
+def _draw_interval(axis: Any, difference: Difference, place: float, color: str) -> None:
+    half = [[difference.mean - difference.low], [difference.high - difference.mean]]
+    known = half if np.isfinite(half).all() else None
+    axis.errorbar(difference.mean, place, xerr=known, fmt='o', color=color, capsize=3, markersize=5)
+
+
+def picture_text(comparison: Comparison) -> str:
+    """What the picture shows."""
+    return (
+        f'{comparison.metric.name} of {comparison.seeds} trainings a row on {comparison.report}, and the mean '
+        'differences with 95 % intervals. An interval that crosses zero tells no difference.'
+    )
+
+
+def strip_picture(images: Mapping[str, np.ndarray], text: str) -> Picture:
+    """Images side by side under their names.
+
+    Args:
+        images: name -> H x W x 3 BGR or H x W grey, uint8; of one height.
+        text: what is seen.
+    """
+    height = next(iter(images.values())).shape[0]
+    width = sum(image.shape[1] for image in images.values())
+    figure = Figure(figsize=(max(6, width / 100), max(2, height / 100 + 0.4)), layout='constrained')
+    for axis, (name, image) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items(), strict=True):
+        colours = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
+        axis.imshow(colours, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
+        axis.set_title(name, fontsize=9)
+        axis.axis('off')
+    return picture_of(figure, text)
+
+
+def _write_page(
+    comparison: Comparison,
+    verdict: Verdict,
+    folder: Path,
+    asked: Mapping[str, str],
+    pictures: Sequence[Picture],
+    winner: str,
+) -> None:
+    titles = heads(comparison)
+    marked = next((number for number, each in enumerate(comparison.judged) if each.row.title == verdict.winner), None)
+    first, *further = verdict.sentences
+    table = Table(
+        titles,
+        [cells(each, comparison) for each in comparison.judged],
+        'The marked row is the one to train on.',
+        marked,
+    )
+    cost = (
+        f'Every training: {comparison.iterations} iterations, {comparison.pixels / 1e6:.1f} million pixels seen. '
+        'Choosing counts the training of the network that is asked, where one was trained for it.'
+    )
+    links = Links(
+        {f'{STEM}.{end}': f'{STEM}.{end}' for end in ('md', 'csv', 'json', 'png')}
+        | {'option file of the winner': winner}
+    )
+    sections = [
+        Section(
+            'What was reached', [*(Paragraph(sentence) for sentence in further), table, pictures[0], Paragraph(cost)]
+        ),
+        *([Section('What that looks like', pictures[1:])] if pictures[1:] else []),
+        Section('How to read it', [Paragraph(reading(comparison)), *(Paragraph(note) for note in comparison.notes)]),
+        Section('Files', [links]),
+    ]
+    write_page(folder / f'{STEM}.html', f'{comparison.name}: which images to train on', first, asked, sections)
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without blocks and lists, for a table of numbers."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if key == 'values':
+            continue
+        if key in ('over_reference', 'over_full'):
+            value = value or dict.fromkeys(('mean', 'low', 'high', 'visible'))
+            flat.update({f'{key}_{part}': value[part] for part in ('mean', 'low', 'high', 'visible')})
+        elif isinstance(value, Mapping):
+            flat.update({f'{key}_{name}': each for name, each in value.items()})
+        else:
+            flat[key] = value
+    return flat

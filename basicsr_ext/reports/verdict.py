@@ -1,0 +1,152 @@
+"""The answer of a comparison in words, and the row to train on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from basicsr_ext.reports.comparison import FULL, RANDOM, Comparison, Judged
+from basicsr_ext.reports.paired import seeds_for
+
+WORTH = 0.1  # dB, a gain that is worth asking for
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer.
+
+    Attributes:
+        sentences: the first one is the answer, the others say what else was seen.
+        winner: the title of the row to train on.
+    """
+
+    sentences: Sequence[str]
+    winner: str
+
+
+def verdict(comparison: Comparison) -> Verdict:
+    """The answer of a comparison."""
+    judged = comparison.judged
+    choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
+    better = sorted((each for each in choices if each.word == 'better'), key=_gain, reverse=True)
+    worse = [each for each in choices if each.word == 'worse']
+    full = next((each for each in judged if each.row.kind == FULL), None)
+    if comparison.seeds < 2:
+        sentences, winner = [_one_seed(comparison)], max(judged, key=lambda each: _mean(each, comparison)).row.title
+    elif better:
+        sentences, winner = _use(better, comparison)
+    else:
+        sentences, winner = _nothing(judged, full, comparison)
+    if worse and comparison.seeds > 1:
+        named = '; '.join(_over(each, comparison) for each in worse)
+        sentences.append(f'Worse than {_reference(worse[0])}: {named}.')
+    return Verdict(sentences, winner)
+
+
+def _gain(judged: Judged) -> float:
+    return judged.over.mean if judged.over is not None else 0.0
+
+
+def _mean(judged: Judged, comparison: Comparison) -> float:
+    sign = 1 if comparison.metric.better == 'higher' else -1
+    return sign * float(judged.row.values[comparison.report].mean())
+
+
+def _use(better: Sequence[Judged], comparison: Comparison) -> tuple[list[str], str]:
+    """Some rows beat random: the one with the largest mean is to be used, unless all images are better still."""
+    best = max(better, key=lambda each: _mean(each, comparison))
+    metric, over_full, winner = comparison.metric, best.over_full, best.row.title
+    said = f'{_over(best, comparison)} over {_reference(best)}, {comparison.seeds} seeds; {_cost(best, comparison)}'
+    if over_full is not None and over_full.is_clear and over_full.mean < 0:
+        said += f', but all images are better still by {metric.interval(over_full.turned())}: use them all.'
+        winner = FULL
+    elif over_full is not None:
+        clear = '' if over_full.is_clear else ', no clear difference'
+        said += f'; {metric.interval(over_full)} over all images{clear}: use it.'
+    else:
+        said += ': use it.'
+    also = [_over(each, comparison) for each in better if each is not best]
+    return [said, *([f'Better than random, too: {"; ".join(also)}.'] if also else [])], winner
+
+
+def _over(judged: Judged, comparison: Comparison) -> str:
+    """A row and its difference to its reference."""
+    if judged.over is None:
+        return judged.row.title
+    return f'{judged.row.title}: {comparison.metric.interval(judged.over)}'
+
+
+def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparison) -> tuple[list[str], str]:
+    """No row beats random."""
+    random = [each for each in judged if each.row.kind == RANDOM]
+    if not random or len(judged) == len(random):
+        return _references_alone(judged, comparison), max(judged, key=lambda each: _mean(each, comparison)).row.title
+    choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
+    seen = max((each.over.visible for each in choices if each.over), default=np.inf)
+    start = f'Nothing beats random here; {comparison.seeds} seeds would have seen {comparison.metric.text(seen)}'
+    if not choices:
+        start = f'{comparison.seeds} seeds'
+    enough = [each for each in random if not _is_worse_than_full(each)]
+    if full is not None and not enough:
+        least = min(random, key=lambda each: _mean(each, comparison) * -1)
+        gain = comparison.metric.interval(least.over_full.turned()) if least.over_full else ''
+        return [f'{start}, and all images are better than {least.row.title} by {gain}: train on all.'], FULL
+    choice = (
+        min(enough, key=lambda each: each.row.images)
+        if full is not None
+        else max(random, key=lambda each: _mean(each, comparison))
+    )
+    known = (
+        ''
+        if full is None or choice.over_full is None
+        else (f' ({comparison.metric.interval(choice.over_full)} over all {comparison.pool} images)')
+    )
+    said = [f'{start}: train on a {choice.row.title}{known}.']
+    return said + _more_seeds(choices, comparison), choice.row.title
+
+
+def _more_seeds(choices: Sequence[Judged], comparison: Comparison) -> list[str]:
+    """How many seeds would see a gain that is worth it."""
+    if comparison.metric.unit != 'dB':
+        return []
+    needed = []
+    for each in choices:
+        reference = comparison.reference_of(each.row)
+        if reference is not None:
+            needed.append(seeds_for(WORTH, comparison.gains(each.row, reference), len(choices)))
+    if not needed or max(each or np.inf for each in needed) <= comparison.seeds:
+        return []
+    known = [each for each in needed if each is not None]
+    if len(known) < len(needed):
+        return [f'A gain of {WORTH:g} dB could not be told on so few images; report on more.']
+    return [f'A gain of {WORTH:g} dB would take {max(known)} seeds.']
+
+
+def _references_alone(judged: Sequence[Judged], comparison: Comparison) -> list[str]:
+    listed = '; '.join(f'{each.row.title} {comparison.metric.text(abs(_mean(each, comparison)))}' for each in judged)
+    return [f'Only random or all images were compared: {listed}.']
+
+
+def _one_seed(comparison: Comparison) -> str:
+    return 'One seed tells no difference from chance: give --seeds 5; what is done is kept.'
+
+
+def _is_worse_than_full(judged: Judged) -> bool:
+    difference = judged.over_full
+    return difference is not None and difference.is_clear and difference.mean < 0
+
+
+def _reference(judged: Judged) -> str:
+    return 'random' if judged.reference.startswith(RANDOM) else 'all images'
+
+
+def _cost(judged: Judged, comparison: Comparison) -> str:
+    """What choosing cost, as a share of the training that it is made for."""
+    each = judged.row.training / comparison.iterations
+    share = 100 * judged.row.choosing / (each * comparison.full_iterations)
+    length = (
+        'one training'
+        if comparison.full_iterations == comparison.iterations
+        else (f'one training of {comparison.full_iterations} iterations')
+    )
+    return f'choosing took {share:.0f} % of {length}' if share >= 1 else f'choosing took {share:.1f} % of {length}'
