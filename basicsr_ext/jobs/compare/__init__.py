@@ -16,7 +16,7 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.shared_files import image_files, refuse_shared
 from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.errors import DataError, OptionError, shown
+from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.compare.asked import Asked, build_parser, read_asked
 from basicsr_ext.jobs.compare.frame import Frame, Training
@@ -322,13 +322,14 @@ def _asked(asked: Asked) -> dict[str, str]:
         '--iterations': 'those of the option file' if asked.iterations is None else str(asked.iterations),
         '--checkpoint': asked.checkpoint,
         **{f'--{name}': value for name in ('target', 'report', 'proxy') if (value := getattr(asked, name))},
-        **(
-            {'--choosing': ' '.join(f'{key}={shown(value)}' for key, value in asked.choosing.items())}
-            if asked.choosing
-            else {}
-        ),
+        **({'--choosing': _choosing_text(asked)} if asked.choosing else {}),
     }
 
 
 def _options_text(asked: Asked) -> str:
     return '\n'.join(f'  {name}: {value}' for name, value in _asked(asked).items())
+
+
+def _choosing_text(asked: Asked) -> str:
+    keys = [(f'{kind}.{key}', value) for kind, block in asked.choosing.items() for key, value in block.items()]
+    return ' '.join(f'{key}={value}' for key, value in keys)

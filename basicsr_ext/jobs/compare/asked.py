@@ -70,7 +70,7 @@ class Asked:
         target, report: a validation set by its key or a folder; None for the usual ones.
         checkpoint: which of a training is measured: the last one, or the best on the validation set that chooses.
         proxy: the option file or the weights of the network that selections ask; None trains one.
-        choosing: `rank.iterations` -> 12: keys of the jobs that choose, beyond their defaults.
+        choosing: kind of choice -> keys of the job that chooses, beyond the usual ones.
         jobs: trainings at a time; None for one on each GPU, or on each core.
         launcher, dry_run, imports: as named.
     """
@@ -84,7 +84,7 @@ class Asked:
     report: str | None
     checkpoint: Literal['last', 'best']
     proxy: str | None
-    choosing: dict[str, Any]
+    choosing: dict[str, dict[str, Any]]
     jobs: int | None
     launcher: str
     dry_run: bool
@@ -123,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='keys of the jobs that choose: rank.iterations=12 mine.patch_size=48',
+        help='keys of the jobs that choose: influence.iterations=12 mined.patch_size=48',
     )
     parser.add_argument('--jobs', type=int, help='trainings at a time (one on each GPU, or on each core)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='shares the trainings')
@@ -159,7 +159,7 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
         args.report,
         args.checkpoint,
         args.proxy and os.path.expanduser(args.proxy),
-        dict(_choosing(text) for text in args.choosing),
+        _choosing(args.choosing),
         args.jobs,
         args.launcher,
         args.dry_run,
@@ -179,8 +179,12 @@ def _size(text: str) -> Size:
     return Size(share=size / 100) if match[2] else Size(count=int(size))
 
 
-def _choosing(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition('=')
-    if not separator or key.count('.') != 1:
-        raise OptionError('--choosing', 'JOB.KEY=VALUE, as rank.iterations=12', shown(text), 'Correct it.')
-    return key, read_yaml(value)
+def _choosing(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        key, separator, value = text.partition('=')
+        kind, _, name = key.rpartition('.')
+        if not separator or not kind:
+            raise OptionError('--choosing', 'SET.KEY=VALUE, as influence.iterations=12', shown(text), 'Correct it.')
+        found.setdefault(kind, {})[name] = read_yaml(value)
+    return found

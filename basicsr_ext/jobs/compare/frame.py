@@ -13,12 +13,13 @@ import numpy as np
 import yaml
 
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, under
 from basicsr_ext.jobs.compare.asked import Asked
 from basicsr_ext.jobs.compare.child import do_job
 from basicsr_ext.jobs.compare.roles import Block, Roles
 from basicsr_ext.jobs.compare.schedule import at_length, warmup_at_length
 from basicsr_ext.jobs.resumable import source_of
+from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import load_options
 from basicsr_ext.runtime.files import atomic_open
@@ -48,6 +49,25 @@ class Training:
     pictures: Path
 
 
+@dataclass(frozen=True)
+class Choosing:
+    """A job that chooses.
+
+    Attributes:
+        job: its name.
+        kind: of the choice, under which the command line adds to its settings.
+        title: what it is called in messages.
+        settings: its block.
+        known: the dataclass of this block.
+    """
+
+    job: str
+    kind: str
+    title: str
+    settings: Block
+    known: type[Any]
+
+
 class Frame:
     """The training file with its images, around which the rows are made.
 
@@ -64,6 +84,7 @@ class Frame:
         items: the images of the pool.
         root: where trainings and results of other jobs come.
         choosing: name -> tasks that are done before the trainings.
+        known_kinds: of choices that a job makes, to whose settings the command line can add.
         option_files: name -> options that the tasks read.
     """
 
@@ -82,6 +103,7 @@ class Frame:
         self.pool: Block = {**_inherited(outer), **outer['dataset']} if self.wrapper else outer
         self.iterations = asked.iterations or int(opt['train']['total_iter'])
         self.choosing: dict[str, Task] = {}
+        self.known_kinds: set[str] = set()
         self._built: dict[str, SampleDataset] = {}
         self._contents: dict[str, Mapping[str, str]] = {}
         self.option_files: dict[str, Block] = {}
@@ -142,36 +164,39 @@ class Frame:
         return opt['network_g'], weights, ()
 
     def job(
-        self, job: str, title: str, settings: Block, datasets: Mapping[str, Block], network: bool = False, **more: Any
-    ) -> tuple[Path, Task]:
-        """Plan a job that chooses.
+        self, job: Choosing, datasets: Mapping[str, Block], network: bool = False, needs: Sequence[str] = ()
+    ) -> Path:
+        """Plan a job that chooses, unless that is done.
 
         Args:
-            job: its name.
-            title: what it is called in messages.
-            settings: its block, which the command line can add to.
+            job: what is asked for, to which the command line can add.
             datasets: its datasets.
             network: whether it asks the proxy.
-            **more: further keys at the top.
+            needs: names of tasks before it.
 
         Returns:
-            The folder of its result, and the task.
+            The folder of its result, whose name is that of the task.
+
+        Raises:
+            OptionError: the command line adds what the job does not know.
         """
-        needs: tuple[str, ...] = more.pop('needs', ())
-        asked = {
-            key.partition('.')[2]: value for key, value in self.asked.choosing.items() if key.startswith(f'{job}.')
-        }
-        opt: Block = {'num_gpu': self.opt.get('num_gpu', 'auto'), 'manual_seed': 0, **self._common(), **more}
-        opt[job] = {**settings, **asked}
+        asked = self.asked.choosing.get(job.kind, {})
+        self.known_kinds.add(job.kind)
+        settings = {**job.settings, **asked}
+        with under('--choosing '):
+            read_block(job.known, settings, job.kind)
+        opt: Block = {'num_gpu': self.opt.get('num_gpu', 'auto'), 'manual_seed': 0, **self._common()}
+        opt[job.job] = settings
         opt['datasets'] = {key: _without(block, 'phase') for key, block in datasets.items()}
+        before = tuple(needs)
         if network:
-            block, weights, before = self.proxy()
+            block, weights, trained = self.proxy()
             opt.update(network_g=block, path={'pretrain_network_g': weights})
-            needs = (*needs, *before)
-        name = f'{job}_{_slug(title)}_{_digest([opt, *map(self._content, datasets.values())])}'
-        task = self._task(job, title, name, opt, needs)
-        self.choosing.setdefault(name, task)
-        return self.root / 'results' / name, self.choosing[name]
+            before = (*before, *trained)
+        name = f'{_slug(job.title)}_{_digest([job.job, opt, *map(self._content, datasets.values())])}'
+        if name not in self.choosing:
+            self.choosing[name] = self._task(job.job, f'choosing, {job.title}', name, opt, before)
+        return self.root / 'results' / name
 
     def training(
         self, title: str, block: Block, seed: int, needs: Sequence[str] = (), measured: bool = True

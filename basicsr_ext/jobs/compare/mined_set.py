@@ -1,8 +1,9 @@
 """The informative part of the patches of all images."""
 
 from basicsr_ext.jobs.compare.asked import SetName, Size
-from basicsr_ext.jobs.compare.frame import Frame
+from basicsr_ext.jobs.compare.frame import Choosing, Frame
 from basicsr_ext.jobs.compare.sets import Row, comparison_set
+from basicsr_ext.selection.patches.settings import MineSettings
 
 PATCH = 48  # pixels, where the training file names no size
 WITH_NETWORK = ('loss', 'influence')
@@ -14,7 +15,8 @@ def mined(frame: Frame, name: SetName, size: Size) -> Row:
     criterion, side = name.part or 'grad', frame.gt_size or PATCH
     settings = {'criteria': [criterion], 'patch_size': side, 'stride': max(1, side // 2)}
     datasets = {'train': frame.pool, **({'test': frame.target(name)} if criterion == 'influence' else {})}
-    folder, task = frame.job('mine', f'mine {criterion}', settings, datasets, network=criterion in WITH_NETWORK)
+    job = Choosing('mine', 'mined', f'mined {criterion}', settings, MineSettings)
+    folder = frame.job(job, datasets, network=criterion in WITH_NETWORK)
     block = {
         'name': frame.pool['name'],
         'type': 'MinedPatchDataset',
@@ -23,4 +25,4 @@ def mined(frame: Frame, name: SetName, size: Size) -> Row:
         'keep': size.share_of(len(frame.items)),
         'dataset': frame.pool,
     }
-    return Row(name, size, lambda seed: block, [task.name])
+    return Row(name, size, lambda seed: block, [folder.name])

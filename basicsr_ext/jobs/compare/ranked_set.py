@@ -1,11 +1,14 @@
 """Parts of a ranking: random, by influence, chosen together, by complexity, rising from epoch to epoch."""
 
 from basicsr_ext.jobs.compare.asked import SetName, Size
-from basicsr_ext.jobs.compare.frame import Frame
+from basicsr_ext.jobs.compare.by_complexity import by_complexity
+from basicsr_ext.jobs.compare.frame import Choosing, Frame
 from basicsr_ext.jobs.compare.roles import Block
 from basicsr_ext.jobs.compare.sets import PARTS, Row, comparison_set
 from basicsr_ext.selection.complexity.criteria import CRITERIA
 from basicsr_ext.selection.coreset.orders import ORDERS
+from basicsr_ext.selection.coreset.settings import CoresetSettings
+from basicsr_ext.selection.influence.settings import RankSettings
 
 TOGETHER = [name for name in ORDERS if name not in ('random', 'influence')]
 COMPLEXITY = {'complexity': 'entropy', **{f'complexity.{name}': name for name in CRITERIA}}
@@ -26,40 +29,33 @@ def random(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set('influence', parts=PARTS)
 def influence(frame: Frame, name: SetName, size: Size) -> Row:
     """A part of the ranking by influence on the target."""
-    folder, task = frame.job(
-        'rank', 'influence', {'method': 'influence'}, {'train': frame.pool, 'test': frame.target(name)}, network=True
-    )
+    job = Choosing('rank', 'influence', 'influence', {'method': 'influence'}, RankSettings)
+    folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset=name.part or 'top')
-    return Row(name, size, lambda seed: block, [task.name])
+    return Row(name, size, lambda seed: block, [folder.name])
 
 
 @comparison_set(*TOGETHER)
 def together(frame: Frame, name: SetName, size: Size) -> Row:
     """Images that are chosen together."""
     settings = {'method': name.kind, 'size': size.of(len(frame.items)), 'halves': False}
-    datasets = {'train': frame.pool, 'test': frame.target(name)}
-    folder, task = frame.job('rank', f'{name.kind} {size}', settings, datasets, network=True)
+    job = Choosing('rank', name.kind, f'{name.kind} {size}', settings, CoresetSettings)
+    folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset='top')
-    return Row(name, size, lambda seed: block, [task.name])
+    return Row(name, size, lambda seed: block, [folder.name])
 
 
 @comparison_set(*COMPLEXITY, parts=PARTS)
 def complexity(frame: Frame, name: SetName, size: Size) -> Row:
     """A part of the ranking by complexity."""
-    path, needs = _by_complexity(frame, COMPLEXITY[name.kind])
-    block = _part(frame, path, size, subset=name.part or 'top')
-    return Row(name, size, lambda seed: block, needs)
+    folder = by_complexity(frame, COMPLEXITY[name.kind])
+    block = _part(frame, str(folder / 'ranking.parquet'), size, subset=name.part or 'top')
+    return Row(name, size, lambda seed: block, [folder.name])
 
 
 @comparison_set(*DYNAMIC)
 def dynamic(frame: Frame, name: SetName, size: Size) -> Row:
     """Images of rising complexity, others in each epoch."""
-    path, needs = _by_complexity(frame, DYNAMIC[name.kind])
-    block = _part(frame, path, size, type='DynamicSubsetDataset')
-    return Row(name, size, lambda seed: block, needs)
-
-
-def _by_complexity(frame: Frame, criterion: str) -> tuple[str, list[str]]:
-    settings = {'method': 'complexity', 'criterion': criterion}
-    folder, task = frame.job('rank', f'complexity {criterion}', settings, {'train': frame.pool})
-    return str(folder / 'ranking.parquet'), [task.name]
+    folder = by_complexity(frame, DYNAMIC[name.kind])
+    block = _part(frame, str(folder / 'ranking.parquet'), size, type='DynamicSubsetDataset')
+    return Row(name, size, lambda seed: block, [folder.name])

@@ -82,8 +82,14 @@ def rows_of(frame: Frame, sets: Sequence[SetName], sizes: Sequence[Size]) -> lis
                 size.of(len(frame.items)),
                 'Lower it.',
             )
-    whole = [kind.make(frame, name, Size()) for name, kind in kinds.items() if not kind.is_sized]
-    return whole + [kind.make(frame, name, size) for size in sizes for name, kind in sized.items()]
+    rows = [kind.make(frame, name, Size()) for name, kind in kinds.items() if not kind.is_sized]
+    rows += [kind.make(frame, name, size) for size in sizes for name, kind in sized.items()]
+    for kind in frame.asked.choosing:
+        if kind not in frame.known_kinds:
+            raise OptionError(
+                f'--choosing {kind}', 'a set that a job chooses', shown(kind), nearest(kind, frame.known_kinds)
+            )
+    return rows
 
 
 def _kind_of(name: SetName) -> Kind:

@@ -2,9 +2,10 @@
 
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.jobs.compare.asked import SetName, Size
-from basicsr_ext.jobs.compare.frame import WARMUP, Frame
+from basicsr_ext.jobs.compare.frame import WARMUP, Choosing, Frame
 from basicsr_ext.jobs.compare.sets import Row, comparison_set
 from basicsr_ext.options.load import number
+from basicsr_ext.selection.audit.settings import AuditSettings
 
 
 @comparison_set('full', is_sized=False)
@@ -16,9 +17,9 @@ def full(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set('fit', is_sized=False)
 def fit(frame: Frame, name: SetName, size: Size) -> Row:
     """All images but those that an audit suspects."""
-    folder, task = frame.job('audit', 'audit', {}, {'train': frame.pool})
+    folder = frame.job(Choosing('audit', 'fit', 'audit', {}, AuditSettings), {'train': frame.pool})
     block = {'name': frame.pool['name'], 'type': 'FitImagesDataset', 'exclude': str(folder / 'audit.parquet')}
-    return Row(name, size, lambda seed: {**block, 'dataset': frame.pool}, [task.name])
+    return Row(name, size, lambda seed: {**block, 'dataset': frame.pool}, [folder.name])
 
 
 @comparison_set('warmup', is_sized=False, parts=())
