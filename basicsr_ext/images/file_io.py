@@ -70,17 +70,18 @@ def check_target(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise ImageError(path, 'a format with alpha', suffix, 'Write .png, .tif or .webp.')
 
 
-def write_image_file(path: str | os.PathLike[str], image: np.ndarray) -> None:
+def write_image_file(path: str | os.PathLike[str], image: np.ndarray, metadata: Metadata | None = None) -> None:
     """Write an image atomically; JPEG with quality 95, WebP without loss.
 
     Args:
         path: its ending names the format.
         image: as `read_image_file` returns it.
+        metadata: see `encode_image_file`.
 
     Raises:
         ImageError: the format cannot hold it, or the file cannot be written.
     """
-    content = encode_image_file(path, image)
+    content = encode_image_file(path, image, metadata)
     try:
         with atomic_open(path) as file:
             file.write(content)
