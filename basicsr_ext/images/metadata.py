@@ -1,6 +1,7 @@
 """What an image file says beside its pixels: EXIF, colour profile and resolution."""
 
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,8 @@ def read_metadata(content: bytes, path: str) -> Metadata:
         ImageError: there are several images in the file, of which one alone would be restored.
     """
     try:
-        with open_header(io.BytesIO(content)) as header:
+        with warnings.catch_warnings(), open_header(io.BytesIO(content)) as header:
+            warnings.simplefilter('ignore')  # of Pillow about what is damaged
             if header.format in SEVERAL and getattr(header, 'n_frames', 1) > 1:
                 frames = header.n_frames  # type: ignore[attr-defined]
                 raise ImageError(path, 'a file of one image', f'one of {frames}', 'Save them as files of their own.')

@@ -1,6 +1,7 @@
 """The job `restore`: restore image files, folders of them or a video with a trained network."""
 
 import argparse
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,10 @@ from basicsr_ext.inference.restorer import Restorer
 from basicsr_ext.jobs.restore.command import build_parser, settings_of
 from basicsr_ext.jobs.restore.comparison import compare, report_file
 from basicsr_ext.jobs.restore.notes import Notes
-from basicsr_ext.jobs.restore.plan import Work, plan, with_truth
+from basicsr_ext.jobs.restore.plan import Work, plan, remove_unfinished, with_truth
 from basicsr_ext.jobs.restore.worker import Worker, made_with
 from basicsr_ext.options.load import find_file
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.files import remove_stale
 from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.runtime.progress import Progress
 
@@ -46,6 +46,8 @@ def restore_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     try:
         if args.launcher != 'none':
             distributed.start(args.launcher)
+        if distributed.rank_and_world()[0] == 0:
+            get_root_logger().setLevel(logging.INFO)
         return interrupt.run(lambda: _restore(Path(root_path), args), STOPPED)
     finally:
         distributed.stop()
@@ -69,8 +71,8 @@ def _restore(root: Path, args: argparse.Namespace) -> None:
     with locked(output, rank == 0):
         done = notes.done(works, args.overwrite)
         distributed.barrier()  # nothing is written before all ranks have looked
-        if rank == 0 and folder.is_dir() and source.is_dir():
-            remove_stale(folder)
+        if rank == 0:
+            remove_unfinished(works)
         distributed.barrier()
         worker = Worker(restorer, notes, args.overlap if fits_tiles else None, fits_tiles)
         failed = _work([work for work in works if work.name not in done][rank::world], worker, rank)
@@ -106,7 +108,7 @@ def _finish(works: Sequence[Work], done: set[str], failures: dict[str, str], out
     earlier = f', {len(done)} of them before' if done else ''
     logger.info(f'{len(works) - len(failures)} of {len(works)} restored{earlier}: {output}')
     if failures:
-        for said in failures.values():
+        for said in failures.values() if distributed.rank_and_world()[0] == 0 else ():
             logger.error(said)
         raise DataError(
             'IN',

@@ -24,8 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '-opt',
         metavar='FILE',
-        help='option file with network_g, where neither the weights nor the option file of their experiment say what '
-        'network they are of; its val.inference counts in any case',
+        help='option file with network_g, for weights that do not say what network they are of and lie in no '
+        'experiment; its val.inference counts in any case',
     )
     parser.add_argument('--ema', action=argparse.BooleanOptionalAction, default=True, help='averaged weights, if any')
     endings = sorted(suffix.removeprefix('.') for suffix in SUFFIXES)

@@ -1,6 +1,7 @@
 """Which files are restored, and where to: refused before work starts where it could not go well."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,6 +106,16 @@ def _refuse_same(works: Sequence[Work], kept: Sequence[str]) -> None:
     read = {os.path.realpath(path) for path in kept}
     same = [work.target for work in works if os.path.realpath(work.target) in read]
     refuse_if_any(same, 'results beside what is read', 'Name another OUT.', '-o')
+
+
+def remove_unfinished(works: Sequence[Work]) -> None:
+    """Remove what killed processes have left of these results; no other one may work on them now."""
+    names = {work.target for work in works}
+    for folder in {Path(name).parent for name in names}:
+        for path in folder.glob('.*.tmp'):
+            match = re.fullmatch(r'\.(.+)\.\d+\.tmp', path.name)
+            if match and str(folder / match[1]) in names:
+                path.unlink(missing_ok=True)
 
 
 def with_truth(works: Sequence[Work], truth: Path, source: Path) -> list[Work]:
