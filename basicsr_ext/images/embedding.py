@@ -70,15 +70,14 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def _webp(content: bytes, metadata: Metadata, has_alpha: bool) -> bytes:
-    pixels = [(kind, data) for kind, data in _riff_chunks(content) if kind in (b'VP8L', b'VP8 ', b'ALPH')]
-    exif, bits = metadata.exif(), next(data for kind, data in pixels if kind == b'VP8L')[1:5]
-    size = struct.unpack('<I', bits)[0]
+    pixels = dict(_riff_chunks(content))[b'VP8L']  # as OpenCV writes without loss
+    exif, size = metadata.exif(), struct.unpack('<I', pixels[1:5])[0]
     flags = (0x20 if metadata.profile is not None else 0) | (0x10 if has_alpha else 0) | (0x08 if exif else 0)
     sides = b''.join(struct.pack('<I', side)[:3] for side in (size & 0x3FFF, size >> 14 & 0x3FFF))
     chunks = [(b'VP8X', struct.pack('<I', flags) + sides)]
     if metadata.profile is not None:
         chunks.append((b'ICCP', metadata.profile))
-    chunks += pixels
+    chunks.append((b'VP8L', pixels))
     if exif:
         chunks.append((b'EXIF', exif))
     body = b'WEBP' + b''.join(

@@ -20,7 +20,7 @@ from basicsr_ext.images.file_io import read_image_file
 from basicsr_ext.inference import InferenceSettings, Restorer
 from basicsr_ext.inference.fitting_tiles import FittingTiles
 from basicsr_ext.jobs.restore.worker import Worker
-from basicsr_ext.runtime.checkpoint import save_network_weights
+from basicsr_ext.runtime.checkpoint import save_network_weights, weights_digest
 from tests.helpers.flexir import NETWORK as FLEXIR
 from tests.helpers.images import photo
 from tests.helpers.processes import run_ranks, start, stop_when
@@ -180,6 +180,20 @@ def test_tiles_pointer_and_averages_are_those_of_the_restorer(place: Path) -> No
     assert (found[0] != found[1]).any() and (found[0] != found[2]).any()
 
 
+def test_a_calibration_says_all_and_belongs_to_its_weights(place: Path, capsys: Capture) -> None:
+    restorer = make_weights(**FLEXIR)
+    content = {'inference': {'regions': 3, 'pointer': 1}, 'weights': weights_digest(restorer.net)}
+    Path('calibration.json').write_text(json.dumps(content))
+    words, image = ('--calibration', 'calibration.json'), read_image_file('in/frame2.png')
+    assert restore(*words, source='in/frame2.png', output='out.png') == 0
+    expected = Restorer.from_weights('net.pth', InferenceSettings(regions=3, pointer=1), device='cpu').restore(image)
+    np.testing.assert_array_equal(read_image_file('out.png'), expected)
+    make_weights(**{**FLEXIR, 'embed_dim': 8})
+    assert restore(*words, source='in/frame2.png', output='other.png') == 2
+    assert 'expected a calibration of these weights, got one of others' in capsys.readouterr().err
+    assert not Path('other.png').exists()
+
+
 def test_large_images_are_cut_into_tiles_that_fit() -> None:
     class Short(torch.nn.Conv2d):
         """A network for which memory is too small above 40 x 40 pixels."""
@@ -240,8 +254,8 @@ def test_what_fails_is_named_at_the_end_and_the_others_are_done(
         ('in -o linked', 'expected a folder outside IN, got one that is or lies in'),
         ('in/frame2.png -o in/frame2.png', '-o: expected results beside what is read'),
         ('in/frame2.png -o in', 'expected the name of a file for a file, got a folder'),
-        ('in/frame2.png -o out.gif', 'expected an ending of a image'),
-        ('in/frame2.png -o out.mp4', 'expected an ending of a image'),
+        ('in/frame2.png -o out.gif', 'expected an ending of an image'),
+        ('in/frame2.png -o out.mp4', 'expected an ending of an image'),
         ('in/frame2.png -o out.png --format png', '--format: expected a folder IN'),
         ('in -o net.pth', 'expected a folder for a folder, got a file'),
         ('none -o out', 'IN: expected a file or a folder'),

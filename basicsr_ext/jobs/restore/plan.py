@@ -60,13 +60,13 @@ def plan(source: Path, output: Path, ending: str | None) -> list[Work]:
     if output.is_dir():
         raise OptionError(f'-o {output}', 'the name of a file for a file', 'a folder', 'Add the name.')
     work = Work(output.name, str(source), str(output))
-    kinds, expected = (VIDEO_OUTPUTS, 'video') if work.is_video else (SUFFIXES, 'image')
+    kinds, expected = (VIDEO_OUTPUTS, 'a video') if work.is_video else (SUFFIXES, 'an image')
     known = (*VIDEO_INPUTS, *IMAGE_SUFFIXES)
     if source.suffix.lower() not in known:
         raise OptionError('IN', f'one of the endings {" ".join(known)}', shown(source.suffix), 'Convert the file.')
     if output.suffix.lower() not in kinds:
         raise OptionError(
-            f'-o {output}', f'an ending of a {expected}: {" ".join(kinds)}', shown(output.suffix), 'Correct the name.'
+            f'-o {output}', f'an ending of {expected}: {" ".join(kinds)}', shown(output.suffix), 'Correct the name.'
         )
     _refuse_same([work], [str(source)])
     return [work]
