@@ -36,19 +36,14 @@ class NamedNetwork:
         block: `network_g`.
         source: what named it, in words.
         settings: `val.inference` of the option file, if there are any.
-        options: the rest of that file that decides how weights are read.
+        is_guessed: whether only spandrel can tell, when it is built.
     """
 
     weights: str
     block: dict[str, Any]
     source: str
     settings: InferenceSettings | None
-    options: Options
-
-    @property
-    def is_guessed(self) -> bool:
-        """Whether only spandrel can tell, when it is built."""
-        return self.source == 'spandrel'
+    is_guessed: bool = False
 
 
 def find_network(
@@ -88,7 +83,7 @@ def find_network(
     if block['type'] == SPANDREL and block.get('checkpoint') is not None:
         block = {**block, 'checkpoint': path}  # from whose weights it is built as well, wherever the other one is now
     check_call(registered(ARCH_REGISTRY, block['type'], f'{where}.type'), block, where)
-    return NamedNetwork(path, block, source, settings_in(opt), opt)
+    return NamedNetwork(path, block, source, settings_in(opt), is_guessed=noted is None and file is None)
 
 
 def settings_in(opt: Options) -> InferenceSettings | None:

@@ -180,6 +180,20 @@ def test_tiles_pointer_and_averages_are_those_of_the_restorer(place: Path) -> No
     assert (found[0] != found[1]).any() and (found[0] != found[2]).any()
 
 
+def test_flags_change_single_settings_of_the_option_file(place: Path) -> None:
+    make_weights(**FLEXIR)
+    inference = {'regions': 3, 'overlap': 1, 'pointer': 2}
+    Path('x.yml').write_text(json.dumps({'val': {'inference': inference}}))  # JSON is YAML
+    image = read_image_file('in/frame2.png')
+    words = ('-opt', 'x.yml', '--pointer', '1', '--overlap', '3')
+    for number, (more, settings) in enumerate(
+        [(words[:2], inference), (words, {'regions': 3, 'overlap': 3, 'pointer': 1})]
+    ):
+        assert restore(*more, source='in/frame2.png', output=f'{number}.png') == 0
+        expected = Restorer.from_weights('net.pth', InferenceSettings(**settings), device='cpu').restore(image)
+        np.testing.assert_array_equal(read_image_file(f'{number}.png'), expected)
+
+
 def test_a_calibration_says_all_and_belongs_to_its_weights(place: Path, capsys: Capture) -> None:
     restorer = make_weights(**FLEXIR)
     content = {'inference': {'regions': 3, 'pointer': 1}, 'weights': weights_digest(restorer.net)}

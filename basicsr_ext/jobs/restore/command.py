@@ -68,6 +68,6 @@ def settings_of(named: NamedNetwork, args: argparse.Namespace) -> tuple[Inferenc
     if args.tile is not None:
         overlap = min(OVERLAP, args.tile // 4) if args.overlap is None else args.overlap
         settings = replace(settings or InferenceSettings(), regions=None, region_size=args.tile, overlap=overlap)
-    elif named.settings is not None and args.overlap is not None:
-        settings = replace(named.settings, overlap=args.overlap)
+    elif args.overlap is not None and named.settings is not None and settings is not None:
+        settings = replace(settings, overlap=args.overlap)
     return settings, args.tile is None and named.settings is None
