@@ -442,7 +442,7 @@ def save_network(
     original: Function, self: Any, net: Any, net_label: str, current_iter: int, param_key: Any = 'params'
 ) -> None:
     """A run is lost: a network that cannot be written is ignored, and a kill while writing leaves half a file."""
-    from basicsr_ext.runtime.checkpoint import save_for_use
+    from basicsr_ext.runtime.checkpoint import block_of, network_note, save_for_use
 
     if _rank() != 0:
         return
@@ -455,7 +455,7 @@ def save_network(
         checkpoint[key] = weights
     name = f'{net_label}_{"latest" if current_iter == -1 else current_iter}.pth'
     path = os.path.join(self.opt['path']['models'], name)
-    _save(checkpoint, path)
+    _save({**checkpoint, **network_note(block_of(self.opt, net_label))}, path)
     save_for_use(self.opt, path, net_label, checkpoint)
 
 

@@ -163,6 +163,18 @@ COMMANDS = {
         'grad',
     ],
     'export_weights': ['export', 'net.pth', '-opt', 'earlier/net.yml', '-o', 'results/out.pth'],
+    'restore': [
+        'restore',
+        'gt',
+        '-o',
+        'results/new',
+        '--weights',
+        'net.pth',
+        '-opt',
+        'earlier/net.yml',
+        '--format',
+        'tif',
+    ],
     'inspect': ['inspect', 'earlier/ranking.parquet', '-o', 'results/inspect', '--size', '2'],
     'inspect_audit': ['inspect', 'earlier/audit.parquet', '-o', 'results/inspect', '--size', '2'],
     'inspect_patches': ['inspect', 'earlier/patches.parquet', '-o', 'results/inspect', '--size', '2'],
@@ -470,7 +482,7 @@ def make_wrong(draw: random.Random, job: str, states: Path) -> str:
     kinds: list[Callable[[], str]] = [lambda: wrong_image(draw, job), lambda: wrong_checkpoint(draw, job)]
     if job in FILES:
         kinds += [lambda: wrong_options(draw, job)] * 5 + [lambda: wrong_state(draw, job, states)] * 2
-    if job in COMMANDS or job in ('distill', 'align'):
+    if (job in COMMANDS and job != 'restore') or job in ('distill', 'align'):
         kinds += [lambda: wrong_manifest(draw, job)] * (3 if job in COMMANDS else 1)
     done = draw.choice(kinds)()
     if draw.random() < 0.1:

@@ -57,14 +57,14 @@ def is_same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('job', [*LONGER, 'rank_complexity', 'rank_encoder', 'audit'])
+@pytest.mark.parametrize('job', [*LONGER, 'rank_complexity', 'rank_encoder', 'audit', 'restore'])
 def test_killed_twenty_times_gives_the_same(
     fuzz: ModuleType,  # noqa: F811
     world: Path,  # noqa: F811
     tmp_path: Path,
     job: str,
 ) -> None:
-    opt = fuzz.options_of(job)
+    opt = fuzz.options_of(job) if job in fuzz.FILES else {}
     opt.get(job.partition('_')[0], {}).update(LONGER.get(job, {}))
     if job == 'train':
         opt['val']['val_freq'], opt['logger']['save_checkpoint_freq'] = 20, 7

@@ -8,14 +8,18 @@ import numpy as np
 
 from basicsr_ext.errors import ImageError, shown
 from basicsr_ext.images.decoding import decode_image, read_image
+from basicsr_ext.images.embedding import embed
 from basicsr_ext.images.jpeg import is_jpeg
+from basicsr_ext.images.metadata import Metadata
 from basicsr_ext.runtime.files import atomic_open
 
 LEVELS = {'uint8': 255, 'uint16': 65535}  # the largest value of each type of pixels
-DEEP = ('.png', '.tif', '.tiff')  # formats of 16 bits
-WITH_ALPHA = (*DEEP, '.webp')
-JPEG = ('.jpg', '.jpeg')
-SUFFIXES = (*WITH_ALPHA, *JPEG, '.bmp')
+TIFF = ('.tif', '.tiff')
+PLAIN = ('.ppm', '.pgm')
+DEEP = ('.png', *TIFF, *PLAIN)  # formats of 16 bits
+WITH_ALPHA = ('.png', *TIFF, '.webp')
+JPEG = ('.jpg', '.jpeg', '.jfif')
+SUFFIXES = (*WITH_ALPHA, *JPEG, '.bmp', *PLAIN)
 QUALITY = dict.fromkeys(JPEG, [cv2.IMWRITE_JPEG_QUALITY, 95])
 QUALITY['.webp'] = [cv2.IMWRITE_WEBP_QUALITY, 101]  # more than 100: without loss
 
@@ -32,10 +36,14 @@ def read_image_file(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         ImageError: the file is missing, damaged or of another type of pixels.
     """
-    content = read_image('', os.fspath(path))
+    return decode_image_file(read_image('', os.fspath(path)), os.fspath(path))
+
+
+def decode_image_file(content: bytes, path: str) -> np.ndarray:
+    """The image in the content of a file; see `read_image_file`, and `path` is named in errors."""
     # OpenCV turns only what has no alpha upright.
     flag = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg(content) else cv2.IMREAD_UNCHANGED
-    image = decode_image(content, flag, os.fspath(path))
+    image = decode_image(content, flag, path)
     if image.dtype.name not in LEVELS:
         raise ImageError(path, '8- or 16-bit pixels', image.dtype, 'Convert the file.')
     if image.ndim == 2:
@@ -62,29 +70,54 @@ def check_target(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise ImageError(path, 'a format with alpha', suffix, 'Write .png, .tif or .webp.')
 
 
-def write_image_file(path: str | os.PathLike[str], image: np.ndarray) -> None:
+def write_image_file(path: str | os.PathLike[str], image: np.ndarray, metadata: Metadata | None = None) -> None:
     """Write an image atomically; JPEG with quality 95, WebP without loss.
 
     Args:
         path: its ending names the format.
         image: as `read_image_file` returns it.
+        metadata: see `encode_image_file`.
 
     Raises:
         ImageError: the format cannot hold it, or the file cannot be written.
     """
-    check_target(path, image)
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
-    suffix = Path(path).suffix.lower()
+    content = encode_image_file(path, image, metadata)
     try:
-        encoded, content = cv2.imencode(suffix, image, QUALITY.get(suffix, []))
-        if not encoded:
-            raise ImageError(path, f'an image for {suffix}', image.shape, 'Choose another format.')
         with atomic_open(path) as file:
-            file.write(content.tobytes())
+            file.write(content)
+    except OSError as error:
+        raise ImageError(path, 'to write it', error.strerror, 'Change the folder.') from error
+
+
+def encode_image_file(path: str | os.PathLike[str], image: np.ndarray, metadata: Metadata | None = None) -> bytes:
+    """The content of an image file; JPEG with quality 95, WebP without loss.
+
+    Args:
+        path: its ending names the format.
+        image: as `read_image_file` returns it.
+        metadata: of the file that it was made from, which goes with it.
+
+    Raises:
+        ImageError: the format cannot hold it.
+    """
+    check_target(path, image)
+    suffix, has_alpha = Path(path).suffix.lower(), image.shape[2:] == (4,)
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if has_alpha else cv2.COLOR_RGB2BGR)
+    if suffix in PLAIN and (suffix == '.ppm') != (image.ndim == 3):
+        kind = 'grey' if image.ndim == 2 else 'colours'
+        raise ImageError(path, f'a format with {kind}', suffix, 'Write .png, or the other one of .pgm and .ppm.')
+    try:
+        encoder = '.jpg' if suffix == '.jfif' else suffix
+        encoded, content = cv2.imencode(encoder, image, QUALITY.get(suffix, []))
     except cv2.error as error:
         raise ImageError(
             path, f'an image that {suffix} holds', f'{image.shape} ({error.err})', 'Choose another format.'
         ) from error
-    except OSError as error:
-        raise ImageError(path, 'to write it', error.strerror, 'Change the folder.') from error
+    if not encoded:
+        raise ImageError(path, f'an image for {suffix}', image.shape, 'Choose another format.')
+    if metadata is None and not (has_alpha and suffix in TIFF):
+        return content.tobytes()
+    channels = 1 if image.ndim == 2 and suffix != '.webp' else 3  # WebP holds grey as colours
+    kept = (metadata or Metadata({}, {})).fitted(image.shape[0], image.shape[1], channels)
+    return embed(content.tobytes(), suffix, kept, has_alpha)

@@ -41,6 +41,12 @@ def walk_images(root: str, where: str) -> tuple[list[str], list[str]]:
     return sorted(names, key=os.path.splitext), sorted(others)
 
 
+def natural(name: str) -> list[tuple[int, str]]:
+    """The key by which `frame2` comes before `frame10`."""
+    parts = re.split(r'(\d+)', name)
+    return [(int(part), '') if place % 2 else (0, part) for place, part in enumerate(parts)]
+
+
 def _entries(folder: str, above: tuple[str, ...]) -> Iterator[tuple[os.DirEntry[str], bool]]:
     """What lies below a folder and is no folder, and whether it is a file.
 

@@ -9,21 +9,31 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.images.file_io import LEVELS, check_target, read_image_file, write_image_file
+from basicsr_ext.errors import CheckpointError, DataError, OptionError
+from basicsr_ext.images.decoding import read_image
+from basicsr_ext.images.file_io import LEVELS, check_target, decode_image_file, write_image_file
+from basicsr_ext.images.metadata import read_metadata
 from basicsr_ext.images.pixels import LUMA
 from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.exit_map import draw_exit_map
+from basicsr_ext.inference.named_network import (
+    NamedNetwork,
+    find_network,
+    latest_beside,
+    settings_in,
+    unnamed,
+    warn_of_start,
+)
 from basicsr_ext.inference.restore import Restored, restore
-from basicsr_ext.inference.settings import InferenceSettings, read_settings
+from basicsr_ext.inference.settings import InferenceSettings
 from basicsr_ext.networks.described import input_channels, input_sides
 from basicsr_ext.networks.tiling import Padded
-from basicsr_ext.networks.trained import trained_network
+from basicsr_ext.networks.trained import device_named, trained_network
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import find_file, load_options
-from basicsr_ext.runtime.checkpoint import network_in
+from basicsr_ext.runtime.checkpoint import has_both
 
 
 class Restorer:
@@ -63,6 +73,9 @@ class Restorer:
     ) -> 'Restorer':
         """Build `network_g` of an option file with the weights of `path.pretrain_network_g`.
 
+        Where the file names none and is the one that a training has left in its experiment folder, the weights are
+        those of `models/net_g_latest.pth` beside it, averaged where they are.
+
         Args:
             path: the option file.
             settings: None for the block `val.inference` of the file, if any.
@@ -76,53 +89,75 @@ class Restorer:
         import_all(opt)
         require(opt, ('network_g', 'path'))
         require(opt['network_g'], ('type',), 'network_g')
-        require(opt['path'], ('pretrain_network_g',), 'path')
-        weights = opt['path']['pretrain_network_g']
+        paths = opt['path'] or {}
+        weights = paths.get('pretrain_network_g')
+        if weights is None:
+            weights, paths = latest_beside(path), {'param_key_g': 'params_ema', **paths}
+        else:
+            warn_of_start(path, weights)
         if weights is None:
             raise OptionError(f'{path}, path.pretrain_network_g', 'a file of weights', 'none', 'Add it.')
         block: dict[str, Any] = opt['network_g']
         check_call(registered(ARCH_REGISTRY, block['type'], 'network_g.type'), block, 'network_g')
-        inference = (opt.get('val') or {}).get('inference')
-        if settings is None and inference is not None:
-            settings = read_settings(inference, 'val.inference')
-        on_gpu = opt.get('num_gpu', 'auto') != 0 and device is None
-        return cls._of_network(block, find_file(weights), opt['path'], on_gpu, settings, device)
+        if settings is None:
+            settings = settings_in(opt)
+        if opt.get('num_gpu', 'auto') == 0 and device is None:
+            device = 'cpu'
+        return cls._of_network(block, {**paths, 'pretrain_network_g': find_file(weights)}, settings, device)
 
     @classmethod
     def from_weights(
-        cls, path: str | os.PathLike[str], settings: InferenceSettings | None = None, device: str | None = None
+        cls,
+        path: str | os.PathLike[str],
+        settings: InferenceSettings | None = None,
+        device: str | None = None,
+        ema: bool = True,
     ) -> 'Restorer':
-        """Build the network that a file of safetensors describes, with its weights.
+        """Build the network that a file of weights is of, see `find_network`, with its weights.
 
         Args:
-            path: written by `logger.checkpoint_format: safetensors` or by `basicsr-ext export`.
-            settings: how images are restored.
+            path: `.pth` or `.safetensors`.
+            settings: how images are restored; None for `val.inference` of the experiment, if any.
             device: as torch names it; None for a GPU if there is one.
+            ema: take the averaged weights, `params_ema`, where the file has them.
 
         Raises:
-            OptionError: the network in the metadata is not registered or takes other arguments.
-            CheckpointError: the file says no network, or the weights do not fit.
+            OptionError: the network is not registered or takes other arguments.
+            CheckpointError: nothing names the network, or the weights do not fit.
         """
-        block = network_in(path)
-        check_call(registered(ARCH_REGISTRY, block['type'], f'{path}, network.type'), block, f'{path}, network')
-        return cls._of_network(block, os.fspath(path), {}, device is None, settings, device)
+        return cls.from_named(find_network(path), settings, device, ema)
+
+    @classmethod
+    def from_named(
+        cls,
+        named: NamedNetwork,
+        settings: InferenceSettings | None = None,
+        device: str | None = None,
+        ema: bool = True,
+    ) -> 'Restorer':
+        """As `from_weights`, of a network that is found already."""
+        paths = {'pretrain_network_g': named.weights, 'param_key_g': 'params_ema' if ema else 'params'}
+        if not named.is_guessed:
+            return cls._of_network(named.block, paths, settings or named.settings, device)
+        try:
+            if not has_both(named.weights):
+                paths = {}  # spandrel has read the only ones
+            return cls._of_network(named.block, paths, settings, device)
+        except CheckpointError as error:
+            raise unnamed(named.weights, f'none, and spandrel does not know it ({error.got})') from error
 
     @classmethod
     def _of_network(
         cls,
         block: dict[str, Any],
-        weights: str,
         paths: dict[str, Any],
-        on_gpu: bool,
         settings: InferenceSettings | None,
         device: str | None,
     ) -> 'Restorer':
-        opt = {'network_g': block, 'path': {**paths, 'pretrain_network_g': weights}}
-        net = trained_network({**opt, 'num_gpu': int(on_gpu and torch.cuda.is_available())}).eval()
+        place = device_named(device)
+        net = trained_network({'network_g': block, 'path': paths, 'num_gpu': 0}).eval().to(place)
         if settings is not None:
             settings.check_weights(net, 'val.inference.calibration')
-        if device is not None:
-            net = net.to(device)
         channels = input_channels(net, block)
         takes_all = isinstance(net, ExitNetwork)
         return cls(net if takes_all else Padded(net, input_sides(net, block)), settings, channels)
@@ -133,7 +168,7 @@ class Restorer:
         target: str | os.PathLike[str],
         exit_map: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Restore an image file.
+        """Restore an image file; EXIF, colour profile and resolution are kept.
 
         Args:
             source: PNG, JPEG, TIFF or WebP, 8- or 16-bit.
@@ -143,19 +178,21 @@ class Restorer:
         Raises:
             ImageError: `source` cannot be read, or `target` cannot hold such an image or not be written.
         """
-        image = read_image_file(source)
+        content = read_image('', os.fspath(source))
+        image, metadata = decode_image_file(content, os.fspath(source)), read_metadata(content, os.fspath(source))
         check_target(target, image)
         pixels, restored = self._restore(image)
-        write_image_file(target, pixels)
+        write_image_file(target, pixels, metadata)
         if exit_map is not None:
             branches = getattr(self.net, 'num_branches', 1)
             draw_exit_map(pixels, restored.grid, restored.exits[0], branches, exit_map)
 
-    def restore(self, image: np.ndarray) -> np.ndarray:
+    def restore(self, image: np.ndarray, settings: InferenceSettings | None = None) -> np.ndarray:
         """Restore an image.
 
         Args:
             image: H x W grey, H x W x 3 RGB or H x W x 4 RGB and alpha; uint8 or uint16.
+            settings: of this image, instead of those of all.
 
         Returns:
             The same, of (H scale) x (W scale).
@@ -163,9 +200,9 @@ class Restorer:
         Raises:
             DataError: another shape or type, or the network gives NaN.
         """
-        return self._restore(image)[0]
+        return self._restore(image, settings)[0]
 
-    def _restore(self, image: np.ndarray) -> tuple[np.ndarray, Restored]:
+    def _restore(self, image: np.ndarray, settings: InferenceSettings | None = None) -> tuple[np.ndarray, Restored]:
         if image.dtype.name not in LEVELS or image.shape[2:] not in ((), (3,), (4,)) or image.ndim < 2:
             raise DataError(
                 'Restorer',
@@ -174,7 +211,7 @@ class Restorer:
                 'Convert the image.',
             )
         levels = LEVELS[image.dtype.name]
-        restored = restore(self.net, self._as_input(image, levels), self.settings)
+        restored = restore(self.net, self._as_input(image, levels), settings or self.settings)
         if not restored.image.isfinite().all():
             raise DataError(
                 'Restorer',

@@ -11,7 +11,16 @@ from basicsr_ext.jobs import jobs, load, parser_of
 from basicsr_ext.options.imports import add_import
 
 EXAMPLE = 'eval "$(basicsr-ext completion bash)"'
-FILES = ('opt', 'output', 'manifest', 'other')  # arguments that name a file
+FILES = (
+    'opt',
+    'output',
+    'manifest',
+    'other',
+    'input',
+    'weights',
+    'compare',
+    'calibration',
+)  # arguments that name a file
 
 
 def build_parser() -> argparse.ArgumentParser:

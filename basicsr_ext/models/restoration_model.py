@@ -21,7 +21,7 @@ from basicsr_ext.networks.described import input_sides, output_scale
 from basicsr_ext.networks.tiling import evaluating, run_padded, run_tiled
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import building
-from basicsr_ext.runtime.checkpoint import load_network_weights, save_for_use, save_network_weights
+from basicsr_ext.runtime.checkpoint import block_of, load_network_weights, save_for_use, save_network_weights
 from basicsr_ext.training import learning_rate, state
 from basicsr_ext.training.loader import samples_per_rank
 from basicsr_ext.training.losses import WeightedLosses
@@ -325,7 +325,7 @@ class RestorationModel(SRModel):
         states = {key: self.get_bare_model(item).state_dict() for item, key in zip(nets, keys, strict=True)}
         name = 'latest' if current_iter == -1 else current_iter
         path = f'{self.opt["path"]["models"]}/{net_label}_{name}.pth'
-        save_network_weights(path, states)
+        save_network_weights(path, states, block_of(self.opt, net_label))
         save_for_use(self.opt, path, net_label, states)
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:

@@ -4,7 +4,7 @@ import torch
 from basicsr.archs import build_network
 from torch import nn
 
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, first_line, shown
 from basicsr_ext.options.calls import building
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime.checkpoint import load_network_weights
@@ -37,3 +37,19 @@ def require_weights(opt: Options, name: str = 'g') -> None:
 def device_of(opt: Options) -> torch.device:
     """The GPU of this process, or the CPU."""
     return torch.device('cuda' if opt['num_gpu'] else 'cpu')
+
+
+def device_named(name: str | None) -> torch.device:
+    """A device by its name in torch; None for the GPU of this process if there is one.
+
+    Raises:
+        OptionError: there is no such device.
+    """
+    try:
+        device = torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.zeros(1, device=device)
+        return device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without CUDA asserts
+        raise OptionError(
+            'device', 'a device that torch finds', f'{shown(name)} ({first_line(error)})', 'Correct it.'
+        ) from error

@@ -20,6 +20,7 @@ from basicsr_ext.runtime.files import atomic_open
 
 # Where the weights may stand in a checkpoint, tried in this order after the key that was asked for.
 PARAM_KEYS = ('params', 'params_ema', 'state_dict', 'model')
+NETWORK = 'network'  # where a file says what network it is of, in JSON; BasicSR reads the keys above alone
 NAMES_SHOWN = 5
 
 
@@ -41,18 +42,33 @@ def atomic_torch_save(obj: object, path: str | os.PathLike[str]) -> None:
         ) from error
 
 
-def save_network_weights(path: str | os.PathLike[str], weights: Mapping[Any, Mapping[str, Tensor]]) -> None:
+def save_network_weights(
+    path: str | os.PathLike[str],
+    weights: Mapping[Any, Mapping[str, Tensor]],
+    network: Mapping[str, Any] | None = None,
+) -> None:
     """Write the weights of a network, on the CPU, as `load_network_weights` and BasicSR read them.
 
     Args:
         path: the file.
         weights: state dicts by their keys, `params` mostly.
+        network: `type` and arguments of the network, which stand beside the weights; None for none.
 
     Raises:
         CheckpointError: the file cannot be written.
     """
     content = {key: {name: value.cpu() for name, value in state.items()} for key, state in weights.items()}
-    atomic_torch_save(content, path)
+    atomic_torch_save({**content, **network_note(network)}, path)
+
+
+def network_note(network: Mapping[str, Any] | None) -> dict[str, str]:
+    """What says in a file what network it is of; nothing where that is not known."""
+    return {NETWORK: json.dumps(network, default=str)} if network else {}
+
+
+def block_of(opt: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """The block of a network in options, by its label in BasicSR: `net_g` or another letter; empty for none."""
+    return opt.get(f'network_{label.removeprefix("net_")}') or {}
 
 
 def save_safetensors(path: str | os.PathLike[str], weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> None:
@@ -69,7 +85,7 @@ def save_safetensors(path: str | os.PathLike[str], weights: Mapping[str, Tensor]
     own = {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}  # tied ones are refused
     try:
         with atomic_open(path) as file:
-            file.write(safetensors.torch.save(own, {'format': 'pt', 'network': json.dumps(network)}))
+            file.write(safetensors.torch.save(own, {'format': 'pt', NETWORK: json.dumps(network)}))
     except OSError as error:
         raise CheckpointError(
             f'checkpoint {path}', 'to write it', error, 'Free disk space or change the permissions.'
@@ -89,28 +105,43 @@ def save_for_use(
     """
     if (opt.get('logger') or {}).get('checkpoint_format') == 'safetensors':
         weights = states.get('params_ema', next(iter(states.values())))
-        network = opt.get(f'network_{label.removeprefix("net_")}') or {}
-        save_safetensors(os.path.splitext(path)[0] + '.safetensors', weights, network)
+        save_safetensors(os.path.splitext(path)[0] + '.safetensors', weights, block_of(opt, label))
 
 
-def network_in(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The block of the network that a file of safetensors holds beside its weights.
+def network_in(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The block of the network that a file of weights holds beside them; None if it holds none.
 
     Raises:
-        CheckpointError: it is no file of safetensors, or holds none.
+        CheckpointError: the file cannot be read, or what it says is no network.
     """
-    try:
+    checkpoint = read_checkpoint(path)
+    note: Any = checkpoint.get(NETWORK) if isinstance(checkpoint, Mapping) else None
+    if _is_safetensors(path):
         with safetensors.safe_open(path, 'pt') as file:
-            network = json.loads((file.metadata() or {}).get('network', 'null'))
-    except Exception as error:  # of a library that reads what the user names
+            note = (file.metadata() or {}).get(NETWORK)
+    if not isinstance(note, str):  # a tensor or a state dict of that name is a part of the weights
+        return None
+    try:
+        network = json.loads(note)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f'checkpoint {path}', 'a file of safetensors', first_line(error), 'Name another, or use an option file.'
+            f'checkpoint {path}', f'a block in JSON under {NETWORK}', first_line(error), 'Save it again.'
         ) from error
     if not isinstance(network, dict) or not isinstance(network.get('type'), str):
         raise CheckpointError(
-            f'checkpoint {path}', 'a block `network` in its metadata', shown(network), 'Use an option file.'
+            f'checkpoint {path}', f'a block with a type under {NETWORK}', shown(network), 'Save it again.'
         )
     return network
+
+
+def has_both(path: str | os.PathLike[str]) -> bool:
+    """Whether a checkpoint holds weights of training and averaged ones.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path)
+    return isinstance(checkpoint, Mapping) and all(_is_state_dict(checkpoint.get(key)) for key in PARAM_KEYS[:2])
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:

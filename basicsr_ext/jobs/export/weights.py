@@ -73,7 +73,7 @@ def export_weights(
     if ending == '.safetensors':
         save_safetensors(output, kept, {**opt['network_g'], **options})
     else:
-        save_network_weights(output, {'params': kept})
+        save_network_weights(output, {'params': kept}, {**opt['network_g'], **options})
     cut = ', '.join(f'{key}: {value}' for key, value in options.items())
     return f'{len(kept)} tensors for {f"network_g with {cut}" if cut else "the same network_g"}'
 
