@@ -49,14 +49,11 @@ class RankingCaptions:
     @property
     def spectra(self) -> Caption:
         """Of the spectra."""
-        example = (
-            'Examples: the first image of Top, the middle one of Mid, the last one of Bottom; below each its file, rank '
-            'and score.'
-        )
+        example = 'Examples: the first image of Top, the middle one of Mid, the last one of Bottom, each with its rank.'
         spectrum = (
-            'Spectrum: logarithm of the magnitude of the Fourier transform of the grey image, frequency 0 in the centre, '
-            f'0.5 cycles per pixel at the sides. Dashed: the centre square, frequencies up to {CENTRE / 2:g} cycles per '
-            'pixel, which separates coarse structure from fine detail.'
+            'Spectrum: logarithm of the magnitude of the Fourier transform of the grey image, frequency 0 in the '
+            f'centre, 0.5 cycles per pixel at the sides. Dashed: the centre square, frequencies up to {CENTRE / 2:g} '
+            'cycles per pixel, which separates coarse structure from fine detail.'
         )
         return Caption(f'Spectra of images ranked by {self.label}', [*self._score, example, spectrum])
 

@@ -95,7 +95,7 @@ def draw_gallery(
             axis.axis('off')
             if number < len(group.shown):
                 _show_in_square(axis, group.shown[number].pixels)
-                axis.set_title(group.shown[number].label, fontsize=8)
+                axis.set_title(group.shown[number].label, fontsize=8, parse_math=False)
     save_figure(figure, path)
 
 
@@ -143,7 +143,7 @@ def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str], caption:
         example.set_title(
             f'{group.interval}\n{group.says}'.rstrip(), color=COLOURS[group.name], weight='bold', fontsize=10
         )
-        example.set_xlabel(group.example.label)
+        example.set_xlabel(group.example.label, parse_math=False)
         example.spines[:].set_visible(False)
         for axis, spectrum in ((own, group.spectrum), (mean, group.mean_spectrum)):
             drawn = axis.imshow(
