@@ -272,7 +272,7 @@ def draw_losses(
     figure = Figure(figsize=(6.4, 6.6), layout='constrained')
     some = f'{POINTS:,} random ones of {len(own):,} patches' if len(own) > POINTS else f'{len(own):,} patches'
     Caption(
-        f'{criterion} of the same patches in two manifests: {title}'.removesuffix(': '),
+        f'{criterion} of the same patches in two manifests',
         [*explained(PATCHES, [criterion]), f'Each point is a patch: {some}.'],
     ).put(figure)
     axis = figure.subplots()
@@ -280,7 +280,7 @@ def draw_losses(
         chosen = np.random.default_rng(0).choice(len(own), POINTS, replace=False)
         own, other = own[chosen], other[chosen]
     axis.scatter(own, other, s=6, alpha=0.25, linewidths=0, color=COLOURS['Bottom'])
-    axis.set(xlabel=f'{criterion}, {labels[0]}', ylabel=f'{criterion}, {labels[1]}')
+    axis.set(xlabel=f'{criterion}, {labels[0]}', ylabel=f'{criterion}, {labels[1]}', title=title)
     axis.ticklabel_format(scilimits=(-1, 4))
     tidy(axis)
     save_figure(figure, path)
