@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DPI = 120
 SMOOTHED = 20  # a smooth line averages this part of all points
 TITLE, NOTE = 10, 8  # sizes of the words around a figure, in points
-BOLD, PLAIN = 0.68, 0.56  # mean width of a letter, in parts of its size
+BOLD, PLAIN = 0.64, 0.6  # mean width of a letter, in parts of its size
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from basicsr_ext.images.pixels import as_array, for_display, to_8bit
-from basicsr_ext.runtime.figures import save_figure
+from basicsr_ext.runtime.figures import Caption, save_figure
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.warmup import Interval
 from basicsr_ext.training.curve_pictures import draw_curves
@@ -57,7 +57,10 @@ def draw_shuffled_patch(source: Sample, shuffled: Sample, path: str | os.PathLik
         source, shuffled: samples with `lq` and `gt`, (C, H, W), RGB or grey, [0, 1].
         path: the file.
     """
-    figure = Figure(figsize=(6, 6.4), layout='constrained')
+    figure = Figure(figsize=(6, 6.8), layout='constrained')
+    height, width = source['gt'].shape[-2:]
+    note = f'A crop of {height} x {width} pixels (height x width) of an image; lq and gt change alike.'
+    Caption('The first patch of the warm-up', [note]).put(figure)
     axes = figure.subplots(2, 2)
     for row, key in enumerate(('lq', 'gt')):
         for column, (sample, title) in enumerate(((source, 'source'), (shuffled, 'pixels shuffled'))):
