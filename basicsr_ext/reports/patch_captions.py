@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from basicsr_ext.reports.score_words import PATCHES, UNKNOWN, explained
 from basicsr_ext.runtime.figures import Caption, sizes_in_words
+from basicsr_ext.selection.patches.choice import Keep
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,18 @@ class PatchCaptions:
 
     def _of_images(self) -> str:
         return f'{self.patches:,} patches of {len(self.sizes):,} images'
+
+
+def kept_in_words(keep: Keep, per_image: bool, number: int) -> str:
+    """By which rule patches are kept.
+
+    Args:
+        keep, per_image: of `keep_patches`.
+        number: of the patches that are kept.
+    """
+    of = 'of each image' if per_image else 'of all images'
+    if not isinstance(keep, (int, float)):
+        low, high = keep
+        return f'Kept: patches {of} from the quantile {low:g} to {high:g} of the values, {number:,} in all.'
+    part = f'{keep:.3g} of the' if isinstance(keep, float) else f'{keep:,}'
+    return f'Kept: {part} patches {of}, those with the largest values, {number:,} in all.'

@@ -13,7 +13,7 @@ from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError, OptionError, first_few, under
 from basicsr_ext.images.pixels import for_display, swap_order, to_unit
 from basicsr_ext.reports import patch_pictures as pictures
-from basicsr_ext.reports.patch_captions import PatchCaptions
+from basicsr_ext.reports.patch_captions import PatchCaptions, kept_in_words
 from basicsr_ext.reports.score_words import PATCHES, explained
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.progress import with_progress
@@ -83,7 +83,9 @@ def inspect_patches(manifest: Manifest, dataset: SampleDataset, where: str, fold
     if len(columns) > 1:
         pictures.draw_correlations(list(columns), correlations, folder / 'correlations.png')
     shown = reader.kept_image(place, np.flatnonzero(images == place), kept)
-    pictures.draw_kept(replace(shown, rule=rule(view, int(kept.sum()))), criterion, folder / 'kept.png')
+    pictures.draw_kept(
+        replace(shown, rule=kept_in_words(view.keep, view.per_image, int(kept.sum()))), criterion, folder / 'kept.png'
+    )
     sheet = [
         pictures.PatchGroup(name, scores[rows], reader.patches(rows), reader.sources(rows))
         for name, rows in groups.items()
@@ -131,16 +133,6 @@ def _kept(scores: np.ndarray, images: np.ndarray, view: PatchView) -> np.ndarray
     with under('--'):
         kept[keep_patches(scores, images, view.keep, view.per_image)] = True
     return kept
-
-
-def rule(view: PatchView, number: int) -> str:
-    """By which rule patches are kept, in words."""
-    of = 'of each image' if view.per_image else 'of all images'
-    if not isinstance(view.keep, (int, float)):
-        low, high = view.keep
-        return f'Kept: patches {of} from the quantile {low:g} to {high:g} of the values, {number:,} in all.'
-    part = f'{view.keep:.3g} of the' if isinstance(view.keep, float) else f'{view.keep:,}'
-    return f'Kept: {part} patches {of}, those with the largest values, {number:,} in all.'
 
 
 def half_kept(images: np.ndarray, kept: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from basicsr_ext.reports.spectrum import CENTRE
 from basicsr_ext.runtime.figures import Caption, sizes_in_words
 
 THUMBNAIL = 160  # longest side in pixels
+GROUPS = 3  # Top, Mid, Bottom
 Sizes = tuple[tuple[int, int], tuple[int, int]]  # height and width of what is shown, and of the image
 
 
@@ -37,7 +38,9 @@ class RankingCaptions:
     @property
     def gallery(self) -> Caption:
         """Of the images of the groups."""
-        title = f'{self.images} images ranked by {self.label}: groups of {self.group}'
+        shown = len(self.sizes) // GROUPS
+        some = f', {shown} of each shown' if shown < self.group else ''
+        title = f'{self.images} images ranked by {self.label}: groups of {self.group}{some}'
         images = f'{extent(self.sizes)}, reduced to at most {THUMBNAIL} pixels a side. Above each: file, rank, score.'
         return Caption(title, [*self._score, images])
 

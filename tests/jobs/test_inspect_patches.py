@@ -17,7 +17,8 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs.inspect import inspect_pipeline
 from basicsr_ext.reports import patch_pictures as pictures
-from basicsr_ext.reports.patch_report import PatchReader, PatchView, choose_groups, half_kept, rule
+from basicsr_ext.reports.patch_captions import kept_in_words
+from basicsr_ext.reports.patch_report import PatchReader, choose_groups, half_kept
 from basicsr_ext.selection.correlation import rank_correlations
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest, write_patch_manifest
 from basicsr_ext.selection.patches.criteria import PatchGrid
@@ -348,15 +349,15 @@ def test_pictures_say_what_is_shown_of_what_and_in_which_unit(figures: dict[str,
 
 
 @pytest.mark.parametrize(
-    ('view', 'text'),
+    ('keep', 'per_image', 'text'),
     [
-        (PatchView(keep=0.5, per_image=True), 'Kept: 0.5 of the patches of each image, those with the largest values'),
-        (PatchView(keep=8000), 'Kept: 8,000 patches of all images, those with the largest values, 7 in all.'),
-        (PatchView(keep=[0.25, 0.5]), 'Kept: patches of all images from the quantile 0.25 to 0.5 of the values, 7 in'),
+        (0.5, True, 'Kept: 0.5 of the patches of each image, those with the largest values, 7 in all.'),
+        (8000, False, 'Kept: 8,000 patches of all images, those with the largest values, 7 in all.'),
+        ([0.25, 0.5], False, 'Kept: patches of all images from the quantile 0.25 to 0.5 of the values, 7 in all.'),
     ],
 )
-def test_the_rule_of_what_is_kept_in_words(view: PatchView, text: str) -> None:
-    assert rule(view, 7).startswith(text)
+def test_the_rule_of_what_is_kept_in_words(keep: Any, per_image: bool, text: str) -> None:
+    assert kept_in_words(keep, per_image, 7) == text
 
 
 # ---- another manifest ----
