@@ -15,7 +15,8 @@ from basicsr_ext.images.file_io import LEVELS, check_target, decode_image_file, 
 from basicsr_ext.images.metadata import read_metadata
 from basicsr_ext.images.pixels import LUMA
 from basicsr_ext.inference.adaptive import ExitNetwork
-from basicsr_ext.inference.exit_map import draw_exit_map
+from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
+from basicsr_ext.inference.exit_map import draw_exit_map, rule_in_words
 from basicsr_ext.inference.named_network import (
     NamedNetwork,
     find_network,
@@ -65,6 +66,7 @@ class Restorer:
         if self.channels not in (1, 3):
             raise OptionError('Restorer.channels', '1 or 3', self.channels, 'Name what the network takes.')
         self.net = net
+        self._costs: dict[tuple[int, int], ExitCosts] = {}
         self.settings = settings or InferenceSettings(regions=None if isinstance(net, ExitNetwork) else 1)
 
     @classmethod
@@ -184,8 +186,22 @@ class Restorer:
         pixels, restored = self._restore(image)
         write_image_file(target, pixels, metadata)
         if exit_map is not None:
-            branches = getattr(self.net, 'num_branches', 1)
-            draw_exit_map(pixels, restored.grid, restored.exits[0], branches, exit_map)
+            self._draw_exits(pixels, image.shape[:2], restored, exit_map)
+
+    def _draw_exits(
+        self, pixels: np.ndarray, size: tuple[int, int], restored: Restored, path: str | os.PathLike[str]
+    ) -> None:
+        """Save where the regions of an image of this size left the network."""
+        exits, net, settings = restored.exits[0], self.net, self.settings
+        if not isinstance(net, ExitNetwork):
+            draw_exit_map(pixels, restored.grid, exits, 1, path)
+            return
+        grid = settings.grid(*size)
+        if grid.region_size not in self._costs:
+            self._costs[grid.region_size] = exit_costs(net, self.channels, grid.region_size)
+        cost = self._costs[grid.region_size].fraction(grid, exits, settings.adaptive is not None)
+        rule = rule_in_words(settings, settings.pointer or net.pointer)
+        draw_exit_map(pixels, restored.grid, exits, net.num_branches, path, cost, rule)
 
     def restore(self, image: np.ndarray, settings: InferenceSettings | None = None) -> np.ndarray:
         """Restore an image.

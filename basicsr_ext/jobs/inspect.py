@@ -1,4 +1,4 @@
-"""The job `inspect`: draw and measure what a manifest says."""
+"""The job `inspect`: draw and measure what a manifest says, or the curves of trainings."""
 
 import argparse
 import os
@@ -15,6 +15,8 @@ from basicsr_ext.reports.patch_report import PatchView, inspect_patches
 from basicsr_ext.reports.ranking_report import by_column, by_target, inspect_images
 from basicsr_ext.selection.coreset.stored import PER_TARGET
 from basicsr_ext.selection.manifest import Manifest, read_manifest
+from basicsr_ext.training.compared import inspect_trainings
+from basicsr_ext.training.curves import LOG
 
 EXAMPLE = 'basicsr-ext inspect results/rank_IRCNN_demo/ranking.parquet'
 
@@ -23,14 +25,15 @@ OWN = {  # options of one kind of manifest alone
     'a manifest of patches': ('other', 'keep', 'per_image', 'criterion'),
     'an audit': (),
 }
+OF_MANIFESTS = ('size', 'dataroot', 'dataroot_lq', *(name for names in OWN.values() for name in names))
 SIZES = {'an audit': 6}  # images of a group, where they are not 20
 
 
 def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None = None) -> int:
-    """Look at a ranking of images, at mined patches or at an audit as the command line says.
+    """Look at a ranking of images, at mined patches, at an audit or at trainings as the command line says.
 
     Args:
-        root_path: not used; the folder of the results is that of the manifest.
+        root_path: not used; the folder of the results is that of the manifest or of the first training.
         argv: the command line after the name of the job; None takes the process's own.
 
     Returns:
@@ -40,6 +43,11 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
         BasicsrExtError: the manifest, the images or the command line do not fit together.
     """
     args = build_parser().parse_args(argv)
+    if any(is_training(path) for path in args.path):
+        return _inspect_trainings(args)
+    if len(args.path) > 1:
+        raise OptionError('MANIFEST', 'one manifest, or several trainings', shown(args.path[1]), 'Name one at a time.')
+    args.manifest = args.path[0]
     manifest = read_manifest(args.manifest)
     kind = _kind(manifest)
     _refuse_foreign_options(args, kind)
@@ -60,6 +68,21 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     return 0
 
 
+def is_training(path: str) -> bool:
+    """Whether a path names the folder or the log of a training; else it is a manifest."""
+    return os.path.isdir(path) or path.endswith('.jsonl')
+
+
+def _inspect_trainings(args: argparse.Namespace) -> int:
+    """Draw the curves of one or several trainings in one picture."""
+    for name in OF_MANIFESTS:
+        if getattr(args, name) is not None:
+            raise OptionError(f'--{name}', 'a manifest', 'trainings', 'Remove it or name a manifest.')
+    logs = [Path(path) if path.endswith('.jsonl') else Path(path) / LOG for path in args.path]
+    inspect_trainings(logs, Path(args.output) if args.output else logs[0].parent / 'inspect')
+    return 0
+
+
 def _inspect_target(args: argparse.Namespace, size: int) -> int:
     """Look at what teaches one image of the target."""
     if args.column is not None:
@@ -77,13 +100,21 @@ def _inspect_target(args: argparse.Namespace, size: int) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of `inspect`."""
     parser = argparse.ArgumentParser(prog='basicsr-ext inspect')
-    parser.add_argument('manifest', metavar='MANIFEST', help='what `basicsr-ext rank`, `mine` or `audit` wrote')
+    parser.add_argument(
+        'path',
+        metavar='MANIFEST',
+        nargs='+',
+        help='what `basicsr-ext rank`, `mine` or `audit` wrote; or experiments/NAME of one or several trainings, whose '
+        'curves are drawn in one picture',
+    )
     parser.add_argument(
         '--size', type=int, metavar='K', help='images or patches of each group (20), of each finding (6)'
     )
     parser.add_argument('--dataroot', metavar='FOLDER', help='where the images are now, if they moved')
     parser.add_argument('--dataroot_lq', metavar='FOLDER', help='the same of the LQ images of pairs of files')
-    parser.add_argument('-o', '--output', metavar='FOLDER', help='`inspect` beside the manifest by default')
+    parser.add_argument(
+        '-o', '--output', metavar='FOLDER', help='by default `inspect` beside the manifest, or in the first experiment'
+    )
     add_import(parser)
     images = parser.add_argument_group('a ranking of images')
     images.add_argument('--column', metavar='NAME', help='the ranks to look at (rank); rank_x goes with METHOD_x')

@@ -16,7 +16,7 @@ from basicsr_ext.archs.flexir_arch import BranchOutput, FlexIR
 from basicsr_ext.errors import OptionError
 from basicsr_ext.images.pixels import swap_order
 from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
-from basicsr_ext.inference.exit_map import draw_exit_map, exit_shares
+from basicsr_ext.inference.exit_map import draw_exit_map, exit_shares, rule_in_words
 from basicsr_ext.inference.regions import RegionGrid
 from basicsr_ext.inference.restore import restore
 from basicsr_ext.models.flexir_options import FlexIRModelOptions, FlexIRTrainOptions, FlexIRValOptions
@@ -207,7 +207,9 @@ class FlexIRModel(RestorationModel):
         values['exit_mean'] = sum(branch * share for branch, share in enumerate(shares, 1))
         values.update({f'exit_{branch}': share for branch, share in enumerate(shares, 1)})
         if saved_as is not None:
-            draw_exit_map(swap_order(image), scaled, exits, branches, saved_as.with_name(f'{saved_as.stem}_exits.png'))
+            path = saved_as.with_name(f'{saved_as.stem}_exits.png')
+            rule = rule_in_words(settings, settings.pointer or _flexir(self.net_in_use(), 'network_g').pointer)
+            draw_exit_map(swap_order(image), scaled, exits, branches, path, values['macs'], rule)
         return values
 
     # ---- saving ----

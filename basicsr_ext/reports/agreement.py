@@ -74,7 +74,9 @@ def draw_agreement(
     axis.plot(labels, predictions, '.', color='#0072b2', alpha=0.7)
     for index in np.argsort(-abs(predictions - labels), kind='stable')[:WORST].tolist():
         axis.annotate(names[index], (labels[index], predictions[index]), fontsize='x-small', color='#d55e00')
-    axis.set(xlabel='label', ylabel='prediction', xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal')
+    axis.set(
+        xlabel='label [no unit]', ylabel='prediction [no unit]', xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal'
+    )
     axis.set_title(', '.join(f'{name} {value:.4g}' for name, value in coefficients.items()), fontsize='medium')
     tidy(axis)
     save_figure(figure, path)

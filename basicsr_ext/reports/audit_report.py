@@ -11,7 +11,8 @@ from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError, OptionError, under
 from basicsr_ext.images.pixels import for_display, levels_to_8bit, reduced, swap_order, to_unit
 from basicsr_ext.options.blocks import read_block
-from basicsr_ext.reports.audit_pictures import Row, Tile, draw_histograms, draw_worst
+from basicsr_ext.reports.audit_pictures import Row, Tile, bounds_in_words, draw_histograms, draw_worst
+from basicsr_ext.runtime.figures import Caption, short_name, sizes_in_words
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.audit.findings import FINDINGS
@@ -64,9 +65,7 @@ class Found:
     @property
     def bounds_in_words(self) -> str:
         """What is usual, and from where on values are suspect."""
-        bounds = {'below': self.note.low, 'above': self.note.high}
-        suspect = ' or '.join(f'{side} {with_unit(bound)}' for side, bound in bounds.items() if bound is not None)
-        return f'usual {with_unit(self.note.usual)}, suspect {suspect} {self.note.unit}'.rstrip()
+        return f'{bounds_in_words(self.note)} {self.note.unit}'.rstrip()
 
 
 def findings_of(manifest: Manifest) -> list[Found]:
@@ -145,18 +144,34 @@ def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder
     for each in with_progress(found, 'Reading', len(found), unit='finding'):
         tiles = []
         for row in each.worst_first[:size]:
-            title = f'{paths[row]}\n{each.text(each.values[row])}'
+            title = f'{short_name(paths[row], 28)}\n{each.text(each.values[row])}'
             tiles.append(Tile(_thumbnail(images, index_of[row]), title, bool(each.suspect[row])))
             other = each.others[row]
             if other in place_of:
-                tiles.append(Tile(_thumbnail(images, index_of[place_of[other]]), f'of {other}', False))
+                tiles.append(Tile(_thumbnail(images, index_of[place_of[other]]), f'of {short_name(other, 25)}', False))
             if each.name in FINDINGS and FINDINGS[each.name].pair:
-                tiles.append(Tile(_input(images, index_of[row]), 'its input', False))
+                tiles.append(Tile(_input(images, index_of[row]), 'its input, in grey', False))
         rows.append(Row(each.name, each.note, tiles, each.values))
-    draw_worst(rows, folder / 'gallery.png')
-    draw_histograms(rows, folder / 'histograms.png')
+    worst, spread = _captions(manifest)
+    draw_worst(rows, folder / 'gallery.png', worst)
+    draw_histograms(rows, folder / 'histograms.png', spread)
     print(report_of(manifest))
     print(f'Pictures: {folder}')
+
+
+def _captions(manifest: Manifest) -> tuple[Caption, Caption]:
+    """The words around the images and around the histograms."""
+    items = manifest.items()
+    suspect = f'{sum(manifest.column("suspect"))} of {len(items)} images are suspect'
+    images = (
+        f'Whole images of {sizes_in_words([(item.height, item.width) for item in items])}, reduced to at most '
+        f'{THUMBNAIL} pixels a side; the worst at the left. Above each: file and value, in orange where it is suspect.'
+    )
+    heights = 'A bar tells how many images have such a value; heights above 1 are logarithmic.'
+    return (
+        Caption(f'The worst images by each finding; {suspect}', [images]),
+        Caption(f'How the values of each finding are distributed; {suspect}', [heights]),
+    )
 
 
 def _thumbnail(images: WholeImages, index: int) -> np.ndarray | None:

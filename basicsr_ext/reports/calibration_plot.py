@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from basicsr_ext.inference.calibration import Operation
-from basicsr_ext.runtime.figures import save_figure, tidy
+from basicsr_ext.reports.calibration_words import advantage
+from basicsr_ext.runtime.figures import Caption, save_figure, tidy
 
 POINTER, THRESHOLD, CHOSEN = '#d55e00', '#0072b2', '#009e73'  # told apart by the colour-blind too
 
@@ -25,7 +26,8 @@ def draw_calibration(
         chosen: what a budget led to, if there is one.
         path: the PNG file.
     """
-    figure = Figure(figsize=(13, 4.2), layout='constrained')
+    figure = Figure(figsize=(13, 5.2), layout='constrained')
+    _caption(pointers, thresholds, chosen).put(figure)
     left, middle, right = figure.subplots(1, 3)
     groups = [(pointers, POINTER, 'o--', 'pointer'), (thresholds, THRESHOLD, '.-', 'threshold')]
     if chosen is not None:
@@ -38,16 +40,34 @@ def draw_calibration(
         axis.set_ylabel('PSNR to the full network [dB]')
     for row in pointers:
         if row.psnr is None:
+            label = f'pointer {row.pointer}, equal to the full network'
             left.axvline(row.macs, color=POINTER, linestyle=':', linewidth=1)
-            middle.axvline(
-                row.ms_per_megapixel, color=POINTER, linestyle=':', linewidth=1, label=f'pointer {row.pointer}'
-            )
-    left.set_xlabel('MACs, parts of the full network')
-    middle.set_xlabel('milliseconds per megapixel')
-    middle.legend(frameon=False, fontsize='small')
+            middle.axvline(row.ms_per_megapixel, color=POINTER, linestyle=':', linewidth=1, label=label)
+    left.set_xlabel('MACs [parts of the full network on whole images]')
+    middle.set_xlabel('time [ms per megapixel]')
     right.plot([row.threshold for row in thresholds], [row.macs for row in thresholds], '.-', color=THRESHOLD)
     if chosen is not None and chosen.threshold is not None:
         right.plot([chosen.threshold], [chosen.macs], '*', color=CHOSEN, markersize=14)
-    right.set(xlabel='threshold', ylabel='MACs, parts of the full network')
+    right.set(xlabel='threshold [units of the score]', ylabel='MACs [parts of the full network on whole images]')
+    right.legend(*middle.get_legend_handles_labels(), frameon=False, fontsize='small')
     tidy(left, middle, right, grid=True)
     save_figure(figure, path)
+
+
+def _caption(pointers: Sequence[Operation], thresholds: Sequence[Operation], chosen: Operation | None) -> Caption:
+    notes = [
+        'PSNR: agreement with the full network in the same regions, not with ground truth; higher is better.',
+        'Pointer: all regions leave at one exit. Threshold: each leaves at the first exit whose score is above it; the '
+        'images at all exits passed are computed too. Overlaps of regions make costs above 1.',
+    ]
+    compared = advantage(pointers, thresholds).sentence
+    if compared:
+        notes.insert(0, compared)
+    what = '' if chosen is None else f'; chosen: {_in_words(chosen)}'
+    return Caption(f'What leaving at an exit costs and loses{what}', notes)
+
+
+def _in_words(row: Operation) -> str:
+    """A pointer or a threshold and its cost."""
+    name = f'pointer {row.pointer}' if row.threshold is None else f'threshold {row.threshold:.4g}'
+    return f'{name}, {row.macs:.0%} of the MACs of the full network'

@@ -109,7 +109,7 @@ def reading(comparison: Comparison) -> str:
     if not seen:
         return READING
     visible = comparison.metric.text(max(seen))
-    return f'{READING} With {comparison.seeds} seeds a true difference of {visible} is seen four times out of five.'
+    return f'{READING} With {comparison.seeds} seeds a true difference of {visible} is seen nine times out of ten.'
 
 
 def draw(comparison: Comparison) -> Figure:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from basicsr_ext.images.pixels import as_array, for_display
-from basicsr_ext.runtime.figures import running_mean, save_figure, tidy
+from basicsr_ext.runtime.figures import SMOOTHED, Caption, running_mean, save_figure, tidy
 
 AMPLIFIED = 4  # changes in the gallery
 NAMES = {'gt': 'clean', 'lq': 'input'}
@@ -30,7 +30,13 @@ def draw_forming(
         change = 0.5 + AMPLIFIED * (images - start[kind])
         name = NAMES[kind]
         rows += [(f'{name}, start', start[kind]), (f'{name}, step {step}', images), (f'change x {AMPLIFIED}', change)]
-    figure = Figure(figsize=(max(1.6 * count, 5), 1.75 * len(rows)), layout='constrained')
+    height, width = now['gt'].shape[-2:]
+    figure = Figure(figsize=(max(1.6 * count, 6), 1.75 * len(rows) + 0.9), layout='constrained')
+    notes = [
+        f'Whole images of {height} x {width} pixels (height x width), a column each.',
+        f'change: the difference to the start, times {AMPLIFIED}; grey is none, lighter is brighter than at the start.',
+    ]
+    Caption(f'Synthetic images after {step:,} matching steps', notes).put(figure)
     axes = figure.subplots(len(rows), count, squeeze=False)
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images, strict=True):
@@ -43,10 +49,13 @@ def draw_forming(
 def draw_matching_loss(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
     """Save the matching loss over the steps, with its running mean."""
     steps = np.arange(1, len(losses) + 1)
-    figure = Figure(figsize=(8, 3.6), layout='constrained')
+    figure = Figure(figsize=(8, 4.2), layout='constrained')
+    mean = max(1, len(losses) // SMOOTHED)
+    notes = [f'Faint: each step. Strong: the mean of the last {mean:,} steps.']
+    Caption('How the gradients of synthetic images differ from those of real ones; lower is better', notes).put(figure)
     axis = figure.subplots()
     axis.plot(steps, losses, color='C0', alpha=0.3, linewidth=0.8)
     axis.plot(steps, running_mean(losses), color='C0', linewidth=1.6)
-    axis.set(xlabel='matching step', ylabel='matching loss', ylim=(0, None))
+    axis.set(xlabel='matching step', ylabel='matching loss [no unit]', ylim=(0, None))
     tidy(axis)
     save_figure(figure, path)

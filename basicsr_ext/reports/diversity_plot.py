@@ -5,8 +5,15 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from basicsr_ext.alignment.diversity import Diversity, cumulative
-from basicsr_ext.runtime.figures import save_figure, tidy
+from basicsr_ext.alignment.diversity import SIDE, Diversity, cumulative
+from basicsr_ext.runtime.figures import Caption, save_figure, tidy
+
+NOTES = (
+    f'PED: Euclidean distance of two images brought to {SIDE} x {SIDE} pixels of 3 colours in [0, 1]; larger means '
+    f'less alike; 0 to {(3 * SIDE * SIDE) ** 0.5:.0f}, no unit.',
+    'PFD: Euclidean distance of their mean features of the encoder; larger means less alike; from 0, no unit.',
+    'A curve further to the right is a more diverse set. Each set is told with the number of pairs that were compared.',
+)
 
 
 def draw_diversity(sets: Mapping[str, Diversity], path: str | os.PathLike[str]) -> None:
@@ -18,14 +25,21 @@ def draw_diversity(sets: Mapping[str, Diversity], path: str | os.PathLike[str]) 
         sets: by their names in the legend.
         path: the PNG file.
     """
-    figure = Figure(figsize=(11, 4.5), layout='constrained')
+    figure = Figure(figsize=(11, 5.2), layout='constrained')
+    Caption('How different the images of each set are from each other', NOTES).put(figure)
     titles = {'pixels': 'Pairwise Euclidean distance (PED)', 'features': 'Pairwise feature distance (PFD)'}
     for axis, (kind, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         for number, (name, found) in enumerate(sets.items()):
             distances, parts = cumulative(getattr(found, kind))
             style = {'linestyle': ('-', '-', '--')[number % 3], 'color': f'C{number}'}
             axis.step([0, *distances], [0, *parts], where='post', label=f'{name}, {len(distances)} pairs', **style)
-        axis.set(title=title, xlabel='distance', ylabel='part of the pairs', xlim=(0, None), ylim=(0, 1))
+        axis.set(
+            title=title,
+            xlabel='distance [no unit]',
+            ylabel='part of the pairs that are at most so far apart',
+            xlim=(0, None),
+            ylim=(0, 1),
+        )
         axis.legend(frameon=False, fontsize='small')
     tidy(*figure.axes, grid=True)
     save_figure(figure, path)

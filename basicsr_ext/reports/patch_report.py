@@ -1,7 +1,7 @@
 """Mined patches in, pictures and numbers of their criteria out: Fig. 2, 3 and 7 of Soh and Cho (2021), and more."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError, OptionError, first_few, under
 from basicsr_ext.images.pixels import for_display, swap_order, to_unit
 from basicsr_ext.reports import patch_pictures as pictures
+from basicsr_ext.reports.patch_captions import PatchCaptions, kept_in_words
+from basicsr_ext.reports.score_words import PATCHES, explained
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
@@ -76,13 +78,20 @@ def inspect_patches(manifest: Manifest, dataset: SampleDataset, where: str, fold
     if view.other is not None:
         summary['other'] = _compare(manifest, view.other, view.criterion or 'loss', folder)
 
-    pictures.draw_histograms(columns, folder / 'histograms.png')
+    captions = PatchCaptions(manifest.table.num_rows, [(item.height, item.width) for item in manifest.items()])
+    pictures.draw_histograms(columns, folder / 'histograms.png', captions.histograms(columns))
     if len(columns) > 1:
         pictures.draw_correlations(list(columns), correlations, folder / 'correlations.png')
     shown = reader.kept_image(place, np.flatnonzero(images == place), kept)
-    pictures.draw_kept(shown, criterion, folder / 'kept.png')
-    sheet = [pictures.PatchGroup(name, scores[rows], reader.patches(rows)) for name, rows in groups.items()]
-    pictures.draw_contact_sheet(sheet, criterion, folder / 'contact_sheet.png')
+    pictures.draw_kept(
+        replace(shown, rule=kept_in_words(view.keep, view.per_image, int(kept.sum()))), criterion, folder / 'kept.png'
+    )
+    sheet = [
+        pictures.PatchGroup(name, scores[rows], reader.patches(rows), reader.sources(rows))
+        for name, rows in groups.items()
+    ]
+    size = int(reader.size[0])
+    pictures.draw_contact_sheet(sheet, criterion, folder / 'contact_sheet.png', captions.sheet(criterion, size))
     write_json(folder / 'summary.json', summary)
     print(as_text(summary))
     print(f'Pictures and numbers: {folder}')
@@ -185,6 +194,10 @@ class PatchReader:
                     )
         return np.stack([patches[row] for row in rows])
 
+    def sources(self, rows: np.ndarray) -> list[tuple[str, int, int]]:
+        """The file of each patch, and its y and x."""
+        return [(self.items[self.images[row]].path, int(self.y[row]), int(self.x[row])) for row in rows]
+
     def kept_image(self, place: int, rows: np.ndarray, kept: np.ndarray) -> pictures.KeptImage:
         """An image and its patches.
 
@@ -238,6 +251,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines += ['', f'{"":<12}' + ''.join(f'{name:>12}' for name in ('min', 'median', 'mean', 'max'))]
     for name, row in summary['criteria'].items():
         lines.append(f'{name:<12}' + ''.join(f'{value:>12.4g}' for value in row.values()))
+    lines += ['', *explained(PATCHES, summary['criteria'])]
     table = summary['spearman']
     if len(table) > 1:
         lines += ['', f'{"Spearman":<12}' + ''.join(f'{name:>12}' for name in table)]

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from basicsr_ext.reports.spectrum import CENTRE
-from basicsr_ext.runtime.figures import save_figure, tidy
+from basicsr_ext.runtime.figures import Caption, save_figure, short_name, tidy
 
 COLOURS = {'Top': '#d55e00', 'Mid': '#009e73', 'Bottom': '#0072b2'}  # told apart by the colour-blind too
 BRIGHTEST = 0.8  # of a spectrum; only the very centre is above
+NO_CAPTION = Caption()
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,18 @@ class Shown:
         pixels: (H, W) grey or (H, W, 3) RGB, [0, 1].
         rank: from 1.
         score: what it was ranked by.
+        name: of the file.
     """
 
     pixels: np.ndarray
     rank: int
     score: float
+    name: str = ''
 
     @property
     def label(self) -> str:
-        """Rank and score in a few characters."""
-        return f'#{self.rank}  {self.score:.3g}'
+        """The file, rank and score in a few characters."""
+        return f'{short_name(self.name)}\n#{self.rank}  {self.score:.3g}'.lstrip()
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Group:
         example: the one whose spectrum is shown.
         spectrum: of the example, (H, W), [0, 1].
         mean_spectrum: of the images of the group, brought to one size.
+        says: what its images have in common, such as `the largest influence`.
     """
 
     name: str
@@ -56,17 +60,29 @@ class Group:
     example: Shown
     spectrum: np.ndarray
     mean_spectrum: np.ndarray
+    says: str = ''
 
     @property
-    def title(self) -> str:
+    def interval(self) -> str:
         """The name and the interval of ranks."""
         return f'{self.name}: ranks {self.ranks[0]} to {self.ranks[-1]}'
 
+    @property
+    def title(self) -> str:
+        """The same with what the images have in common."""
+        return f'{self.interval}, {self.says}' if self.says else self.interval
 
-def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str], aim: np.ndarray | None = None) -> None:
+
+def draw_gallery(
+    groups: Sequence[Group],
+    path: str | os.PathLike[str],
+    aim: np.ndarray | None = None,
+    caption: Caption = NO_CAPTION,
+) -> None:
     """Save a row of images for each group, below the image that the scores are for where there is one."""
     columns, rows = max(len(group.shown) for group in groups), len(groups) + (aim is not None)
-    figure = Figure(figsize=(max(1.45 * columns, 5), 2 * rows), layout='constrained')
+    figure = Figure(figsize=(max(1.45 * columns, 7), 2.15 * rows + 0.9), layout='constrained')
+    caption.put(figure)
     parts = figure.subfigures(rows, 1, squeeze=False)[:, 0]
     if aim is not None:
         parts[0].suptitle('The target', weight='bold', x=0.01, ha='left')
@@ -79,45 +95,55 @@ def draw_gallery(groups: Sequence[Group], path: str | os.PathLike[str], aim: np.
             axis.axis('off')
             if number < len(group.shown):
                 _show_in_square(axis, group.shown[number].pixels)
-                axis.set_title(group.shown[number].label, fontsize=9)
+                axis.set_title(group.shown[number].label, fontsize=8, parse_math=False)
     save_figure(figure, path)
 
 
 def draw_histogram(
-    scores: Sequence[float], ranks: Sequence[int], name: str, groups: Sequence[Group], path: str | os.PathLike[str]
+    scores: Sequence[float],
+    ranks: Sequence[int],
+    name: str,
+    groups: Sequence[Group],
+    path: str | os.PathLike[str],
+    caption: Caption = NO_CAPTION,
 ) -> None:
     """Save the histogram of the scores and the scores over the ranks, the groups shaded.
 
     Args:
         scores, ranks: of all images.
-        name: of the score.
+        name: of the score, with its unit.
         groups: to shade.
         path: the file.
+        caption: the words around.
     """
-    figure = Figure(figsize=(11, 4.5), layout='constrained')
+    figure = Figure(figsize=(11, 5.4), layout='constrained')
+    caption.put(figure)
     left, right = figure.subplots(1, 2)
     left.hist(scores, bins=min(max(len(scores) // 5, 10), 60), color='0.55', edgecolor='white', linewidth=0.4)
-    left.set(xlabel=f'score ({name})', ylabel='images', title=f'Scores of {len(scores)} images')
+    left.set(xlabel=name, ylabel='number of images', title=f'Scores of {len(scores)} images')
     order = np.argsort(ranks)
     right.plot(np.asarray(ranks)[order], np.asarray(scores)[order], color='0.25', linewidth=1.5)
-    right.set(xlabel='rank', ylabel=f'score ({name})', title='Scores by rank')
+    right.set(xlabel='rank', ylabel=name, title='Scores by rank')
     for group in groups:
         style = {'color': COLOURS[group.name], 'alpha': 0.3, 'label': group.title}
         left.axvspan(min(group.scores), max(group.scores), **style)
         right.axvspan(group.ranks[0] - 0.5, group.ranks[-1] + 0.5, **style)
-    figure.legend(*right.get_legend_handles_labels(), loc='outside lower center', ncols=len(groups), frameon=False)
+    right.legend(fontsize='small', framealpha=0.8)
     tidy(left, right)
     save_figure(figure, path)
 
 
-def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
+def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str], caption: Caption = NO_CAPTION) -> None:
     """Save an example of each group, its spectrum and the mean spectrum of the group, the centre square outlined."""
-    figure = Figure(figsize=(3.2 * len(groups) + 0.6, 9.6), layout='constrained')
+    figure = Figure(figsize=(3.2 * len(groups) + 0.6, 11), layout='constrained')
+    caption.put(figure)
     axes = figure.subplots(3, len(groups), squeeze=False)
     for group, (example, own, mean) in zip(groups, axes.T, strict=True):
         _show_in_square(example, group.example.pixels)
-        example.set_title(group.title, color=COLOURS[group.name], weight='bold')
-        example.set_xlabel(group.example.label)
+        example.set_title(
+            f'{group.interval}\n{group.says}'.rstrip(), color=COLOURS[group.name], weight='bold', fontsize=10
+        )
+        example.set_xlabel(group.example.label, parse_math=False)
         example.spines[:].set_visible(False)
         for axis, spectrum in ((own, group.spectrum), (mean, group.mean_spectrum)):
             drawn = axis.imshow(
@@ -129,7 +155,7 @@ def draw_spectra(groups: Sequence[Group], path: str | os.PathLike[str]) -> None:
         axis.set(xticks=[], yticks=[])
     for axis, label in zip(axes[:, 0], ('example', 'its spectrum', 'mean spectrum of the group'), strict=True):
         axis.set_ylabel(label)
-    figure.colorbar(drawn, ax=axes[1:], shrink=0.6, label='stretched log magnitude', extend='max')
+    figure.colorbar(drawn, ax=axes[1:], shrink=0.6, label='log magnitude, stretched to [0, 1], no unit', extend='max')
     save_figure(figure, path)
 
 

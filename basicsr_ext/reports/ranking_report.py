@@ -1,7 +1,7 @@
 """A ranking of images in, pictures and a table of its Top, Mid and Bottom images out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,9 @@ from basicsr_ext.errors import DataError, OptionError, nearest, shown, under
 from basicsr_ext.images.pixels import as_array, for_display, reduced, rgb_to_grey
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.reports.group_table import CRITERIA, Statistics, Values, as_text, mean_and_std, write_csv
+from basicsr_ext.reports.ranking_captions import THUMBNAIL, RankingCaptions, Sizes
 from basicsr_ext.reports.ranking_pictures import Group, Shown, draw_gallery, draw_histogram, draw_spectra
+from basicsr_ext.reports.score_words import MEASURES, UNKNOWN, ScoreWords, explained, words_of_ranking
 from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.progress import Progress
@@ -26,7 +28,7 @@ from basicsr_ext.selection.ranks import ranks_of
 from basicsr_ext.selection.subsets.choose import choose
 
 SHOWN = 10  # images of a group in the gallery
-THUMBNAIL, EXAMPLE, MEAN_SPECTRUM = 160, 480, 256  # longest sides in pixels
+EXAMPLE, MEAN_SPECTRUM = 480, 256  # longest sides in pixels
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,25 @@ class Scored:
         name: of the scores.
         ranks: of the rows of the manifest, from 1.
         scores: of the same rows.
+        words: what they are.
     """
 
     column: str
     name: str
     ranks: list[int]
     scores: list[float]
+    words: ScoreWords = UNKNOWN
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """What the images of each group have in common."""
+        first, last = self.scores[self.ranks.index(1)], self.scores[self.ranks.index(len(self.ranks))]
+        if self.words.together:
+            return {'Top': 'chosen first', 'Mid': 'chosen later', 'Bottom': 'chosen last'}
+        if first == last:
+            return {}
+        top, bottom = ('largest', 'smallest') if first > last else ('smallest', 'largest')
+        return {'Top': f'{top} {self.name}', 'Mid': f'middle {self.name}', 'Bottom': f'{bottom} {self.name}'}
 
 
 def by_column(manifest: Manifest, column: str) -> Scored:
@@ -51,7 +66,8 @@ def by_column(manifest: Manifest, column: str) -> Scored:
     method, suffix = str(manifest.header.get('method')), column.removeprefix('rank')
     names = [f'{method}{suffix}' if column.startswith('rank') else method, suffix.removeprefix('_')]
     name = next((each for each in names if each in manifest.names), names[0])
-    return Scored(column, name, manifest.column(column), manifest.array(name).tolist())
+    words = words_of_ranking(manifest.header, name)
+    return Scored(column, name, manifest.column(column), manifest.array(name).tolist(), words)
 
 
 def by_target(manifest: Manifest, name: str) -> tuple[str, Scored]:
@@ -70,7 +86,8 @@ def by_target(manifest: Manifest, name: str) -> tuple[str, Scored]:
         raise OptionError('--target', 'an image of the target', shown(name), nearest(name, paths))
     column = f'{INFLUENCE}{found[0]}'
     scores = manifest.array(column)
-    return found[0], Scored(column, column, ranks_of(scores).tolist(), scores.tolist())
+    words = words_of_ranking(manifest.header, column)
+    return found[0], Scored(column, column, ranks_of(scores).tolist(), scores.tolist(), words)
 
 
 def inspect_images(
@@ -100,22 +117,26 @@ def inspect_images(
     """
     ranks, scores = scored.ranks, scored.scores
     rows = choose_groups(ranks, size)
-    index_of = index_of_places(manifest, dataset, where)
+    index_of, items = index_of_places(manifest, dataset, where), manifest.items()
 
     groups: list[Group] = []
+    sizes: list[Sizes] = []
     statistics: Statistics = {}
     with Progress('Reading', sum(map(len, rows.values()))) as progress:
         for name, chosen in rows.items():
-            images = [(index_of[row], int(ranks[row]), float(scores[row])) for row in chosen]
-            group, values = _look_at(name, images, dataset, progress)
-            groups.append(group)
+            images = [Place(index_of[row], items[row], int(ranks[row]), float(scores[row])) for row in chosen]
+            group, values, own = _look_at(name, images, dataset, progress)
+            groups.append(replace(group, says=scored.ends.get(name, '')))
+            sizes += own
             statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
-    draw_gallery(groups, folder / 'gallery.png', None if aim is None else reduced(_read(*aim), THUMBNAIL))
-    draw_histogram(scores, ranks, scored.name, groups, folder / 'histogram.png')
-    draw_spectra(groups, folder / 'spectra.png')
+    captions = RankingCaptions(scored.name, scored.words, len(ranks), len(groups[0].ranks), sizes)
+    thumbnail = None if aim is None else reduced(_read(*aim), THUMBNAIL)
+    draw_gallery(groups, folder / 'gallery.png', thumbnail, captions.gallery)
+    draw_histogram(scores, ranks, captions.label, groups, folder / 'histogram.png', captions.histogram)
+    draw_spectra(groups, folder / 'spectra.png', captions.spectra)
     write_json(folder / 'table.json', {'manifest': manifest.source, 'column': scored.column, 'groups': statistics})
     write_csv(folder / 'table.csv', statistics)
-    print(as_text(statistics))
+    print('\n'.join([as_text(statistics), '', *explained(MEASURES, CRITERIA)]))
     print(f'Pictures and table: {folder}')
 
 
@@ -158,17 +179,34 @@ def _read(dataset: SampleDataset, index: int) -> np.ndarray:
 # ---- what is looked at ----
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an image stands.
+
+    Attributes:
+        index: in the dataset.
+        item: of the manifest.
+        rank: from 1.
+        score: what it was ranked by.
+    """
+
+    index: int
+    item: Item
+    rank: int
+    score: float
+
+
 def _look_at(
-    name: str, images: Sequence[tuple[int, int, float]], dataset: SampleDataset, progress: Progress
-) -> tuple[Group, Values]:
-    """Read the images of a group once, one at a time: (index, rank, score) of each, by rank."""
+    name: str, images: Sequence[Place], dataset: SampleDataset, progress: Progress
+) -> tuple[Group, Values, list[Sizes]]:
+    """Read the images of a group once, one at a time, by rank."""
     values: Values = {criterion: [] for criterion in CRITERIA}
     mean_spectrum = np.zeros((MEAN_SPECTRUM, MEAN_SPECTRUM))
     places = spread_to_ends(SHOWN, len(images))
     at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
-    shown = []
-    for place, (index, rank, score) in enumerate(images):
-        pixels = _read(dataset, index)
+    shown, sizes = [], []
+    for place, image in enumerate(images):
+        pixels = _read(dataset, image.index)
         grey = rgb_to_grey(pixels)
         picture = spectrum_picture(grey)
         measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))
@@ -176,9 +214,11 @@ def _look_at(
             values[criterion].append(value)
         mean_spectrum += cv2.resize(picture, mean_spectrum.shape, interpolation=cv2.INTER_AREA) / len(images)
         if place in places:
-            shown.append(Shown(reduced(pixels, THUMBNAIL), rank, score))
+            shown.append(Shown(reduced(pixels, THUMBNAIL), image.rank, image.score, image.item.path))
+            sizes.append(((grey.shape[0], grey.shape[1]), (image.item.height, image.item.width)))
         if place == at_example:
-            example, spectrum = Shown(reduced(pixels, EXAMPLE), rank, score), reduced(picture, EXAMPLE)
+            example = Shown(reduced(pixels, EXAMPLE), image.rank, image.score, image.item.path)
+            spectrum = reduced(picture, EXAMPLE)
         progress.update()
-    ranks, scores = [rank for _, rank, _ in images], [score for _, _, score in images]
-    return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values
+    ranks, scores = [image.rank for image in images], [image.score for image in images]
+    return Group(name, ranks, scores, shown, example, spectrum, mean_spectrum), values, sizes

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from basicsr_ext.archs.flexir_arch import FlexIR
 from basicsr_ext.errors import DataError, ImageError, OptionError
 from basicsr_ext.inference import InferenceSettings, Restorer
+from basicsr_ext.inference.exit_costs import exit_costs
 from basicsr_ext.inference.exit_map import exit_shares
 
 FLEXIR = {
@@ -139,6 +140,19 @@ def test_flexir_with_exit_map(tmp_path) -> None:
     restorer.restore_file(tmp_path / 'in.png', tmp_path / 'out.png', exit_map=tmp_path / 'map.png')
     assert read(tmp_path / 'out.png').shape == (21, 34)
     assert min(Image.open(tmp_path / 'map.png').size) > 200
+
+
+def test_the_exit_map_gets_the_cost_of_the_image(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple] = []
+    monkeypatch.setattr('basicsr_ext.inference.restorer.draw_exit_map', lambda *given: drawn.append(given))
+    write(tmp_path / 'in.png', pixels((16, 32)))
+    net = FlexIR(**FLEXIR)
+    restorer = Restorer(net, InferenceSettings(regions=2, pointer=1))
+    for _ in range(2):
+        restorer.restore_file(tmp_path / 'in.png', tmp_path / 'out.png', exit_map=tmp_path / 'map.png')
+    costs = exit_costs(net, 3, (8, 16))
+    assert [given[5] for given in drawn] == [pytest.approx(costs.regular[0])] * 2  # windows divide the regions
+    assert drawn[0][6] == 'All regions leave at exit 1.'
 
 
 def test_shares_of_the_exits() -> None:

@@ -14,6 +14,8 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs.inspect import inspect_pipeline
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
+from basicsr_ext.reports import ranking_pictures
+from basicsr_ext.reports.ranking_captions import extent
 from basicsr_ext.reports.ranking_report import by_target, choose_groups
 from basicsr_ext.reports.spectrum import hfapi, lfapi, spectrum_picture
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
@@ -157,6 +159,49 @@ def test_only_the_chosen_images_are_decoded(ranking: Path) -> None:
     assert inspect(ranking, '--size', '2') == before
     with pytest.raises(DataError, match='expected an image, got a damaged'):
         inspect(ranking, '--size', '3')
+
+
+@pytest.mark.parametrize(
+    ('rank', 'label', 'note'),
+    [
+        ({'grad_loss': {'type': 'L1Loss'}}, 'influence [units of L1Loss]', "predicted rise of the target's mean loss"),
+        ({'levels': [{'name': 'a'}, {'name': 'b'}]}, 'influence [0 to 1, no unit]', 'mean over the levels'),
+        ({'features': 'encoder'}, 'influence [no unit]', "predicted fall of the target's loss"),
+    ],
+)
+def test_pictures_say_what_the_score_is(
+    ranking: Path, monkeypatch: pytest.MonkeyPatch, rank: dict[str, Any], label: str, note: str
+) -> None:
+    manifest = read_manifest(ranking)
+    columns = {name: manifest.column(name) for name in ('influence', 'rank')}
+    options = {**manifest.header['options'], 'rank': rank}
+    write_manifest(ranking, manifest.items(), columns, {**manifest.header, 'options': options})
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(ranking_pictures, 'save_figure', lambda figure, path: drawn.update({path.name: figure}))
+    inspect(ranking, '--size', '2')
+    gallery, histogram = drawn['gallery.png'], drawn['histogram.png']
+    assert gallery.get_suptitle() == f'10 images ranked by {label}: groups of 2'
+    assert note in gallery.get_supxlabel() and 'Whole images of 48 x 36 to 40 x 56 pixels' in gallery.get_supxlabel()
+    assert [axis.get_xlabel() for axis in histogram.axes] == [label, 'rank']
+    titles = [part.get_suptitle() for part in gallery.subfigs]
+    ends = ('chosen first', 'chosen later', 'chosen last') if 'features' in rank else ('largest influence',)
+    assert titles[0] == f'Top: ranks 1 to 2, {ends[0]}' and titles[-1].endswith(ends[-1].replace('largest', 'smallest'))
+    first = min(range(10), key=lambda row: columns['rank'][row])
+    name, score = manifest.items()[first].path, columns['influence'][first]
+    assert gallery.subfigs[0].axes[0].get_title() == f'{name}\n#1  {score:.3g}'
+
+
+def test_each_measure_of_the_table_is_explained_in_a_line(ranking: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inspect(ranking, '--size', '1')
+    lines = capsys.readouterr().out.splitlines()
+    for criterion in CRITERIA:
+        (line,) = [line for line in lines if line.startswith(f'{criterion}: ')]
+        assert 'larger means' in line and 'no unit' in line
+
+
+def test_parts_of_images_are_called_crops() -> None:
+    assert extent([((8, 8), (8, 8))]) == 'Whole images of 8 x 8 pixels (height x width)'
+    assert extent([((8, 8), (10, 12))]).startswith('Crops of 8 x 8 pixels (height x width) out of images of 10 x 12')
 
 
 # ---- any dataset ----

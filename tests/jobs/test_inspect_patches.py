@@ -17,6 +17,7 @@ from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs.inspect import inspect_pipeline
 from basicsr_ext.reports import patch_pictures as pictures
+from basicsr_ext.reports.patch_captions import kept_in_words
 from basicsr_ext.reports.patch_report import PatchReader, choose_groups, half_kept
 from basicsr_ext.selection.correlation import rank_correlations
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest, write_patch_manifest
@@ -198,7 +199,7 @@ def test_kept_patches_are_drawn(figures: dict[str, Figure], keep: str, number: i
     assert centres.keys() == expected.keys()
     for colour, places in expected.items():
         np.testing.assert_allclose(centres[colour], places)
-    legend = [text.get_text() for text in figures['kept.png'].legends[0].get_texts()]
+    legend = [text.get_text() for text in figures['kept.png'].axes[1].get_legend().get_texts()]
     assert legend == [f'kept: {kept.sum()}', f'discarded: {(~kept).sum()}']
 
 
@@ -210,7 +211,7 @@ def test_rectangles_do_not_overlap(figures: dict[str, Figure], stride: int, side
     for collection in figures['kept.png'].axes[1].collections:
         for path in collection.get_paths():
             np.testing.assert_allclose(np.ptp(path.vertices, axis=0), side)
-    note = figures['kept.png'].legends[0].get_title().get_text()
+    note = figures['kept.png'].axes[1].get_legend().get_title().get_text()
     assert note == 'patches of 8 x 8 pixels' + (', drawn smaller' if side < 8 else '')
 
 
@@ -318,17 +319,45 @@ def test_a_scatter_plot_shows_so_many_pairs(figures: dict[str, Figure], number: 
     assert (axis.get_xlabel(), axis.get_ylabel()) == ('loss, x2', 'loss, x3')
 
 
-def test_the_sheet_is_labelled_with_the_criterion(figures: dict[str, Figure]) -> None:
+def test_the_sheet_names_the_file_the_place_and_the_value_of_each_patch(figures: dict[str, Figure]) -> None:
     values = np.linspace(2, 1, 12)
-    group = pictures.PatchGroup('Mid', values, np.zeros((12, 4, 4)))
+    sources = [(f'{number}.png', number, 2 * number) for number in range(12)]
+    group = pictures.PatchGroup('Mid', values, np.zeros((12, 20, 20)), sources)
     pictures.draw_contact_sheet([group], 'freq', 'sheet.png')
     axis = figures['sheet.png'].axes[0]
-    labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert labels == [f'{values[0]:.3g}\nto {values[9]:.3g}', f'{values[10]:.3g}\nto {values[11]:.3g}']
-    assert axis.get_title(loc='left') == 'Mid by freq'
+    assert [text.get_text() for text in axis.texts] == [
+        f'{number}.png\ny {number}, x {2 * number}\n{value:.3g}' for number, value in enumerate(values)
+    ]
+    assert axis.get_title(loc='left') == 'Mid: middle freq, 2 to 1'
     sheet = axis.images[0].get_array()
-    assert sheet.shape == (2 * 6, 10 * 6)
-    assert (sheet == 0).sum() == 12 * 16 and (sheet[6:, 12:] == 1).all()
+    assert sheet.shape == (2 * (22 + 8), 10 * 22)
+    assert (sheet == 0).sum() == 12 * 400 and (sheet[30:, 44:] == 1).all()
+
+
+def test_pictures_say_what_is_shown_of_what_and_in_which_unit(figures: dict[str, Figure]) -> None:
+    manifest = write_patches(Path('patches.parquet'), {'grad': scores(), 'own': scores(1)})
+    inspect(manifest, '--keep', '0.25')
+    notes = {name: figure.get_supxlabel() for name, figure in figures.items()}
+    assert (
+        'crop of 8 x 8 pixels of an image of 16 x 16 to 40 x 24 pixels (height x width)' in notes['contact_sheet.png']
+    )
+    assert figures['contact_sheet.png'].get_suptitle() == '34 patches of 3 images, sorted by grad [0 to 2, no unit]'
+    assert 'Kept: 0.25 of the patches of all images, those with the largest values, 8 in all.' in notes['kept.png']
+    labels = [axis.get_xlabel() for axis in figures['histograms.png'].axes if axis.get_visible()]
+    assert labels == ['grad [0 to 2, no unit]', 'own']  # a criterion of a user's own has no known unit
+    assert all('grad: mean squared difference' in notes[name] for name in ('contact_sheet.png', 'histograms.png'))
+
+
+@pytest.mark.parametrize(
+    ('keep', 'per_image', 'text'),
+    [
+        (0.5, True, 'Kept: 0.5 of the patches of each image, those with the largest values, 7 in all.'),
+        (8000, False, 'Kept: 8,000 patches of all images, those with the largest values, 7 in all.'),
+        ([0.25, 0.5], False, 'Kept: patches of all images from the quantile 0.25 to 0.5 of the values, 7 in all.'),
+    ],
+)
+def test_the_rule_of_what_is_kept_in_words(keep: Any, per_image: bool, text: str) -> None:
+    assert kept_in_words(keep, per_image, 7) == text
 
 
 # ---- another manifest ----

@@ -26,6 +26,7 @@ from basicsr_ext.jobs.resumable import identity, resumable
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.calibration_plot import draw_calibration
+from basicsr_ext.reports.calibration_words import advantage
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
@@ -98,6 +99,9 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         logger.info(
             f'{len(chosen)} images, {len(observations.pixels)} regions:\n{format_operations(pointers + thresholds)}'
         )
+        compared = advantage(pointers, thresholds).sentence
+        if compared:
+            logger.info(compared)
         measured = partial(_measured, net, datasets, chosen)
         inference, taken = _meet(settings, observed, observations, measured)
         operation = None if inference is None else evaluate(observations, inference)
