@@ -9,7 +9,7 @@ from basicsr_ext.reports.audit_pictures import Row, Tile
 from basicsr_ext.reports.audit_report import Found, findings_of, rows_of
 from basicsr_ext.reports.beside import title_of
 from basicsr_ext.reports.page import Paragraph, Part, Section, Table, write_page
-from basicsr_ext.reports.thumbnails import as_picture
+from basicsr_ext.reports.thumbnails import thumbnail_of
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 
 SHOWN = 6  # images of each finding
@@ -55,10 +55,10 @@ def overview(every: Sequence[Found]) -> Section:
 
 
 def _section(found: Found, row: Row) -> Section:
-    words = f'{found.suspect.sum()} images {found.note.says}; {found.bounds_in_words}. The worst ones:'
+    words = f'{found.suspect.sum()} images: {found.note.says}; {found.bounds_in_words}. The worst ones:'
     return Section(found.name, [Paragraph(words), *(_part(tile) for tile in row.tiles)])
 
 
 def _part(tile: Tile) -> Part:
     text = tile.title.replace('\n', ', ')
-    return Paragraph(f'{text}: cannot be decoded.') if tile.pixels is None else as_picture(tile.pixels, text)
+    return Paragraph(f'{text}: cannot be decoded.') if tile.pixels is None else thumbnail_of(tile.pixels, text)

@@ -29,8 +29,8 @@ def write_complexity_page(noted: Mapping[str, Any], result: Path, page: Path) ->
     height, width = noted['complexity']['input_size']
     last = rows[-1]
     lead = (
-        f'{noted["network_g"]["type"]}: {last["params_stored"] / 1e6:.2f} million parameters and '
-        f'{last["macs_full"] / 1e9:.2f} thousand million MACs for an input of {height} x {width} pixels.'
+        f'{noted["network_g"]["type"]}: {last["params_stored"] / 1e6:.2f} million parameters, '
+        f'{last["macs_full"] / 1e9:.2f} G multiply-accumulates (MACs) for an input of {height} x {width} pixels.'
     )
     write_page(page, title_of('complexity', noted['name']), lead, asked_of(noted), [Section('Counts', [table])])
 

@@ -27,7 +27,7 @@ def write_distillation_page(result: Path, page: Path) -> None:
     manifest, folder = read_manifest(result), result.parent
     paths, synthetic = manifest.column('path'), manifest.column('synthetic')
     made = sum(synthetic)
-    lead = f'{len(paths)} pairs: {len(paths) - made} real images that are kept, {made} synthetic ones.'
+    lead = f'{len(paths)} pairs, of which {len(paths) - made} are kept from real images and {made} are synthetic.'
     pairs: list[Part] = []
     for row in spread_to_ends(SHOWN, len(paths)):
         for kind, words in KINDS.items():
