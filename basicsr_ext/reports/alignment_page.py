@@ -1,20 +1,20 @@
 """The page of an alignment."""
 
-import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from basicsr.data import build_dataset
+import pyarrow
 
 from basicsr_ext.data.clean_images import CleanImages
-from basicsr_ext.data.wrapper_base import scheduled
+from basicsr_ext.data.from_manifest import dataset_of
 from basicsr_ext.reports.asked import asked_of_result
 from basicsr_ext.reports.beside import title_of
 from basicsr_ext.reports.page import Part, Section, Table, picture_at, write_page
 from basicsr_ext.reports.thumbnails import displayed, shown_at, thumbnail_of
 from basicsr_ext.runtime.spread import spread
+from basicsr_ext.selection.manifest import Manifest
 
 SHOWN = 4  # images before and after
 PARTS = {'mean': 'mean', 'q5': '5 %', 'q50': 'median', 'q95': '95 %'}  # of the distances
@@ -42,14 +42,14 @@ def write_alignment_page(result: Path, page: Path) -> None:
     distances = picture_at(folder / 'diversity.png', 'How the distances of pairs of images are distributed')
     sections = [
         Section('Features', [features]),
-        Section('Images before and after', _images(folder, content['made_from']['options']['datasets']['train'])),
+        Section('Images before and after', _images(result, content['made_from'])),
         Section('Diversity', [distances, _diversity(content['diversity'])]),
     ]
     write_page(page, title_of('align', folder.name), lead, asked_of_result(content['made_from']), sections)
 
 
-def _images(folder: Path, block: Mapping[str, Any]) -> list[Part]:
-    before = CleanImages(scheduled(build_dataset(copy.deepcopy(dict(block)))))
+def _images(result: Path, made_from: dict[str, Any]) -> list[Part]:
+    folder, before = result.parent, CleanImages(dataset_of(Manifest(made_from, pyarrow.table({}), str(result))))
     lines = (folder / 'meta_info.txt').read_text(encoding='utf-8').splitlines()
     parts: list[Part] = []
     for index in spread(SHOWN, len(lines)):

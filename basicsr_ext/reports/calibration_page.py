@@ -31,10 +31,7 @@ def write_calibration_page(result: Path, page: Path) -> None:
         rows.insert(0, [f'chosen: {_name(chosen)}', *_cells(chosen)])
     exits = [f'exit {number}' for number in range(1, len(operations[0]['exits']) + 1)]
     heads = ['choice', 'PSNR to the full network [dB]', 'MACs', 'ms per megapixel', *exits]
-    caption = (
-        'MACs in parts of the full network; for each exit the part of the pixels that leaves by it. Without PSNR: equal '
-        'images.'
-    )
+    caption = 'MACs in parts of the full network; of each exit the part of the pixels; no PSNR where images are equal.'
     picture = picture_at(
         result.with_name('calibration.png'), 'Agreement with the full network over cost, and cost over threshold'
     )

@@ -63,7 +63,7 @@ class Tested:
         metric = next((metric for metric in metrics if metric in next(iter(images.values()), {})), None)
         if metric is None:
             return Section(name, [Paragraph('No values of single images.')])
-        worst = _worst_first(images, metric, metrics[metric].get('better') == 'lower')
+        worst = worst_first(images, metric, metrics[metric].get('better') == 'lower')
         heads = list(images[worst[0]])
         rows = [[image, *(_number(images[image][head]) for head in heads)] for image in worst[:LISTED]]
         caption = f'The worst of {len(images)} images by {metric}.'
@@ -95,7 +95,7 @@ def _strip(sample: Mapping[str, Any], result: np.ndarray, text: str) -> Picture 
     parts, top, left = [lq, result], max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
     if gt is not None:
         parts, text = [*parts, displayed(gt)], f'{text} and truth where they differ most'
-        top, left = _where_they_differ(_in_colour(result), _in_colour(parts[-1]))
+        top, left = where_they_differ(_in_colour(result), _in_colour(parts[-1]))
     cut = [_in_colour(part)[top : top + SIDE, left : left + SIDE] for part in parts]
     return as_picture(np.concatenate(cut, 1), text)
 
@@ -104,8 +104,12 @@ def _in_colour(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
 
 
-def _where_they_differ(image: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
-    """Top and left of the square of `SIDE` pixels with the largest squared error."""
+def where_they_differ(image: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
+    """Top and left of the square of `SIDE` pixels, or what the image has of it, with the largest squared error.
+
+    Args:
+        image, truth: (H, W, 3).
+    """
     error = np.square(image - truth).sum(2)
     sums = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     height, width = (min(SIDE, side) for side in error.shape)
@@ -114,8 +118,8 @@ def _where_they_differ(image: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
     return int(top), int(left)
 
 
-def _worst_first(images: Mapping[str, Values], metric: str, lower_is_better: bool) -> list[str]:
-    """The images, those without a number at the beginning."""
+def worst_first(images: Mapping[str, Values], metric: str, lower_is_better: bool) -> list[str]:
+    """The names of the images by a metric, those without a number at the beginning."""
 
     def goodness(image: str) -> float:
         value = images[image][metric]

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from basicsr_ext.data.from_manifest import dataset_of, index_of_places
-from basicsr_ext.data.read_item import read_item
 from basicsr_ext.reports.asked import asked_of, asked_of_result
 from basicsr_ext.reports.beside import title_of
 from basicsr_ext.reports.page import Paragraph, Part, Section, Table, write_page
-from basicsr_ext.reports.ranking_report import Scored, by_column
-from basicsr_ext.reports.thumbnails import both_ends, displayed, thumbnail_of
+from basicsr_ext.reports.ranking_report import Scored, by_column, read_clean
+from basicsr_ext.reports.thumbnails import both_ends, thumbnail_of
 from basicsr_ext.selection.coreset.carry_over import CarryOver
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 
@@ -49,7 +48,7 @@ def _pictures(manifest: Manifest, scored: Scored, order: np.ndarray) -> list[Par
         pictures += [Paragraph(words)] if len(rows) else []
         for row in rows.tolist():
             text = f'#{scored.ranks[row]} {paths[row]}, {scored.scores[row]:.4g}'
-            pictures.append(thumbnail_of(displayed(read_item(dataset, index_of[row])['gt']), text))
+            pictures.append(thumbnail_of(read_clean(dataset, index_of[row]), text))
     return pictures
 
 

@@ -110,7 +110,7 @@ def inspect_images(
             group, values = _look_at(name, images, dataset, progress)
             groups.append(group)
             statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
-    draw_gallery(groups, folder / 'gallery.png', None if aim is None else reduced(_read(*aim), THUMBNAIL))
+    draw_gallery(groups, folder / 'gallery.png', None if aim is None else reduced(read_clean(*aim), THUMBNAIL))
     draw_histogram(scores, ranks, scored.name, groups, folder / 'histogram.png')
     draw_spectra(groups, folder / 'spectra.png')
     write_json(folder / 'table.json', {'manifest': manifest.source, 'column': scored.column, 'groups': statistics})
@@ -140,7 +140,7 @@ def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
     return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
 
 
-def _read(dataset: SampleDataset, index: int) -> np.ndarray:
+def read_clean(dataset: SampleDataset, index: int) -> np.ndarray:
     """The clean image of a sample: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
     sample = read_item(dataset, index)
     image = sample.get('gt')
@@ -168,7 +168,7 @@ def _look_at(
     at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
     shown = []
     for place, (index, rank, score) in enumerate(images):
-        pixels = _read(dataset, index)
+        pixels = read_clean(dataset, index)
         grey = rgb_to_grey(pixels)
         picture = spectrum_picture(grey)
         measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))

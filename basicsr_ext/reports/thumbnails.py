@@ -42,8 +42,8 @@ def shown_at(path: Path) -> np.ndarray:
 
 
 def displayed(image: Tensor) -> np.ndarray:
-    """(C, H, W), RGB or grey, as (H, W, 3) or (H, W), clipped to [0, 1]."""
-    return for_display(as_array(image.detach().clamp(0, 1).float().cpu()))
+    """(C, H, W) as (H, W, 3) RGB or (H, W) grey, clipped to [0, 1]; of other numbers of channels the first."""
+    return for_display(as_array(image[: 3 if len(image) >= 3 else 1].detach().clamp(0, 1).float().cpu()))
 
 
 def both_ends(order: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:

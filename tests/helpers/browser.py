@@ -66,7 +66,7 @@ def browser() -> str:
         found = shutil.which(name)
         if found is not None:
             return found
-    pytest.skip(f'none of {", ".join(NAMES)} is installed, and scripts/test.sh could not install one')
+    pytest.skip(f'none of {", ".join(NAMES)} is installed, which scripts/test.sh does as root where there is apt-get')
 
 
 def open_pages(pages: Sequence[Path], folder: Path, width: int, *options: str) -> tuple[list[Opened], list[str]]:
