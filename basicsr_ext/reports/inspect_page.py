@@ -47,7 +47,8 @@ def write_inspect_page(manifest: Manifest, folder: Path) -> None:
 
 
 def _pictures(folder: Path, names: Mapping[str, str]) -> Section:
-    return Section('Pictures', [picture_at(folder / name, text) for name, text in names.items()])
+    there = {folder / name: text for name, text in names.items() if (folder / name).is_file()}
+    return Section('Pictures', [picture_at(path, text) for path, text in there.items()])
 
 
 def _of_images(folder: Path, number: int) -> tuple[str, list[Section]]:
