@@ -65,9 +65,9 @@ class Tested:
             return Section(name, [Paragraph('No values of single images.')])
         worst = worst_first(images, metric, metrics[metric].get('better') == 'lower')
         heads = list(images[worst[0]])
-        rows = [[image, *(_number(images[image][head]) for head in heads)] for image in worst[:LISTED]]
+        rows = [[image, *(_number(images[image].get(head)) for head in heads)] for image in worst[:LISTED]]
         caption = f'The worst of {len(images)} images by {metric}.'
-        pictures = self._pictures(dataset, {image: images[image][metric] for image in worst[:SHOWN]}, metric)
+        pictures = self._pictures(dataset, {image: images[image].get(metric) for image in worst[:SHOWN]}, metric)
         return Section(name, [Table(['image', *heads], rows, caption), *pictures])
 
     def _pictures(self, dataset: SampleDataset, images: Values, metric: str) -> list[Part]:
@@ -122,7 +122,7 @@ def worst_first(images: Mapping[str, Values], metric: str, lower_is_better: bool
     """The names of the images by a metric, those without a number at the beginning."""
 
     def goodness(image: str) -> float:
-        value = images[image][metric]
+        value = images[image].get(metric)
         return -math.inf if value is None else (-value if lower_is_better else value)
 
     return sorted(images, key=goodness)
