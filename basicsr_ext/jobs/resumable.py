@@ -16,6 +16,7 @@ from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.beside import Write, page_of, write_beside
 from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.files import remove_stale
 from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.unfinished import begin, forget
@@ -86,7 +87,8 @@ class Run:
         has_work = begin(self.result, self.unfinished, identity, self._made_from, asked or {})
         if has_work:
             self._open_log_file()
-        elif not page_of(self.folder, self._job).is_file():  # of a run killed at its very end
+        elif self.is_first and not page_of(self.folder, self._job).is_file():  # of a run killed at its very end
+            remove_stale(self.folder)
             self._write_page()
         return has_work
 
