@@ -36,7 +36,10 @@ setup(
     # The option files stand at the top of the repository, where BasicSR users look, and go into the package.
     packages=[*find_packages(include=['basicsr_ext', 'basicsr_ext.*']), 'basicsr_ext.option_files'],
     package_dir={'basicsr_ext.option_files': 'options'},
-    package_data={'basicsr_ext': ['py.typed', 'weights/*.pth', 'reports/templates/*.html'], 'basicsr_ext.option_files': ['**/*.yml']},
+    package_data={
+        'basicsr_ext': ['py.typed', 'weights/*.pth', 'reports/templates/*.html'],
+        'basicsr_ext.option_files': ['**/*.yml'],
+    },
     zip_safe=False,
     python_requires='>=3.10',
     install_requires=[

@@ -29,7 +29,7 @@ LONGER: dict[str, dict[str, Any]] = {
     'align': {'iterations': 60},
     'calibrate': {'inference': {'regions': 6}, 'budget': 2.0},
 }
-PICTURES = ('.log', '.png', '.lock')  # and what notes the time
+PICTURES = ('.log', '.png', '.html', '.lock')  # and what notes the time
 
 
 def results(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs.option_file import JobFile, run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.audit_page import write_audit_page
 from basicsr_ext.reports.audit_report import report_of
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.audit.findings import FINDINGS
@@ -51,7 +52,7 @@ def audit_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
 
 
 def audit(opt: Options, settings: AuditSettings, only_check: bool = False) -> None:
-    """Write `results/<name>/audit.parquet`, and log what it says.
+    """Write `results/<name>/audit.parquet` and its page, and log what it says.
 
     Args:
         opt: completed and checked options.
@@ -63,7 +64,7 @@ def audit(opt: Options, settings: AuditSettings, only_check: bool = False) -> No
         DataError: datasets that do not tell their files; no image that decodes.
         Interrupted: a stop was asked for; the state is saved.
     """
-    with resumable(opt, 'audit', 'audit.parquet') as run:
+    with resumable(opt, 'audit', 'audit.parquet', page=write_audit_page) as run:
         datasets = {key: scheduled(build_dataset(opt['datasets'][key], f'datasets.{key}')) for key in _keys(opt)}
         items = {key: inventory(dataset, tolerant=True) for key, dataset in datasets.items()}
         names = _findings(settings, datasets)

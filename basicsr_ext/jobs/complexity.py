@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +23,8 @@ from basicsr_ext.options.blocks import read_block, refuse_unknown, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.file_names import check_file_name
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.beside import write_beside
+from basicsr_ext.reports.complexity_page import write_complexity_page
 from basicsr_ext.runtime.files import write_new_json
 from basicsr_ext.runtime.log import job_log
 
@@ -85,6 +88,7 @@ def complexity_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] |
             write_new_json(result, [asdict(row) for row in rows])
             open_log_file()
             get_root_logger().info(f'{len(rows)} rows: {result}')
+            write_beside(result, 'complexity', partial(write_complexity_page, noted))
     return 0
 
 

@@ -11,6 +11,7 @@ from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.imports import add_import
 from basicsr_ext.options.load import number
 from basicsr_ext.reports.audit_report import inspect_audit
+from basicsr_ext.reports.inspect_page import write_inspect_page
 from basicsr_ext.reports.patch_report import PatchView, inspect_patches
 from basicsr_ext.reports.ranking_report import by_column, by_target, inspect_images
 from basicsr_ext.selection.coreset.stored import PER_TARGET
@@ -65,6 +66,7 @@ def inspect_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
         inspect_patches(manifest, dataset, where, folder, view)
     else:
         inspect_images(manifest, dataset, where, folder, size, by_column(manifest, args.column or 'rank'))
+    write_inspect_page(manifest, folder)
     return 0
 
 
@@ -94,6 +96,7 @@ def _inspect_target(args: argparse.Namespace, size: int) -> int:
     folder = Path(args.output) if args.output else Path(args.manifest).parent / 'inspect' / Path(path).stem
     dataset, where = dataset_of(matrix, args.dataroot, args.dataroot_lq), '--dataroot'
     inspect_images(matrix, dataset, where, folder, size, scored, (target, image))
+    write_inspect_page(matrix, folder)
     return 0
 
 

@@ -21,6 +21,7 @@ from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.patch_page import write_patch_page
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, write_patch_manifest
 from basicsr_ext.selection.patches.influence import PatchInfluence, SomeItems
@@ -80,7 +81,7 @@ def mine_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
 
 
 def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None:
-    """Write `results/<name>/patches.parquet`.
+    """Write `results/<name>/patches.parquet` and its page.
 
     Args:
         opt: completed and checked options.
@@ -91,7 +92,7 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         DataError: bad images, where these are refused; no patch at all.
         Interrupted: a stop was asked for; the state is saved.
     """
-    with resumable(opt, 'mine', 'patches.parquet') as run:
+    with resumable(opt, 'mine', 'patches.parquet', page=write_patch_page) as run:
         dataset = scheduled(build_dataset(opt['datasets']['train'], 'datasets.train'))
         items = inventory(dataset, tolerant=True)
         _check_images(items, settings)

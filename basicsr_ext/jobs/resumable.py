@@ -14,7 +14,9 @@ from torch import nn
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.beside import Write, page_of, write_beside
 from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.files import remove_stale
 from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.unfinished import begin, forget
@@ -37,6 +39,8 @@ class Run:
         result: name of the file in `results/NAME/` that is written last.
         open_log_file: opens the log file.
         made_from: reads the identity in a result.
+        job: that makes the result.
+        page: writes its page; None for none.
 
     Attributes:
         folder: `results/NAME`.
@@ -52,11 +56,14 @@ class Run:
         result: str,
         open_log_file: Callable[[], None],
         made_from: Callable[[Path], Mapping[str, Any]],
+        job: str,
+        page: Write | None,
     ) -> None:
         self.folder = Path(opt['path']['results_root'])
         self.result, self.unfinished = self.folder / result, self.folder / 'unfinished'
         self.name, self.is_first = opt['name'], opt['rank'] == 0
         self._open_log_file, self._made_from = open_log_file, made_from
+        self._job, self._page = job, page
         self.lock = ExitStack()
 
     def sound(self, what: str) -> None:
@@ -80,17 +87,31 @@ class Run:
         has_work = begin(self.result, self.unfinished, identity, self._made_from, asked or {})
         if has_work:
             self._open_log_file()
+        elif self.is_first and not page_of(self.folder, self._job).is_file():  # of a run killed at its very end
+            remove_stale(self.folder)
+            self._write_page()
         return has_work
 
     def finish(self, said: str) -> None:
-        """Forget what was kept for continuing, now that the result is written, and say what it is."""
+        """Forget what was kept for continuing, now that the result is written, say what it is, and write its page."""
         forget(self.unfinished)
         get_root_logger().info(said)
+        self._write_page()
+
+    def _write_page(self) -> None:
+        if self._page is not None and self.is_first:
+            page = write_beside(self.result, self._job, self._page)
+            if page is not None:
+                get_root_logger().info(f'Report: {page}')
 
 
 @contextmanager
 def resumable(
-    opt: Options, job: str, result: str, made_from: Callable[[Path], Mapping[str, Any]] = manifest_header
+    opt: Options,
+    job: str,
+    result: str,
+    made_from: Callable[[Path], Mapping[str, Any]] = manifest_header,
+    page: Write | None = None,
 ) -> Iterator[Run]:
     """The frame of a job: its log, its seed, its folder, which no other process may work in.
 
@@ -99,10 +120,11 @@ def resumable(
         job: its name.
         result: name of the file in `results/NAME/` that is written last.
         made_from: reads the identity in such a file.
+        page: writes its page; None for none.
     """
     with open_log(opt, job) as open_log_file:
         set_random_seed(opt['manual_seed'])
-        run = Run(opt, result, open_log_file, made_from)
+        run = Run(opt, result, open_log_file, made_from, job, page)
         with run.lock:
             yield run
 

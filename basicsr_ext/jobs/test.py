@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from basicsr.utils import get_root_logger, make_exp_dirs
@@ -13,12 +14,14 @@ from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.beside import write_beside
+from basicsr_ext.reports.metrics_page import Tested
 from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.files import put_aside
 from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.training.building import build_model
 from basicsr_ext.training.loader import build_validation_sets
-from basicsr_ext.training.validation import check_validation, validate_with, write_metrics
+from basicsr_ext.training.validation import check_validation, image_path, validate_with, write_metrics
 
 EXAMPLE = 'basicsr-ext test -opt options/test/DnCNN/test_DnCNN_gray_sigma25.yml'
 
@@ -37,24 +40,25 @@ def test_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
         BasicsrExtError: whatever is wrong with options, data or checkpoints, before testing starts where possible.
     """
     try:
-        opt, args, _ = parse_options(root_path, is_train=False, argv=argv)
+        opt, args, asked = parse_options(root_path, is_train=False, argv=argv)
         require(opt, ('val',))
         require(opt['val'], ('save_img',), 'val')
         checks.check_options(opt)
         if args.check:
             checks.check_everything(opt)
         else:
-            test(opt)
+            test(opt, asked)
         return 0
     finally:
         distributed.stop()
 
 
-def test(opt: Options) -> None:
-    """Restore and measure every dataset; writes `results/<name>/metrics.json` beside BasicSR's log.
+def test(opt: Options, asked: Options) -> None:
+    """Restore and measure every dataset; writes `results/<name>/metrics.json` and its page beside BasicSR's log.
 
     Args:
         opt: completed and checked options.
+        asked: the options before they were completed, for the page.
     """
     with open_log(opt, 'test') as open_log_file:
         set_random_seed(opt['manual_seed'])
@@ -79,5 +83,11 @@ def test(opt: Options) -> None:
                 get_root_logger().info(f'Testing {dataset.opt["name"]}: {len(dataset)} images...')
                 results[dataset.opt['name']] = validate_with(model, dataset, opt, opt['name'], None)
             if opt['rank'] == 0:
-                write_metrics(Path(folder, 'metrics.json'), results)
+                metrics = Path(folder, 'metrics.json')
+                write_metrics(metrics, results)
+                write_beside(metrics, 'test', Tested(asked, datasets, partial(_saved_at, opt)))
             get_root_logger().info(f'Metrics and images: {folder}')
+
+
+def _saved_at(opt: Options, dataset_name: str, image: str) -> Path:
+    return image_path(opt, image, dataset_name, opt['name'])

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from basicsr_ext.jobs.resumable import open_log
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.beside import write_beside
+from basicsr_ext.reports.training_page import write_training_page
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import atomic_open, put_aside, remove_stale
 from basicsr_ext.runtime.folder_lock import locked
@@ -120,7 +123,9 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
             if opt['rank'] == 0:
                 _write_options(opt, asked, opt_file)
             tb_logger = init_tb_loggers(opt)
-            TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start).go()
+            write = partial(write_training_page, {**asked, 'manual_seed': opt['manual_seed']})
+            report = partial(write_beside, root / 'training_log.jsonl', 'train', write)
+            TrainingRun(opt, model, train_set, val_sets, warmup, tb_logger, start, report).go()
             if tb_logger:
                 tb_logger.close()
             get_root_logger().info(f'Networks, states and metrics: {root}')

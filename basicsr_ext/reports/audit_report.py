@@ -135,11 +135,32 @@ def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder
     """
     if size < 1:
         raise OptionError('--size', 'at least 1', size, 'Correct the value.')
+    every = findings_of(manifest)
+    found = [each for each in every if np.ptp(each.values) > 0] or every  # the same everywhere: nothing to see
+    rows = rows_of(manifest, found, dataset, where, size)
+    worst, spread = _captions(manifest)
+    draw_worst(rows, folder / 'gallery.png', worst)
+    draw_histograms(rows, folder / 'histograms.png', spread)
+    print(report_of(manifest))
+    print(f'Pictures: {folder}')
+
+
+def rows_of(manifest: Manifest, found: Sequence[Found], dataset: SampleDataset, where: str, size: int) -> list[Row]:
+    """The worst images of findings, each with what it is a copy of or its input beside it.
+
+    Args:
+        manifest: of an audit.
+        found: some of its findings.
+        dataset: that was audited.
+        where: the option that says where its images are, named in errors.
+        size: images of each finding.
+
+    Raises:
+        DataError: the manifest and the images do not fit together.
+    """
     index_of = index_of_places(manifest, dataset, where)
     images, paths = WholeImages(dataset), manifest.column('path')
     place_of = {path: row for row, path in enumerate(paths)}
-    every = findings_of(manifest)
-    found = [each for each in every if np.ptp(each.values) > 0] or every  # the same everywhere: nothing to see
     rows = []
     for each in with_progress(found, 'Reading', len(found), unit='finding'):
         tiles = []
@@ -152,11 +173,7 @@ def inspect_audit(manifest: Manifest, dataset: SampleDataset, where: str, folder
             if each.name in FINDINGS and FINDINGS[each.name].pair:
                 tiles.append(Tile(_input(images, index_of[row]), 'its input, in grey', False))
         rows.append(Row(each.name, each.note, tiles, each.values))
-    worst, spread = _captions(manifest)
-    draw_worst(rows, folder / 'gallery.png', worst)
-    draw_histograms(rows, folder / 'histograms.png', spread)
-    print(report_of(manifest))
-    print(f'Pictures: {folder}')
+    return rows
 
 
 def _captions(manifest: Manifest) -> tuple[Caption, Caption]:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,15 @@ def as_text(statistics: Statistics) -> str:
     """The table as in the paper, with mean and standard deviation."""
     lines = [f'{"":<8}{"ranks":>14}' + ''.join(f'{criterion:>20}' for criterion in CRITERIA)]
     for name, row in statistics.items():
-        ranks = f'{row["ranks"][0]} to {row["ranks"][1]}'
-        cells = [
-            f'{row[criterion]["mean"]:.{digits}f} ± {row[criterion]["std"]:.{digits}f}'
-            for criterion, digits in zip(CRITERIA, (2, 4, 4), strict=True)
-        ]
+        ranks, *cells = cells_of(row)
         lines.append(f'{name:<8}{ranks:>14}' + ''.join(f'{cell:>20}' for cell in cells))
     return '\n'.join(lines)
+
+
+def cells_of(row: Mapping[str, Any]) -> list[str]:
+    """A group in words: its ranks, and mean and standard deviation of each criterion."""
+    values = [
+        f'{row[criterion]["mean"]:.{digits}f} ± {row[criterion]["std"]:.{digits}f}'
+        for criterion, digits in zip(CRITERIA, (2, 4, 4), strict=True)
+    ]
+    return [f'{row["ranks"][0]} to {row["ranks"][1]}', *values]

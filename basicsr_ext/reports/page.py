@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = 'report.html'  # of the page of a folder of results
 KINDS = {b'\x89PNG\r\n\x1a\n': 'image/png', b'\xff\xd8\xff': 'image/jpeg'}
-NUMBER = re.compile(r'[-+−]?\d[\d.,]*(e[-+]?\d+)?( ?(%|[A-Za-zµ]{1,3}|[±/] ?\d[\d.,]*))?')
+NUMBER = re.compile(r'[-+−]?\d[\d.,]*(e[-+]?\d+)?( ?%| [A-Za-zµ]{1,3}| ± \d[\d.,]*)?')
 NO_NUMBER = ('', '-')
 
 

@@ -68,7 +68,7 @@ def inspect_patches(manifest: Manifest, dataset: SampleDataset, where: str, fold
     correlations = rank_correlations(list(columns.values()))
     listed = manifest.table.select(['path', 'y', 'x', criterion])
     summary = {
-        **_summary(manifest, columns, correlations),
+        **numbers_of(manifest, columns, correlations),
         'criterion': criterion,
         'groups': {name: listed.take(rows).to_pylist() for name, rows in groups.items()},
         'keep': view.keep,
@@ -95,6 +95,11 @@ def inspect_patches(manifest: Manifest, dataset: SampleDataset, where: str, fold
     write_json(folder / 'summary.json', summary)
     print(as_text(summary))
     print(f'Pictures and numbers: {folder}')
+
+
+def usual_criterion(manifest: Manifest) -> str:
+    """What patches are looked at by where nothing else is asked for: `grad`, or the first criterion."""
+    return 'grad' if 'grad' in manifest.criteria else manifest.criteria[0]
 
 
 def _criterion(manifest: Manifest, name: str | None) -> str:
@@ -220,7 +225,14 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _summary(manifest: Manifest, columns: Mapping[str, np.ndarray], correlations: np.ndarray) -> dict[str, Any]:
+def numbers_of(manifest: Manifest, columns: Mapping[str, np.ndarray], correlations: np.ndarray) -> dict[str, Any]:
+    """How many patches there are, their criteria in numbers, and how these agree, as JSON values.
+
+    Args:
+        manifest: of patches.
+        columns: criterion -> (patches,).
+        correlations: of the ranks, (criteria, criteria).
+    """
     measures: dict[str, Callable[[np.ndarray], Any]] = {
         'min': np.min, 'median': np.median, 'mean': np.mean, 'max': np.max
     }  # fmt: skip
@@ -256,14 +268,15 @@ def as_text(summary: Mapping[str, Any]) -> str:
     if len(table) > 1:
         lines += ['', f'{"Spearman":<12}' + ''.join(f'{name:>12}' for name in table)]
         for name, row in table.items():
-            lines.append(f'{name:<12}' + ''.join(f'{_decimal(value):>12}' for value in row.values()))
+            lines.append(f'{name:<12}' + ''.join(f'{decimal(value):>12}' for value in row.values()))
     if 'other' in summary:
         other = summary['other']
         lines += ['', f'{other["criterion"]} here and in {other["manifest"]}: {_coefficients(other)}']
     return '\n'.join([*lines, ''])
 
 
-def _decimal(value: float | None) -> str:
+def decimal(value: float | None) -> str:
+    """A coefficient; `-` for none."""
     return '-' if value is None else f'{value:.4f}'
 
 
@@ -292,4 +305,4 @@ def _compare(manifest: Manifest, source: str, name: str, folder: Path) -> dict[s
 
 
 def _coefficients(found: Mapping[str, Any]) -> str:
-    return f'Pearson {_decimal(found["pearson"])}, Spearman {_decimal(found["spearman"])}'
+    return f'Pearson {decimal(found["pearson"])}, Spearman {decimal(found["spearman"])}'

@@ -130,7 +130,7 @@ def inspect_images(
             sizes += own
             statistics[name] = {'ranks': [group.ranks[0], group.ranks[-1]], **mean_and_std(values)}
     captions = RankingCaptions(scored.name, scored.words, len(ranks), len(groups[0].ranks), sizes)
-    thumbnail = None if aim is None else reduced(_read(*aim), THUMBNAIL)
+    thumbnail = None if aim is None else reduced(read_clean(*aim), THUMBNAIL)
     draw_gallery(groups, folder / 'gallery.png', thumbnail, captions.gallery)
     draw_histogram(scores, ranks, captions.label, groups, folder / 'histogram.png', captions.histogram)
     draw_spectra(groups, folder / 'spectra.png', captions.spectra)
@@ -161,7 +161,7 @@ def choose_groups(ranks: Sequence[int], size: int) -> dict[str, list[int]]:
     return {name: sorted(chosen, key=ranks.__getitem__) for name, chosen in rows.items()}
 
 
-def _read(dataset: SampleDataset, index: int) -> np.ndarray:
+def read_clean(dataset: SampleDataset, index: int) -> np.ndarray:
     """The clean image of a sample: (H, W, 3) RGB or (H, W) grey, float32, [0, 1]."""
     sample = read_item(dataset, index)
     image = sample.get('gt')
@@ -206,7 +206,7 @@ def _look_at(
     at_example = {'Top': 0, 'Mid': (len(images) - 1) // 2, 'Bottom': len(images) - 1}[name]
     shown, sizes = [], []
     for place, image in enumerate(images):
-        pixels = _read(dataset, image.index)
+        pixels = read_clean(dataset, image.index)
         grey = rgb_to_grey(pixels)
         picture = spectrum_picture(grey)
         measured = (calculate_mgvg(255 * grey), hfapi(picture), lfapi(picture))

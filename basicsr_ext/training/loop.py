@@ -3,7 +3,7 @@
 import datetime
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,28 @@ Options = dict[str, Any]
 
 
 class TrainingRun:
-    """The loop: exactly `total_iter` iterations, each on the batch that the schedule gives it."""
+    """The loop: exactly `total_iter` iterations, each on the batch that the schedule gives it.
+
+    Args:
+        opt: completed options.
+        model: that is trained.
+        train_set, val_sets: the datasets.
+        warmup: a pixel-shuffled one.
+        tb_logger: TensorBoard writer or None.
+        start: iterations already done.
+        report: writes the page of the training, when the curve is drawn anew and at the end; called by one process.
+    """
 
     def __init__(
-        self, opt: Options, model: Any, train_set: Any, val_sets: list[Any], warmup: Warmup, tb_logger: Any, start: int
+        self,
+        opt: Options,
+        model: Any,
+        train_set: Any,
+        val_sets: list[Any],
+        warmup: Warmup,
+        tb_logger: Any,
+        start: int,
+        report: Callable[[], object],
     ) -> None:
         self.opt, self.model, self.val_sets, self.tb_logger, self.start = opt, model, val_sets, tb_logger, start
         self.warmup, self.train_set = warmup, train_set
@@ -46,6 +64,7 @@ class TrainingRun:
         self._val_freq = (opt.get('val') or {}).get('val_freq', self.total_iter)
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()
+        self.report = report
         self.message_logger = MessageLogger(opt, start, tb_logger)
         notes = carrying(model)
         self.log = (
@@ -104,6 +123,7 @@ class TrainingRun:
                 self.model.save(-1, -1)
         if self.log is not None:
             self.log.close()
+            self.report()
 
     def _with_progress(self) -> Iterator[Any]:
         """The batches, with a bar on a terminal that the lines of the log do not break."""
@@ -199,6 +219,7 @@ class TrainingRun:
     def _draw_curve(self) -> None:
         if self.log is not None:
             draw_training_curve(self.log.path, self.warmup.intervals(), self.folder / 'training_curve.png')
+            self.report()
 
     def _log_distinct(self, current_iter: int) -> None:
         if self.is_dynamic and self.log is not None:

@@ -74,7 +74,7 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
     wanted = model.opt['val'].get('log_images', 1) if tb_logger is not None else 0
 
     def measure(sample: Sample, image: str) -> dict[str, float]:
-        saved_as = _image_path(model.opt, image, name, current_iter) if save_img else None
+        saved_as = image_path(model.opt, image, name, current_iter) if save_img else None
         values, visuals = _validate_image(model, sample, name, metrics, saved_as)
         if len(strips) < wanted:
             strips[image] = comparison_strip(visuals)
@@ -296,7 +296,15 @@ def gives_finite(model: Any, output: torch.Tensor, image: str) -> bool:
     return False
 
 
-def _image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter: int | str) -> Path:
+def image_path(opt: dict[str, Any], image: str, dataset_name: str, current_iter: int | str) -> Path:
+    """The file of a restored image.
+
+    Args:
+        opt: completed options.
+        image: its name.
+        dataset_name: of its data set.
+        current_iter: iteration, in training.
+    """
     folder = Path(opt['path']['visualization'])
     if opt['is_train']:
         has_others = sum(block['phase'] in ('val', 'test') for block in opt.get('datasets', {}).values()) > 1

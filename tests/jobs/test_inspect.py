@@ -130,7 +130,9 @@ def test_all_tables_say_the_same(ranking: Path, capsys: pytest.CaptureFixture[st
 def test_pictures_are_there_and_have_content(ranking: Path) -> None:
     inspect(ranking, '--size', '3')
     folder = ranking.parent / 'inspect'
-    assert sorted(path.name for path in folder.iterdir()) == sorted((*PICTURES, 'table.csv', 'table.json'))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        (*PICTURES, 'report.html', 'table.csv', 'table.json')
+    )
     for name in PICTURES:
         with Image.open(folder / name) as picture:
             picture.load()

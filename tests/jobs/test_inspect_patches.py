@@ -272,8 +272,8 @@ def test_pictures_are_there_and_have_content() -> None:
     other = write_patches(Path('o.parquet'), columns)
     inspect(write_patches(Path('m/patches.parquet'), columns), '--other', str(other))
     files = {path.name for path in Path('m/inspect').iterdir()}
-    assert files == ALWAYS | {'correlations.png', 'losses.png'}
-    for name in files - {'summary.json'}:
+    assert files == ALWAYS | {'correlations.png', 'losses.png', 'report.html'}
+    for name in files - {'summary.json', 'report.html'}:
         with Image.open(f'm/inspect/{name}') as picture:
             assert picture.format == 'PNG'
             pixels = np.asarray(picture.convert('RGB'))

@@ -22,6 +22,7 @@ from basicsr_ext.jobs.option_file import run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
 from basicsr_ext.networks.encoder import Images
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.alignment_page import write_alignment_page
 from basicsr_ext.reports.alignment_plot import draw_alignment
 from basicsr_ext.reports.diversity_plot import draw_diversity
 from basicsr_ext.runtime.checkpoint import save_network_weights
@@ -51,7 +52,7 @@ def align_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
 
 
 def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> None:
-    """Write `results/<name>/`: `gt/`, the weights of the tuner, what it changed, and pictures of that.
+    """Write `results/<name>/`: `gt/`, the weights of the tuner, what it changed, pictures and a page of that.
 
     Args:
         opt: completed and checked options.
@@ -62,7 +63,7 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         OptionError, DataError: networks and images that do not fit together.
         Interrupted: a stop was asked for; the state is saved.
     """
-    with resumable(opt, 'align', RESULT, partial(read_identity, key='made_from')) as run:
+    with resumable(opt, 'align', RESULT, partial(read_identity, key='made_from'), write_alignment_page) as run:
         refuse_foreign(run.folder, run.unfinished, run.result)
         parts = build_parts(opt, settings)
         try_first(parts, settings)

@@ -25,6 +25,7 @@ from basicsr_ext.jobs.option_file import run_job
 from basicsr_ext.jobs.resumable import identity, resumable
 from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.calibration_page import write_calibration_page
 from basicsr_ext.reports.calibration_plot import draw_calibration
 from basicsr_ext.reports.calibration_words import advantage
 from basicsr_ext.runtime import interrupt
@@ -60,7 +61,7 @@ def calibrate_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | 
 
 
 def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = False) -> None:
-    """Write `results/<name>/calibration.json` and its picture.
+    """Write `results/<name>/calibration.json`, its picture and its page.
 
     Args:
         opt: completed and checked options.
@@ -71,7 +72,7 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         OptionError: the network has no exits, or the budget cannot be met.
         Interrupted: a stop was asked for; what was observed is saved.
     """
-    with resumable(opt, 'calibrate', RESULT, partial(read_identity, key='made_from')) as run:
+    with resumable(opt, 'calibrate', RESULT, partial(read_identity, key='made_from'), write_calibration_page) as run:
         logger = get_root_logger()
         net = trained_network(opt).eval()
         if not isinstance(net, ExitNetwork):

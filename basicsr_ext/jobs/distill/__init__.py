@@ -33,6 +33,7 @@ from basicsr_ext.networks.tiling import run_padded
 from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.calls import building
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.distillation_page import write_distillation_page
 from basicsr_ext.reports.distillation_pictures import draw_forming, draw_matching_loss
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.saved_state import SavedState
@@ -60,7 +61,7 @@ def distill_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
 
 
 def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -> None:
-    """Write `results/<name>/`: `gt/`, `lq/`, `meta_info.txt`, `manifest.parquet` and pictures.
+    """Write `results/<name>/`: `gt/`, `lq/`, `meta_info.txt`, `manifest.parquet`, pictures and a page.
 
     Args:
         opt: completed and checked options.
@@ -70,7 +71,7 @@ def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -
     Raises:
         Interrupted: a stop was asked for; the state is saved.
     """
-    with resumable(opt, 'distill', MANIFEST) as run:
+    with resumable(opt, 'distill', MANIFEST, page=write_distillation_page) as run:
         refuse_foreign(run.folder, run.unfinished, run.result)
         data = DistillData(opt, settings)
         check_dataset(data.train, 'datasets.train')

@@ -11,6 +11,7 @@ from basicsr_ext.jobs.rank.method import METHODS, method_of
 from basicsr_ext.jobs.resumable import resumable
 from basicsr_ext.options import command_line
 from basicsr_ext.options.load import Options
+from basicsr_ext.reports.ranking_page import write_ranking_page
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.selection.manifest import write_manifest
 from basicsr_ext.selection.subsets.groups import with_groups
@@ -49,7 +50,7 @@ def rank_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
 
 
 def rank(opt: Options, settings: Any, only_check: bool = False) -> None:
-    """Write `results/<name>/ranking.parquet`.
+    """Write `results/<name>/ranking.parquet` and its page.
 
     Args:
         opt: completed and checked options.
@@ -59,7 +60,7 @@ def rank(opt: Options, settings: Any, only_check: bool = False) -> None:
     Raises:
         Interrupted: a stop was asked for; the state is saved.
     """
-    with resumable(opt, 'rank', 'ranking.parquet') as run:
+    with resumable(opt, 'rank', 'ranking.parquet', page=write_ranking_page) as run:
         ranking = method_of({'rank': {'method': settings.method}})(opt, settings)
         items = ranking.items
         if settings.groups is not None:
