@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,6 @@ def init_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
     with staging(folder, request.name) as stage:
         length = Length()
         if request.budget is not None:
-            refuse_others(folder, lists, '')
             pace = _pace(plan, stage)
             length = pace.length(request.budget)
             kept = {**_asked(plan), **pace.as_json()}
@@ -82,9 +83,8 @@ def init_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
 
 def _option_files(plan: Plan, length: Length) -> dict[str, str]:
     """Name -> text of every option file; that of the training itself is the last one."""
-    name = plan.request.name
-    path = as_option(plan.request.output, plan.request.root).removesuffix('.yml')
-    trained = '' if blocks.has_shipped(plan) else f'First: basicsr-ext train -opt {path}.yml\n'
+    name, file = plan.request.name, partial(_in_shell, plan)
+    trained = '' if blocks.has_shipped(plan) else f'First: basicsr-ext train -opt {file("")}\n'
     of_proxy = (
         'The network is the grey denoiser of this noise that comes with the package: the images are read as grey.\n'
         if blocks.has_shipped(plan)
@@ -96,58 +96,63 @@ def _option_files(plan: Plan, length: Length) -> dict[str, str]:
         f'{name}_audit.yml': selection_files.audit(
             plan,
             f'Are the images fit to train on, and do they share pictures with those to validate on?\n'
-            f'    basicsr-ext audit -opt {path}_audit.yml\n'
+            f'    basicsr-ext audit -opt {file("_audit")}\n'
             f'Result: results/{name}_audit/audit.parquet, which `basicsr-ext inspect` draws.',
         ),
         f'{name}_rank_complexity.yml': selection_files.complexity(
             plan,
             f'The images in the order of their complexity.\n'
-            f'    basicsr-ext rank -opt {path}_rank_complexity.yml\n'
+            f'    basicsr-ext rank -opt {file("_rank_complexity")}\n'
             f'Result: results/{name}_rank_complexity/ranking.parquet.',
         ),
         f'{name}_rank_matching.yml': selection_files.matching(
             plan,
             f'{trained}Choose images together, so that what they teach is what those of val_target ask for.\n'
-            f'    basicsr-ext rank -opt {path}_rank_matching.yml\n'
-            f'{of_proxy}Result: {manifest}, for {path}_train_matching.yml.',
+            f'    basicsr-ext rank -opt {file("_rank_matching")}\n'
+            f'{of_proxy}Result: {manifest}, for {file("_train_matching")}.',
         ),
         f'{name}_rank_influence.yml': selection_files.influence(
             plan,
             f'{trained}How much each image alone helps on those of val_target.\n'
-            f'    basicsr-ext rank -opt {path}_rank_influence.yml\n'
+            f'    basicsr-ext rank -opt {file("_rank_influence")}\n'
             f'{of_proxy}Result: results/{name}_rank_influence/ranking.parquet.',
         ),
         f'{name}_mine.yml': selection_files.mine(
             plan,
             f'What the patches of the images hold.\n'
-            f'    basicsr-ext mine -opt {path}_mine.yml\n'
-            f'Result: {patches}, for {path}_train_mined.yml.',
+            f'    basicsr-ext mine -opt {file("_mine")}\n'
+            f'Result: {patches}, for {file("_train_mined")}.',
         ),
         f'{name}_train_matching.yml': _training(
             plan,
             f'{name}_train_matching',
             training_files.on_chosen(plan, manifest, selection_files.chosen(plan)),
-            f'First: basicsr-ext rank -opt {path}_rank_matching.yml\nTrain on the images that it chooses.\n'
-            f'    basicsr-ext train -opt {path}_train_matching.yml',
+            f'First: basicsr-ext rank -opt {file("_rank_matching")}\nTrain on the images that it chooses.\n'
+            f'    basicsr-ext train -opt {file("_train_matching")}',
             length,
         ),
         f'{name}_train_mined.yml': _training(
             plan,
             f'{name}_train_mined',
             training_files.on_mined(plan, patches),
-            f'First: basicsr-ext mine -opt {path}_mine.yml\nTrain on the patches with the steepest gradients.\n'
-            f'    basicsr-ext train -opt {path}_train_mined.yml',
+            f'First: basicsr-ext mine -opt {file("_mine")}\nTrain on the patches with the steepest gradients.\n'
+            f'    basicsr-ext train -opt {file("_train_mined")}',
             length,
         ),
         f'{name}.yml': _training(
             plan,
             name,
             training_files.on_all(plan),
-            f'Train on all images.\n    basicsr-ext train -opt {path}.yml\n'
+            f'Train on all images.\n    basicsr-ext train -opt {file("")}\n'
             f'Result: experiments/{name}/models/net_g_latest.pth, and net_g_best.pth, which val chooses.',
             length,
         ),
     }
+
+
+def _in_shell(plan: Plan, ending: str = '') -> str:
+    """The option file NAME<ending>.yml as a command names it."""
+    return shlex.quote(as_option(plan.request.beside(f'{ending}.yml'), plan.request.root))
 
 
 def _training(plan: Plan, name: str, train: Block, head: str, length: Length) -> str:
@@ -198,12 +203,12 @@ def _asked(plan: Plan) -> Mapping[str, Any]:
 
 
 def _next(plan: Plan) -> list[str]:
-    name = plan.request.name
-    path = as_option(plan.request.output, plan.request.root).removesuffix('.yml')
+    file = partial(_in_shell, plan)
+    weights = shlex.quote(f'experiments/{plan.request.name}/models/net_g_latest.pth')
     return [
         'Next:',
-        f'    basicsr-ext audit -opt {path}_audit.yml',
-        f'    basicsr-ext compare -opt {path}.yml --sets random matching --sizes 10% --seeds 3 --iterations 2000',
-        f'    basicsr-ext train -opt {path}.yml',
-        f'    basicsr-ext restore IN -o OUT --weights experiments/{name}/models/net_g_latest.pth',
+        f'    basicsr-ext audit -opt {file("_audit")}',
+        f'    basicsr-ext compare -opt {file("")} --sets random matching --sizes 10% --seeds 3 --iterations 2000',
+        f'    basicsr-ext train -opt {file("")}',
+        f'    basicsr-ext restore IN -o OUT --weights {weights}',
     ]

@@ -26,7 +26,7 @@ from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_train_loader, build_validation_sets
 from basicsr_ext.training.validation import bare_networks
 
-TRIED = 8.0  # seconds of iterations, and at most half as many of validations
+TRIED = 8.0  # seconds of iterations, and half as many of validations
 FIRST = 3  # iterations that are not counted: they are slower
 AT_MOST = 0.25  # part of the time that validations may take
 FEWEST = 100  # iterations
@@ -58,9 +58,11 @@ class Pace:
         total = max(FEWEST, two_figures((left - validations * each) / self.iteration))
         takes = self.before + total * self.iteration + validations * each
         said = (
-            f'optimiser steps: about {in_words(takes)} at {self.iteration:.3g} s each on {self.device}, with '
-            f'{validations} validations of {self.validation:.2g} s'
+            f'optimiser steps: about {in_words(takes)} at {self.iteration:.3g} s each on {self.device}, '
+            f'{counted(validations, "validation")} of {in_words(self.validation)} among it'
         )
+        if takes > budget and total == FEWEST:
+            said = f'{said}; fewer than {FEWEST}, which would fit into {in_words(budget)}, teach nothing'
         return Length(total, validations, said)
 
     def as_json(self) -> dict[str, Any]:
@@ -78,10 +80,15 @@ def two_figures(value: float) -> int:
     return round(value / step) * step
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: 1 thread, 2 threads."""
+    return f'{number} {thing}{"s" if number != 1 else ""}'
+
+
 def in_words(seconds: float) -> str:
     """A length of time: 45 s, 12 min, 2.5 h."""
     if seconds < 100:
-        return f'{seconds:.0f} s'
+        return f'{seconds:.3g} s' if seconds < 10 else f'{seconds:.0f} s'
     return f'{seconds / 60:.0f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
 
 
@@ -113,7 +120,9 @@ def measure(options: Options, root: Path, folder: Path) -> Pace:
     saving = _timed(lambda: torch.save([model.net_g.state_dict(), model.optimizers[0].state_dict()], folder / 'trial'))
     (folder / 'trial').unlink()
     distributed.stop()
-    device = torch.cuda.get_device_name() if opt['num_gpu'] else f'{torch.get_num_threads()} threads of the CPU'
+    device = (
+        torch.cuda.get_device_name() if opt['num_gpu'] else f'{counted(torch.get_num_threads(), "thread")} of the CPU'
+    )
     return Pace(before, iteration, validation, saving, device)
 
 
@@ -148,6 +157,7 @@ def _seconds_of_validation(model: Any, dataset: SampleDataset, seconds: float) -
             calculate_metric(pair, block)
 
     with bare_networks(model):
+        measure_image()  # the first one of a size is slower
         times = list(_until(lambda: _timed(measure_image), seconds, at_most=len(dataset)))
     return sum(times) / len(times) * len(dataset)
 

@@ -71,12 +71,13 @@ def read_request(args: argparse.Namespace, root: str | os.PathLike[str]) -> Requ
     _check_pairs(args, task)
     _check_level(args, task)
     scale = _scale(args, task)
+    folders = {key: _folder(args, key) for key in ('folder', 'lq', 'val', 'val_lq', 'target', 'target_lq')}
     return Request(
-        task,
-        _net(args.net, task, scale),
-        output,
-        Path(root),
-        *(_folder(args, key) for key in ('folder', 'lq', 'val', 'val_lq', 'target', 'target_lq')),
+        **folders,
+        task=task,
+        net=_net(args.net, task, scale),
+        output=output,
+        root=Path(root),
         level=_plain(args.sigma if task.level == 'sigma' else args.quality),
         scale=scale,
         budget=None if args.budget is None else seconds(args.budget),
