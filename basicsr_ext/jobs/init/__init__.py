@@ -199,7 +199,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _asked(plan: Plan) -> Mapping[str, Any]:
     """What a pace was measured for."""
-    return {'budget': plan.request.budget, 'network': blocks.network(plan), 'patch': plan.patch}
+    return {'budget': plan.request.budget, 'network': blocks.network(plan), 'patch': plan.patch, 'batch': plan.batch}
 
 
 def _next(plan: Plan) -> list[str]:

@@ -8,7 +8,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
 from basicsr_ext.jobs.init.parts import Part
 from basicsr_ext.jobs.init.plan import Plan, as_option
-from basicsr_ext.jobs.init.tasks import NETS, Block, network_block
+from basicsr_ext.jobs.init.tasks import Block, network_block
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.commented import notes_of
@@ -73,7 +73,7 @@ def patches(plan: Plan) -> Block:
 def loader(plan: Plan) -> Block:
     """The keys of the loader."""
     workers = min(WORKERS, os.cpu_count() or 1)
-    return {'num_worker_per_gpu': workers, 'batch_size_per_gpu': NETS[plan.request.net].batch}
+    return {'num_worker_per_gpu': workers, 'batch_size_per_gpu': plan.batch}
 
 
 def network(plan: Plan) -> Block:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from basicsr_ext.errors import DataError, first_few
+from basicsr_ext.errors import DataError
 from basicsr_ext.jobs.init.photos import Folder, Photo
 
 VALIDATION = ('val', 'val_target', 'val_report')  # in this order: the first one chooses checkpoints
@@ -69,7 +69,7 @@ def split(train: Folder, val: Folder | None, target: Folder | None, lqs: Mapping
         raise DataError(
             'FOLDER',
             f'at least {FEWEST} images to train on that are not validated on',
-            f'{len(left)}: {first_few([photo.path for photo in left])}',
+            len(left),
             'Add images.',
         )
     return {'train': Part(train.root, lqs['train'], left), **{key: parts[key] for key in VALIDATION}}

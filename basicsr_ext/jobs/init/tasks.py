@@ -51,8 +51,8 @@ class Net:
 
     Attributes:
         lr: learning rate at the start.
-        batch: samples of a step.
-        patch: side of the patches of its input in pixels; None of `patch` depends on nothing else.
+        batch: samples of a step on a GPU.
+        patch: side of the patches of its input, in pixels.
         keeps_size, enlarges: whether its output can be as large as its input, and larger.
         only_color: whether it takes nothing but three channels.
         warms_up: whether the learning rate rises at first.
