@@ -55,7 +55,12 @@ def digest_of(file: ImageFile) -> str:
     Raises:
         ImageError: it cannot be read.
     """
-    return blake2b(read_image(file.lmdb, file.path), digest_size=16).hexdigest()
+    return digest_of_bytes(read_image(file.lmdb, file.path))
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """The digest of the content of a file."""
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def image_files(dataset: SampleDataset) -> list[ImageFile]:
