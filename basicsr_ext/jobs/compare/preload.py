@@ -1,8 +1,5 @@
 """What the processes of a comparison import before they are forked, so that each starts at once."""
 
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
-
-# isort: split
 import basicsr.train  # noqa: F401
 
 from basicsr_ext.jobs import load
