@@ -1,65 +1,94 @@
-"""Write the demo's dataset from photographs that ship inside the scikit-image wheel; needs no network.
+"""Write the demo's images, all cut from pictures that ship inside the scikit-image wheel; needs no network.
 
-`OUTPUT/train/*.png` are sub-images, `OUTPUT/target/*.png` and `OUTPUT/val/*.png` are whole other photographs, to aim a
-ranking at and to report.
+`OUTPUT/photos/` is a folder as one finds it: photographs, histology, an eye ground, four pieces of one page of text;
+some of the photographs are spoilt. `OUTPUT/target/` holds other pieces of that page, `OUTPUT/pages/` pieces of another
+page, `OUTPUT/noisy/` the same with noise added.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
-# The two motorcycle photographs are a stereo pair: both stay on one side.
-TRAIN = {
-    'rgb': ('astronaut.png', 'coffee.png', 'motorcycle_left.png', 'motorcycle_right.png'),
-    'gray': ('astronaut.png', 'coffee.png', 'motorcycle_left.png', 'motorcycle_right.png', 'brick.png', 'coins.png'),
-}
-TARGET = ('chelsea.png',)
-VAL = {
-    'rgb': ('rocket.jpg',),
-    'gray': ('camera.png', 'rocket.jpg'),
-}
+PICTURES = (
+    'astronaut.png', 'brick.png', 'camera.png', 'chelsea.png', 'coffee.png', 'coins.png', 'grass.png', 'gravel.png',
+    'ihc.png', 'moon.png', 'motorcycle_left.png', 'retina.jpg', 'rocket.jpg',
+)  # fmt: skip
+SIDE, EACH = 128, 12  # of a sub-image in pixels; sub-images of a picture
+POOL_PAGE, REPORTED_PAGE = 'page.png', 'text.png'
+PAGE_SIDE = 95  # two rows of four on the first page: the left half is aimed at
+REPORTED = (86, 56)  # height and width of the pieces of the other page
+SIGMA = 25  # of the noise, in 8-bit levels
 
 
 class PreparationError(RuntimeError):
     """The dataset cannot be made; the message says why and what to do."""
 
 
-def photograph_folder() -> Path:
-    """The folder of photographs inside the installed scikit-image."""
+def picture_folder() -> Path:
+    """The folder of pictures inside the installed scikit-image."""
     spec = find_spec('skimage')
     if spec is None or spec.origin is None:
         raise PreparationError('scikit-image: expected it to be installed, got none. Run: pip install scikit-image')
     return Path(spec.origin).parent / 'data'
 
 
-def read_photograph(path: Path, color: str) -> np.ndarray:
-    """Read a photograph as H x W (gray) or H x W x 3 in BGR order (rgb), 8 bits.
+def read_picture(name: str) -> np.ndarray:
+    """Read a picture of scikit-image in grey: H x W, 8 bits.
 
     Raises:
         PreparationError: the file is missing or is not an image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if color == 'gray' else cv2.IMREAD_COLOR)
-    if image is None:
-        raise PreparationError(f'{path}: expected a photograph, got no readable file. Reinstall scikit-image.')
-    return image
+    path = picture_folder() / name
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert('L'))
+    except OSError as error:
+        raise PreparationError(f'{path}: expected a picture, got {error}. Reinstall scikit-image.') from error
 
 
-def starts(length: int, size: int, step: int) -> list[int]:
-    """Offsets of windows of `size` pixels, `step` apart, the last one flush with the end."""
-    return [*range(0, length - size, step), length - size]
+def pieces(image: np.ndarray, height: int, width: int) -> list[np.ndarray]:
+    """The windows of an image that do not overlap, row by row."""
+    rows, columns = image.shape[0] // height, image.shape[1] // width
+    places = [(row * height, column * width) for row in range(rows) for column in range(columns)]
+    return [image[top : top + height, left : left + width] for top, left in places]
 
 
-def sub_images(image: np.ndarray, size: int, step: int) -> Iterator[np.ndarray]:
-    """Square windows of an image, row by row."""
-    for top in starts(image.shape[0], size, step):
-        for left in starts(image.shape[1], size, step):
-            yield image[top : top + size, left : left + size]
+def spread(images: list[np.ndarray], number: int) -> list[np.ndarray]:
+    """So many of a list, evenly spread over it."""
+    places = np.linspace(0, len(images) - 1, min(number, len(images))).round().astype(int)
+    return [images[place] for place in places]
+
+
+def blocky(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Compress an image as JPEG of quality 10."""
+    _, buffer = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 10])
+    decoded: np.ndarray = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)
+    return decoded
+
+
+def blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur an image by a Gaussian of 2 pixels."""
+    return cv2.GaussianBlur(image, (0, 0), 2)
+
+
+def noisy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add the noise that the demo removes."""
+    return np.clip(image + rng.normal(0, SIGMA, image.shape), 0, 255).round().astype(np.uint8)
+
+
+SPOILT: tuple[tuple[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]], ...] = (
+    ('astronaut', noisy),
+    ('chelsea', blocky),
+    ('coffee', blurred),
+)
+SPOILT_EACH = 4
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -82,56 +111,51 @@ def write_folder(folder: Path, images: dict[str, np.ndarray]) -> None:
         write_png(folder / name, image)
 
 
-def prepare(output: Path, color: str, size: int, step: int) -> tuple[int, int]:
-    """Write the three folders.
+def photos() -> dict[str, np.ndarray]:
+    """The images of the folder: name -> H x W, 8 bits."""
+    rng, found = np.random.default_rng(0), {}
+    spoilt = dict(SPOILT)
+    for name in PICTURES:
+        stem = Path(name).stem
+        for number, piece in enumerate(spread(pieces(read_picture(name), SIDE, SIDE), EACH), start=1):
+            spoils = spoilt.get(stem) if number <= SPOILT_EACH else None
+            found[f'{stem}_{number:02d}.png'] = piece if spoils is None else spoils(piece, rng)
+    return found
 
-    Args:
-        output: folder in which `train`, `target` and `val` are made.
-        color: `rgb` or `gray`.
-        size: side of a training sub-image in pixels.
-        step: distance between neighbouring sub-images in pixels.
 
-    Returns:
-        How many training sub-images and how many validation photographs there are.
+def prepare(output: Path) -> dict[str, int]:
+    """Write the folders; returns how many images each has.
 
     Raises:
-        PreparationError: scikit-image or one of its photographs is missing, or a size does not fit.
+        PreparationError: scikit-image or one of its pictures is missing.
     """
-    source = photograph_folder()
-    train: dict[str, np.ndarray] = {}
-    for name in TRAIN[color]:
-        image = read_photograph(source / name, color)
-        if not (0 < size <= min(image.shape[:2]) and step > 0):
-            raise PreparationError(
-                f'--size {size} --step {step}: expected a positive step and a size from 1 to {min(image.shape[:2])}, '
-                f'the shorter side of {name}. Correct the value.'
-            )
-        for number, window in enumerate(sub_images(image, size, step), start=1):
-            train[f'{Path(name).stem}_s{number:03d}.png'] = window
-    write_folder(output / 'train', train)
-    for folder, names in (('target', TARGET), ('val', VAL[color])):
-        photographs = {f'{Path(name).stem}.png': read_photograph(source / name, color) for name in names}
-        write_folder(output / folder, photographs)
-    return len(train), len(VAL[color])
+    page = pieces(read_picture(POOL_PAGE), PAGE_SIDE, PAGE_SIDE)
+    columns = len(page) // 2
+    left = [piece for number, piece in enumerate(page) if number % columns < columns // 2]
+    right = [piece for number, piece in enumerate(page) if number % columns >= columns // 2]
+    other, rng = pieces(read_picture(REPORTED_PAGE), *REPORTED), np.random.default_rng(1)
+    folders = {
+        'photos': {**photos(), **{f'page_{number:02d}.png': piece for number, piece in enumerate(right, start=1)}},
+        'target': {f'page_{number:02d}.png': piece for number, piece in enumerate(left, start=5)},
+        'pages': {f'text_{number:02d}.png': piece for number, piece in enumerate(other, start=1)},
+        'noisy': {f'text_{number:02d}.png': noisy(piece, rng) for number, piece in enumerate(other, start=1)},
+    }
+    for folder, images in folders.items():
+        write_folder(output / folder, images)
+    return {folder: len(images) for folder, images in folders.items()}
 
 
 def main() -> int:
     """Read the command line and prepare; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--output', type=Path, default=Path('datasets/demo'), help='folder to write (datasets/demo)')
-    parser.add_argument('--color', choices=sorted(TRAIN), default='rgb', help='rgb (default) or gray')
-    parser.add_argument('--size', type=int, default=128, help='side of a training sub-image in pixels (128)')
-    parser.add_argument('--step', type=int, default=96, help='distance between sub-images in pixels (96)')
     args = parser.parse_args()
     try:
-        train, val = prepare(args.output, args.color, args.size, args.step)
+        counts = prepare(args.output)
     except (PreparationError, OSError) as error:
         print(f'prepare_demo_dataset: {error}', file=sys.stderr)
         return 2
-    size = f'{args.size} x {args.size} pixels'
-    print(f'{args.output / "train"}: {train} sub-images of {size} from {", ".join(TRAIN[args.color])}')
-    print(f'{args.output / "target"}: to aim a ranking at: {", ".join(TARGET)}')
-    print(f'{args.output / "val"}: {val} photographs that training never sees: {", ".join(VAL[args.color])}')
+    print(', '.join(f'{args.output / folder}: {count} images' for folder, count in counts.items()))
     return 0
 
 

@@ -12,6 +12,7 @@ from basicsr_ext.selection.influence.settings import RankSettings
 
 TOGETHER = [name for name in ORDERS if name not in ('random', 'influence')]
 COMPLEXITY = {'complexity': 'entropy', **{f'complexity.{name}': name for name in CRITERIA}}
+QUICK = {'iterations': 12, 'curvature_images': 24}  # as the gains in scripts/reproduce were measured
 DYNAMIC = {'dynamic': 'entropy', **{f'dynamic.{name}': name for name in CRITERIA}}
 
 
@@ -29,7 +30,7 @@ def random(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set('influence', parts=PARTS)
 def influence(frame: Frame, name: SetName, size: Size) -> Row:
     """A part of the ranking by influence on the target."""
-    job = Choosing('rank', 'influence', 'influence', {'method': 'influence'}, RankSettings)
+    job = Choosing('rank', 'influence', 'influence', {'method': 'influence', **QUICK}, RankSettings)
     folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset=name.part or 'top')
     return Row(name, size, lambda seed: block, [folder.name])
@@ -38,7 +39,7 @@ def influence(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set(*TOGETHER)
 def together(frame: Frame, name: SetName, size: Size) -> Row:
     """Images that are chosen together."""
-    settings = {'method': name.kind, 'size': size.of(len(frame.items)), 'halves': False}
+    settings = {'method': name.kind, 'size': size.of(len(frame.items)), 'halves': False, **QUICK}
     job = Choosing('rank', name.kind, f'{name.kind} {size}', settings, CoresetSettings)
     folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset='top')
