@@ -19,7 +19,7 @@ from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.training.compared import inspect_trainings
 from basicsr_ext.training.curves import LOG
 
-EXAMPLE = 'basicsr-ext inspect results/rank_IRCNN_demo/ranking.parquet'
+EXAMPLE = 'basicsr-ext inspect results/rank_influence_IRCNN_gray_sigma25_BSD400/ranking.parquet'
 
 OWN = {  # options of one kind of manifest alone
     'a ranking of images': ('column', 'target'),

@@ -17,6 +17,7 @@ from basicsr_ext.runtime.files import atomic_open, write_json
 
 STEM = 'compare'
 HEADS = ('choice', 'images', 'MB', '{metric}', 'over random', 'over all images', 'choosing', 'training', 'verdict')
+STRIP = 1.8  # height of images side by side, in inches
 READING = (
     'Every row was trained from the same initial weights, with the same noise and schedule for the same number of '
     'iterations; random images are drawn anew for each seed. Differences are paired, by seed and by image. The '
@@ -148,24 +149,25 @@ def picture_text(comparison: Comparison) -> str:
     """What the picture shows."""
     return (
         f'{comparison.metric.name} of {comparison.seeds} trainings a row on {comparison.report}, and the mean '
-        'differences with 95 % intervals. An interval that crosses zero tells no difference.'
+        'differences with their intervals. An interval that crosses zero tells no difference.'
     )
 
 
-def strip_picture(images: Mapping[str, np.ndarray], text: str) -> Picture:
-    """Images side by side under their names.
+def strip_picture(images: Sequence[np.ndarray], titles: Sequence[str], text: str) -> Picture:
+    """Images side by side.
 
     Args:
-        images: name -> H x W x 3 BGR or H x W grey, uint8; of one height.
+        images: H x W x 3 BGR or H x W grey, uint8.
+        titles: above each.
         text: what is seen.
     """
-    height = next(iter(images.values())).shape[0]
-    width = sum(image.shape[1] for image in images.values())
-    figure = Figure(figsize=(max(6, width / 100), max(2, height / 100 + 0.4)), layout='constrained')
-    for axis, (name, image) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items(), strict=True):
+    widths = [image.shape[1] / image.shape[0] for image in images]
+    figure = Figure(figsize=(STRIP * sum(widths), STRIP + 0.3 * any(titles)), layout='constrained')
+    columns = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))
+    for axis, title, image in zip(columns, titles, images, strict=True):
         colours = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
         axis.imshow(colours, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
-        axis.set_title(name, fontsize=9)
+        axis.set_title(title, fontsize=9)
         axis.axis('off')
     return picture_of(figure, text)
 

@@ -72,9 +72,9 @@ def test_the_option_files_are_listed_and_copied(
     listed = [line.partition(':')[0] for line in capsys.readouterr().out.splitlines()]
     assert listed == [f'options/{path.relative_to(folder())}' for path in sorted((folder() / 'rank').iterdir())]
     for _ in range(2):  # a file that is there and equal is no matter
-        assert main(['options', 'rank', 'options/demo/rank_IRCNN_demo.yml', '-o', '.']) == 0
+        assert main(['options', 'rank', 'options/audit/audit_BSD400.yml', '-o', '.']) == 0
     copied = sorted(str(path.relative_to(tmp_path)) for path in Path(tmp_path, 'options').rglob('*.yml'))
-    assert copied == sorted([*listed, 'options/demo/rank_IRCNN_demo.yml'])
+    assert copied == sorted([*listed, 'options/audit/audit_BSD400.yml'])
     for path in copied:
         assert Path(path).read_bytes() == (folder().parent / path).read_bytes()
     capsys.readouterr()

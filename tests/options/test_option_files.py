@@ -27,7 +27,7 @@ CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the ch
 
 def test_there_are_option_files() -> None:
     folders = {path.relative_to(REPOSITORY / 'options').parts[0] for path in FILES}
-    assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'audit', 'demo'} <= folders
+    assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'audit'} <= folders
 
 
 def option_id(path: Path) -> str:

@@ -8,7 +8,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import yaml
@@ -20,16 +19,17 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.compare.asked import Asked, build_parser, read_asked
 from basicsr_ext.jobs.compare.frame import Frame, Training
+from basicsr_ext.jobs.compare.pictures import chosen_pictures, restored_picture
 from basicsr_ext.jobs.compare.roles import Roles, roles_of
 from basicsr_ext.jobs.compare.sets import Row, rows_of
 from basicsr_ext.options.blocks import require
+from basicsr_ext.options.command_line import override
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import Options, load_options
 from basicsr_ext.reports.comparison import Comparison, Measured, Metric
-from basicsr_ext.reports.comparison_report import strip_picture, table_lines, write_comparison
-from basicsr_ext.reports.page import Picture
-from basicsr_ext.reports.verdict import Verdict, verdict
+from basicsr_ext.reports.comparison_report import table_lines, write_comparison
+from basicsr_ext.reports.verdict import verdict
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import atomic_open, read_json
 from basicsr_ext.runtime.log import job_log
@@ -76,6 +76,8 @@ def compare_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
 
 def _compare(asked: Asked, root: Path) -> None:
     opt = load_options(asked.option_file)
+    for assignment in asked.changes:
+        override(opt, assignment)
     import_all(opt, asked.imports)
     completed = _completed(opt, root)
     metric = _metric(opt)
@@ -258,13 +260,20 @@ def _finish(
     found = verdict(comparison)
     winner = next(row for row in rows if row.title == found.winner)
     path = _write_winner(frame, winner, folder)
-    pictures = _pictures(comparison, found, trainings, frame)
+    with atomic_open(folder / 'winner.pth') as file:
+        file.write(trainings[winner.title][0].weights.read_bytes())
+    restored = restored_picture(comparison, found.winner, trainings, frame)
+    pictures = [*restored, *chosen_pictures(frame, rows)]
     write_comparison(comparison, found, folder, _asked(asked), pictures, path.name)
-    get_root_logger().info('\n'.join(['', *table_lines(comparison)]))
-    get_root_logger().info('\n'.join(found.sentences))
-    get_root_logger().info(
-        f'To train on {found.winner} in full: basicsr-ext train -opt {path}\nReport: {folder}/compare.html'
-    )
+    said = [
+        *table_lines(comparison),
+        '',
+        *found.sentences,
+        f'To train on {found.winner} in full: basicsr-ext train -opt {path}',
+        f'Its network after {comparison.iterations} iterations: {folder / "winner.pth"}',
+        f'Report: {folder / "compare.html"}',
+    ]
+    get_root_logger().info('\n'.join(['', *said]))
 
 
 def _write_winner(frame: Frame, row: Row, folder: Path) -> Path:
@@ -286,32 +295,6 @@ def _plain(opt: Any) -> Any:
     return [_plain(value) for value in opt] if isinstance(opt, list) else opt
 
 
-def _pictures(
-    comparison: Comparison, found: Verdict, trainings: Mapping[str, Sequence[Training]], frame: Frame
-) -> list[Picture]:
-    """The reported image on which the winner and its reference differ most, as restored by the first seed."""
-    shown_row = next(row for row in comparison.rows if row.title == found.winner)
-    reference = comparison.reference_of(shown_row) or next(row for row in comparison.rows if row is not shown_row)
-    differences = comparison.gains(shown_row, reference)[0]
-    images = sorted(read_json(trainings[found.winner][0].metrics)['per_image'][comparison.report])
-    if not images:
-        return []
-    image = images[int(np.abs(differences).argmax())]
-    restored = {row.title: _restored(trainings[row.title][0].pictures, image) for row in (reference, shown_row)}
-    kept = {name: picture for name, picture in restored.items() if picture is not None}
-    gain = comparison.metric.gain(float(differences[images.index(image)]))
-    text = (
-        f'{image} of {comparison.report}, restored by the first seed; {shown_row.title} over {reference.title}: {gain}.'
-    )
-    return [strip_picture(kept, text)] if kept else []
-
-
-def _restored(folder: Path, image: str) -> np.ndarray | None:
-    """A restored image as it was saved, H x W x 3 BGR or H x W grey; None where none was."""
-    found = sorted(folder.rglob(f'{Path(image).name}_*.png'))
-    return cv2.imread(str(found[-1]), cv2.IMREAD_UNCHANGED) if found else None
-
-
 def _asked(asked: Asked) -> dict[str, str]:
     """The command line, for the page."""
     return {
@@ -322,6 +305,7 @@ def _asked(asked: Asked) -> dict[str, str]:
         '--iterations': 'those of the option file' if asked.iterations is None else str(asked.iterations),
         '--checkpoint': asked.checkpoint,
         **{f'--{name}': value for name in ('target', 'report', 'proxy') if (value := getattr(asked, name))},
+        **({'--set': ' '.join(asked.changes)} if asked.changes else {}),
         **({'--choosing': _choosing_text(asked)} if asked.choosing else {}),
     }
 

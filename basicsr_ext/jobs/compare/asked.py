@@ -72,6 +72,7 @@ class Asked:
         proxy: the option file or the weights of the network that selections ask; None trains one.
         choosing: kind of choice -> keys of the job that chooses, beyond the usual ones.
         jobs: trainings at a time; None for one on each GPU, or on each core.
+        changes: `train.optim_g.lr=2e-4`: single keys of the option file.
         launcher, dry_run, imports: as named.
     """
 
@@ -86,6 +87,7 @@ class Asked:
     proxy: str | None
     choosing: dict[str, dict[str, Any]]
     jobs: int | None
+    changes: Sequence[str]
     launcher: str
     dry_run: bool
     imports: Sequence[str]
@@ -126,6 +128,14 @@ def build_parser() -> argparse.ArgumentParser:
         help='keys of the jobs that choose: influence.iterations=12 mined.patch_size=48',
     )
     parser.add_argument('--jobs', type=int, help='trainings at a time (one on each GPU, or on each core)')
+    parser.add_argument(
+        '--set',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change existing keys of the option file: --set train.optim_g.lr=2e-4',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='shares the trainings')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
     parser.add_argument(
@@ -161,6 +171,7 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
         args.proxy and os.path.expanduser(args.proxy),
         _choosing(args.choosing),
         args.jobs,
+        args.set,
         args.launcher,
         args.dry_run,
         args.imports or (),

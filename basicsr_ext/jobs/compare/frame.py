@@ -42,11 +42,13 @@ class Training:
         tasks: that have to be done, the last one measures.
         metrics: the file with what it reached.
         pictures: the folder of the restored images; they are kept of the first seed.
+        weights: the network that is measured.
     """
 
     tasks: tuple[Task, ...]
     metrics: Path
     pictures: Path
+    weights: Path
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,7 @@ class Frame:
             training = self.training('proxy', self.pool, PROXY_SEED, measured=False)
             (task,) = training.tasks
             self.choosing.setdefault(task.name, task)
-            trained = training.metrics.parent / 'models' / 'net_g_latest.pth'
-            return deepcopy(self.opt['network_g']), str(trained), (task.name,)
+            return deepcopy(self.opt['network_g']), str(training.weights), (task.name,)
         if not given.endswith(('.yml', '.yaml')):
             return deepcopy(self.opt['network_g']), given, ()
         opt = load_options(given)
@@ -230,10 +231,12 @@ class Frame:
         task = self._task('train', f'{title}, seed {seed}', name, opt, tuple(needs), '--auto_resume')
         folder = self.root / 'experiments' / name
         if not by_best:
-            return Training((task,), folder / 'metrics.json', folder / 'visualization')
-        measuring = self._measuring(opt, name, task, folder / 'models' / 'net_g_best.pth', seed)
+            weights = folder / 'models' / 'net_g_latest.pth'
+            return Training((task,), folder / 'metrics.json', folder / 'visualization', weights)
+        weights = folder / 'models' / 'net_g_best.pth'
+        measuring = self._measuring(opt, name, task, weights, seed)
         result = self.root / 'results' / measuring.name
-        return Training((task, measuring), result / 'metrics.json', result / 'visualization')
+        return Training((task, measuring), result / 'metrics.json', result / 'visualization', weights)
 
     def wrapped(self, block: Block, factor: float) -> Block:
         """A block inside the warm-up of the training file, whose length is scaled."""

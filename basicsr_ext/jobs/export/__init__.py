@@ -22,7 +22,7 @@ from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 from basicsr_ext.selection.subsets.choose import choose
 
-EXAMPLE = 'basicsr-ext export results/rank_IRCNN_demo/ranking.parquet --subset mid --size 24 -o meta_info_mid24.txt'
+EXAMPLE = 'basicsr-ext export results/rank_influence_IRCNN_gray_sigma25_BSD400/ranking.parquet --subset top --size 20 -o top.txt'  # noqa: E501
 
 PART = ('subset', 'size', 'ratio', 'range')
 OF_RANKING = (*PART, 'column', 'seed', 'per_group')
