@@ -49,7 +49,7 @@ def test_several_are_done_at_a_time_each_in_a_place_of_its_own(tmp_path: Path) -
     assert 'PLACE' not in os.environ
 
 
-@pytest.mark.parametrize(('code', 'last'), [(3, 'The last words.'), (-signal.SIGKILL, 'it printed nothing')])
+@pytest.mark.parametrize(('code', 'last'), [(3, 'The last words'), (-signal.SIGKILL, 'it printed nothing')])
 def test_one_that_fails_is_named_and_the_others_are_stopped(tmp_path: Path, code: int, last: str) -> None:
     failing = Task('bad', 'the bad task', partial(fail, tmp_path, code))
     tasks = [Task('long', 'long', partial(stay, tmp_path)), failing, noting(tmp_path, 'after', 'bad')]

@@ -97,6 +97,7 @@ def _compare(asked: Asked, root: Path) -> None:
         tasks = _tasks(frame, trainings)
         pool = TaskPool(folder / 'runs' / 'done', slots, PRELOADED)
         if asked.dry_run:
+            checks.check_everything(completed)
             _tell_plan(frame, rows, tasks, pool)
             return
         open_log_file()

@@ -40,9 +40,11 @@ def chosen_pictures(frame: Frame, rows: Sequence[Row]) -> list[Picture]:
 def restored_picture(
     comparison: Comparison, winner: str, trainings: Mapping[str, Sequence[Training]], frame: Frame
 ) -> list[Picture]:
-    """The reported image on which the winner and its reference differ most, as the first seed restores it."""
+    """The reported image on which the winner and its reference differ most, as the first seed restores it; none of a single row."""
     chosen = next(row for row in comparison.rows if row.title == winner)
-    reference = comparison.reference_of(chosen) or next(row for row in comparison.rows if row is not chosen)
+    reference = comparison.reference_of(chosen) or next((row for row in comparison.rows if row is not chosen), None)
+    if reference is None:
+        return []
     gains = comparison.gains(chosen, reference)[0]
     images = sorted(read_json(trainings[winner][0].metrics)['per_image'][comparison.report])
     if not images:
