@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 import yaml
 

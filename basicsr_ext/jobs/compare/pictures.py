@@ -40,7 +40,7 @@ def chosen_pictures(frame: Frame, rows: Sequence[Row]) -> list[Picture]:
 def restored_picture(
     comparison: Comparison, winner: str, trainings: Mapping[str, Sequence[Training]], frame: Frame
 ) -> list[Picture]:
-    """The reported image on which the winner and its reference differ most, as the first seed restores it; none of a single row."""
+    """The reported image on which the winner and its reference differ most, as the first seed restores it."""
     chosen = next(row for row in comparison.rows if row.title == winner)
     reference = comparison.reference_of(chosen) or next((row for row in comparison.rows if row is not chosen), None)
     if reference is None:
