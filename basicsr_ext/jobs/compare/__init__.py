@@ -33,7 +33,7 @@ from basicsr_ext.reports.comparison import Comparison, Measured, Metric
 from basicsr_ext.reports.comparison_report import table_lines, write_comparison
 from basicsr_ext.reports.verdict import verdict
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.files import atomic_open, read_json
+from basicsr_ext.runtime.files import atomic_open, read_json, remove_stale
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.task_pool import Slot, Task, TaskPool
@@ -102,6 +102,7 @@ def _compare(asked: Asked, root: Path) -> None:
             return
         open_log_file()
         if rank == 0:
+            remove_stale(folder)
             frame.write_option_files()
         distributed.barrier()
         _run(pool, tasks, rank)
