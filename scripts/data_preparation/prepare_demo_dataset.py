@@ -1,8 +1,8 @@
 """Write the demo's images, all cut from pictures that ship inside the scikit-image wheel; needs no network.
 
-`OUTPUT/photos/` is a folder as one finds it: photographs, histology, an eye ground, four pieces of one page of text;
-some of the photographs are spoilt. `OUTPUT/target/` holds other pieces of that page, `OUTPUT/pages/` pieces of another
-page, `OUTPUT/noisy/` the same with noise added.
+`OUTPUT/photos/` is a folder as one finds it: photographs, pages of text, histology and twelve pieces of an eye ground;
+some of the photographs are spoilt. `OUTPUT/target/` and `OUTPUT/val/` hold other pieces of this eye ground,
+`OUTPUT/eyes/` pieces of another one, `OUTPUT/noisy/` the same with noise added.
 """
 
 import argparse
@@ -18,12 +18,11 @@ from PIL import Image
 
 PICTURES = (
     'astronaut.png', 'brick.png', 'camera.png', 'chelsea.png', 'coffee.png', 'coins.png', 'grass.png', 'gravel.png',
-    'ihc.png', 'moon.png', 'motorcycle_left.png', 'retina.jpg', 'rocket.jpg',
+    'ihc.png', 'moon.png', 'motorcycle_left.png', 'page.png', 'rocket.jpg', 'text.png',
 )  # fmt: skip
+POOL_EYE, REPORTED_EYE = 'retina.jpg', 'microaneurysms.png'
 SIDE, EACH = 128, 12  # of a sub-image in pixels; sub-images of a picture
-POOL_PAGE, REPORTED_PAGE = 'page.png', 'text.png'
-PAGE_SIDE = 95  # two rows of four on the first page: the left half is aimed at
-REPORTED = (86, 56)  # height and width of the pieces of the other page
+REPORTED_SIDE = 34  # of the pieces of the other eye, a small picture
 SIGMA = 25  # of the noise, in 8-bit levels
 
 
@@ -112,7 +111,7 @@ def write_folder(folder: Path, images: dict[str, np.ndarray]) -> None:
 
 
 def photos() -> dict[str, np.ndarray]:
-    """The images of the folder: name -> H x W, 8 bits."""
+    """The images of the folder but for the eye ground: name -> H x W, 8 bits."""
     rng, found = np.random.default_rng(0), {}
     spoilt = dict(SPOILT)
     for name in PICTURES:
@@ -129,20 +128,22 @@ def prepare(output: Path) -> dict[str, int]:
     Raises:
         PreparationError: scikit-image or one of its pictures is missing.
     """
-    page = pieces(read_picture(POOL_PAGE), PAGE_SIDE, PAGE_SIDE)
-    columns = len(page) // 2
-    left = [piece for number, piece in enumerate(page) if number % columns < columns // 2]
-    right = [piece for number, piece in enumerate(page) if number % columns >= columns // 2]
-    other, rng = pieces(read_picture(REPORTED_PAGE), *REPORTED), np.random.default_rng(1)
+    eye = spread(pieces(read_picture(POOL_EYE), SIDE, SIDE), 3 * EACH)
+    other, rng = pieces(read_picture(REPORTED_EYE), REPORTED_SIDE, REPORTED_SIDE), np.random.default_rng(1)
     folders = {
-        'photos': {**photos(), **{f'page_{number:02d}.png': piece for number, piece in enumerate(right, start=1)}},
-        'target': {f'page_{number:02d}.png': piece for number, piece in enumerate(left, start=5)},
-        'pages': {f'text_{number:02d}.png': piece for number, piece in enumerate(other, start=1)},
-        'noisy': {f'text_{number:02d}.png': noisy(piece, rng) for number, piece in enumerate(other, start=1)},
+        'photos': {**photos(), **_named('retina', eye[::3])},
+        'target': _named('retina_target', eye[1::3]),
+        'val': _named('retina_val', eye[2::3]),
+        'eyes': _named('eye', other),
+        'noisy': _named('eye', [noisy(piece, rng) for piece in other]),
     }
     for folder, images in folders.items():
         write_folder(output / folder, images)
     return {folder: len(images) for folder, images in folders.items()}
+
+
+def _named(stem: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f'{stem}_{number:02d}.png': image for number, image in enumerate(images, start=1)}
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from basicsr_ext.jobs.compare.frame import Frame, Training
 from basicsr_ext.jobs.compare.pictures import chosen_pictures, restored_picture
 from basicsr_ext.jobs.compare.roles import Roles, roles_of
 from basicsr_ext.jobs.compare.sets import Row, rows_of
+from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.command_line import override
 from basicsr_ext.options.complete import complete
@@ -86,8 +87,9 @@ def _compare(asked: Asked, root: Path) -> None:
     with job_log('compare', opt['name'], folder, rank == 0, f'\n{_options_text(asked)}') as open_log_file:
         roles = roles_of(completed['datasets'], asked.target, asked.report, asked.checkpoint == 'best', folder / 'runs')
         slots = _slots(asked)
+        precision = distributed.from_first('bfloat16' if is_fast_in_bfloat16() else 'float32')
         workers = max(0, slots[0].threads - (torch.cuda.device_count() == 0))
-        frame = Frame(opt, completed['datasets'], roles, asked, folder, workers)
+        frame = Frame(opt, completed['datasets'], roles, asked, folder, workers, precision)
         _refuse_overlaps(frame, roles)
         rows = rows_of(frame, asked.sets, asked.sizes)
         trainings = {row.title: [_training(frame, row, seed) for seed in range(asked.seeds)] for row in rows}

@@ -30,7 +30,9 @@ def random(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set('influence', parts=PARTS)
 def influence(frame: Frame, name: SetName, size: Size) -> Row:
     """A part of the ranking by influence on the target."""
-    job = Choosing('rank', 'influence', 'influence', {'method': 'influence', **QUICK}, RankSettings)
+    job = Choosing(
+        'rank', 'influence', 'influence', {'method': 'influence', 'precision': frame.precision, **QUICK}, RankSettings
+    )
     folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset=name.part or 'top')
     return Row(name, size, lambda seed: block, [folder.name])
@@ -39,7 +41,13 @@ def influence(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set(*TOGETHER)
 def together(frame: Frame, name: SetName, size: Size) -> Row:
     """Images that are chosen together."""
-    settings = {'method': name.kind, 'size': size.of(len(frame.items)), 'halves': False, **QUICK}
+    settings = {
+        'method': name.kind,
+        'size': size.of(len(frame.items)),
+        'halves': False,
+        'precision': frame.precision,
+        **QUICK,
+    }
     job = Choosing('rank', name.kind, f'{name.kind} {size}', settings, CoresetSettings)
     folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset='top')

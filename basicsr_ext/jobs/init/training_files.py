@@ -10,6 +10,7 @@ from basicsr_ext.jobs.init import blocks
 from basicsr_ext.jobs.init.parts import VALIDATION
 from basicsr_ext.jobs.init.plan import TILE, Plan
 from basicsr_ext.jobs.init.tasks import NETS, Block
+from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.commented import commented, notes_of
@@ -58,6 +59,7 @@ def training(plan: Plan, name: str, train: Block, length: Length) -> Block:
         'name': top.pop('name'),
         'model_type': net.model,
         **top,
+        **_precision(),
         'datasets': {'train': train, **validation},
         'network_g': blocks.network(plan),
         'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
@@ -83,6 +85,11 @@ def training(plan: Plan, name: str, train: Block, length: Length) -> Block:
         },
         'dist_params': {'backend': 'nccl', 'port': 29500},
     }
+
+
+def _precision() -> Block:
+    fast = is_fast_in_bfloat16()
+    return {'use_amp': fast, 'amp_bf16': fast, 'use_channels_last': fast}
 
 
 def _train(plan: Plan, length: Length) -> Block:
@@ -156,7 +163,7 @@ def text_of(plan: Plan, options: Block, head: str, length: Length) -> str:
     return commented(options, notes, head)
 
 
-TOP = ('name', 'scale', 'num_gpu', 'manual_seed')
+TOP = ('name', 'scale', 'num_gpu', 'manual_seed', 'use_amp', 'amp_bf16', 'use_channels_last')
 
 
 def check(options: dict[str, Any]) -> None:
