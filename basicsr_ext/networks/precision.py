@@ -17,9 +17,7 @@ def is_fast_in_bfloat16() -> bool:
     Processors with AMX or AVX512-BF16 and GPUs of NVIDIA from Ampere on do; others emulate it, and are slower.
     """
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    layers = nn.Sequential(*(nn.Conv2d(64, 64, 3, padding=1) for _ in range(4))).to(
-        device, memory_format=torch.channels_last
-    )
+    layers = nn.Sequential(*(nn.Conv2d(64, 64, 3, padding=1, device=device) for _ in range(4)))
     images = torch.rand(4, 64, 48, 48, device=device)
     seconds = {}
     for enabled in (False, True):

@@ -89,7 +89,7 @@ def training(plan: Plan, name: str, train: Block, length: Length) -> Block:
 
 def _precision() -> Block:
     fast = is_fast_in_bfloat16()
-    return {'use_amp': fast, 'amp_bf16': fast, 'use_channels_last': fast}
+    return dict.fromkeys(PRECISION, fast)
 
 
 def _train(plan: Plan, length: Length) -> Block:
@@ -141,6 +141,7 @@ def text_of(plan: Plan, options: Block, head: str, length: Length) -> str:
     roles = {f'datasets.{key}': text for key, text in ROLES.items()}
     notes = {
         **{key: text for key, text in notes_of(TrainingFile, '', options).items() if key in TOP},
+        **notes_of(model.ModelOptions, '', {key: options[key] for key in PRECISION}),
         **blocks.dataset_notes(options['datasets']['train'], 'datasets.train'),
         'datasets.train.exclude': audit,
         **roles,
@@ -163,7 +164,8 @@ def text_of(plan: Plan, options: Block, head: str, length: Length) -> str:
     return commented(options, notes, head)
 
 
-TOP = ('name', 'scale', 'num_gpu', 'manual_seed', 'use_amp', 'amp_bf16', 'use_channels_last')
+TOP = ('name', 'scale', 'num_gpu', 'manual_seed')
+PRECISION = ('use_amp', 'amp_bf16', 'use_channels_last')
 
 
 def check(options: dict[str, Any]) -> None:
@@ -173,7 +175,8 @@ def check(options: dict[str, Any]) -> None:
         OptionError: a key or value that is refused.
     """
     model = registered(MODEL_REGISTRY, options['model_type'], 'model_type')
-    read_block(TrainingFile, options, '', ignore=('network_g',))
+    read_block(TrainingFile, options, '', ignore=('network_g', *PRECISION))
+    read_block(model.ModelOptions, {key: options[key] for key in PRECISION}, '')
     blocks.check_datasets(options)
     blocks.check_network(options)
     train = read_block(model.TrainOptions, options['train'], 'train')
