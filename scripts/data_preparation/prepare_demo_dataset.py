@@ -1,8 +1,9 @@
-"""Write the demo's images, all cut from pictures that ship inside the scikit-image wheel; needs no network.
+"""Write the demo's images: pieces of pictures that ship inside the scikit-image wheel, and pages of text in the fonts of
+matplotlib; needs no network.
 
-`OUTPUT/photos/` is a folder as one finds it: photographs, pages of text, histology and twelve pieces of an eye ground;
-some of the photographs are spoilt. `OUTPUT/target/` and `OUTPUT/val/` hold other pieces of this eye ground,
-`OUTPUT/eyes/` pieces of another one, `OUTPUT/noisy/` the same with noise added.
+`OUTPUT/photos/` is a folder as one finds it: photographs, histology, an eye ground and four pages of text; some of the
+photographs are spoilt. `OUTPUT/target/`, `OUTPUT/val/` and `OUTPUT/pages/` hold other pages, no two folders in a common
+font, `OUTPUT/noisy/` the last ones with noise added.
 """
 
 import argparse
@@ -16,13 +17,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'reproduce'))
+from documents import FONTS, page
+
 PICTURES = (
     'astronaut.png', 'brick.png', 'camera.png', 'chelsea.png', 'coffee.png', 'coins.png', 'grass.png', 'gravel.png',
-    'ihc.png', 'moon.png', 'motorcycle_left.png', 'page.png', 'rocket.jpg', 'text.png',
+    'ihc.png', 'moon.png', 'motorcycle_left.png', 'retina.jpg', 'rocket.jpg',
 )  # fmt: skip
-POOL_EYE, REPORTED_EYE = 'retina.jpg', 'microaneurysms.png'
-SIDE, EACH = 128, 12  # of a sub-image in pixels; sub-images of a picture
-REPORTED_SIDE = 34  # of the pieces of the other eye, a small picture
+SIDE, EACH = 128, 12  # of an image in pixels; pieces of a picture
+PAGES = {'photos': 4, 'target': 8, 'val': 8, 'pages': 12}
 SIGMA = 25  # of the noise, in 8-bit levels
 
 
@@ -111,7 +114,7 @@ def write_folder(folder: Path, images: dict[str, np.ndarray]) -> None:
 
 
 def photos() -> dict[str, np.ndarray]:
-    """The images of the folder but for the eye ground: name -> H x W, 8 bits."""
+    """The images of the folder but for the pages: name -> H x W, 8 bits."""
     rng, found = np.random.default_rng(0), {}
     spoilt = dict(SPOILT)
     for name in PICTURES:
@@ -128,22 +131,22 @@ def prepare(output: Path) -> dict[str, int]:
     Raises:
         PreparationError: scikit-image or one of its pictures is missing.
     """
-    eye = spread(pieces(read_picture(POOL_EYE), SIDE, SIDE), 3 * EACH)
-    other, rng = pieces(read_picture(REPORTED_EYE), REPORTED_SIDE, REPORTED_SIDE), np.random.default_rng(1)
-    folders = {
-        'photos': {**photos(), **_named('retina', eye[::3])},
-        'target': _named('retina_target', eye[1::3]),
-        'val': _named('retina_val', eye[2::3]),
-        'eyes': _named('eye', other),
-        'noisy': _named('eye', [noisy(piece, rng) for piece in other]),
+    rng = np.random.default_rng(1)
+    fonts = {
+        'photos': FONTS['pool'],
+        'target': FONTS['target'],
+        'val': FONTS['report'][:2],
+        'pages': FONTS['report'][2:],
     }
+    folders = {
+        folder: {f'page_{n:02d}.png': page(rng, SIDE, fonts[folder], 'gray') for n in range(1, number + 1)}
+        for folder, number in PAGES.items()
+    }
+    folders['photos'].update(photos())
+    folders['noisy'] = {name: noisy(image, rng) for name, image in folders['pages'].items()}
     for folder, images in folders.items():
         write_folder(output / folder, images)
     return {folder: len(images) for folder, images in folders.items()}
-
-
-def _named(stem: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {f'{stem}_{number:02d}.png': image for number, image in enumerate(images, start=1)}
 
 
 def main() -> int:
