@@ -98,6 +98,7 @@ def _compare(asked: Asked, root: Path) -> None:
         if asked.dry_run:
             _tell_plan(frame, rows, tasks, pool)
             return
+        folder.mkdir(parents=True, exist_ok=True)
         open_log_file()
         if rank == 0:
             frame.write_option_files()
