@@ -3,7 +3,7 @@
     python scripts/reproduce/patch_mining.py --iterations 2000 --seeds 3
 
 Grey denoising at sigma 25: the patches with the largest gradients, losses and deviations, all patches, and those of a
-random half of the images. Super-resolution on DIV2K, as in the paper, at the length of the option file:
+random half of the images. Super-resolution, as in the paper, at the length of the option file:
 
     python -m basicsr_ext compare -opt options/train/EDSR/train_EDSR_Mx2_BicubicSR_BSD400.yml
         --sets full mined:grad mined:loss --sizes 50%

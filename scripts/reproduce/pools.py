@@ -37,7 +37,7 @@ Photographs = Mapping[str, Sequence[np.ndarray]]  # 'pool', 'target', 'report' -
 
 
 class PoolError(SystemExit):
-    """The images cannot be made or do not fit together: the script ends with what is wrong and what to do."""
+    """The images cannot be made: the script ends with what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
