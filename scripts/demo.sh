@@ -18,7 +18,7 @@ basicsr-ext() {
 
 rm -rf "$data" results/demo_audit results/demo_restored # those of another version's images would be refused
 "$python" scripts/data_preparation/prepare_demo_dataset.py --output "$data"
-basicsr-ext init denoise "$data/photos" --val "$data/pages" --target "$data/target" -o "$data/demo.yml"
+basicsr-ext init denoise "$data/photos" --val "$data/val" --target "$data/target" -o "$data/demo.yml"
 basicsr-ext audit -opt "$data/demo_audit.yml"
 # The ranking asks the small denoiser that comes with the package, which demo_rank_influence.yml names.
 basicsr-ext compare -opt "$data/demo.yml" --report "$data/pages" --sets full influence:top --sizes 10% --seeds 5 \

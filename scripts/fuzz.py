@@ -150,7 +150,13 @@ FILES: dict[str, Options] = {
     },
     'complexity': {'network_g': FLEXIR, 'complexity': {'input_size': [16, 16]}},
 }  # fmt: skip
+FILES['compare'] = copy.deepcopy(FILES['train'])
+FILES['compare']['datasets']['val']['dataroot_gt'] = 'held'  # images that are not trained on
+WORDS = {
+    'compare': ['--sets', 'full', 'influence:top', 'complexity:top', '--sizes', '50%', '--seeds', '2', '--dry-run']
+}
 COMMANDS = {
+    'init': ['init', 'denoise', 'gt', '-o', 'results/mine.yml'],
     'export': ['export', 'earlier/ranking.parquet', '-o', 'results/out.txt', '--subset', 'mid', '--size', '2'],
     'export_patches': [
         'export',
@@ -223,7 +229,7 @@ def options_of(job: str) -> Options:
 
 def words_of(job: str) -> list[str]:
     """The command line of a job."""
-    return COMMANDS[job] if job in COMMANDS else [job.partition('_')[0], '-opt', 'opt.yml']
+    return COMMANDS[job] if job in COMMANDS else [job.partition('_')[0], '-opt', 'opt.yml', *WORDS.get(job, [])]
 
 
 def make_world(folder: Path) -> None:
@@ -240,6 +246,9 @@ def make_world(folder: Path) -> None:
         image = rng.integers(0, 256, (24 + 2 * number, 26, 3), np.uint8)
         cv2.imwrite(str(world / f'gt/{number}.png'), image)
         cv2.imwrite(str(world / f'lq/{number}.png'), cv2.GaussianBlur(image, (3, 3), 1))
+    (world / 'held').mkdir()
+    for number in range(3):
+        cv2.imwrite(str(world / f'held/{number}.png'), rng.integers(0, 256, (24, 26, 3), np.uint8))
     os.chdir(world)
     torch.manual_seed(0)
     for name, network in (('net', NET), ('flexir', FLEXIR)):
@@ -249,6 +258,7 @@ def make_world(folder: Path) -> None:
     for job in FILES:
         Path('opt.yml').write_text(yaml.safe_dump(options_of(job)))
         states = folder / 'states' / job
+        states.mkdir(parents=True)
         with _keeping_unfinished():
             code, _ = _in_fork(words_of(job), Path('log'))
         for root in ('results', 'experiments'):

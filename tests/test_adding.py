@@ -1,4 +1,4 @@
-"""A wrapper dataset, a ranking method, a patch criterion, a job and an option key are each one new file or field.
+"""A dataset, a ranking, a criterion, a set to compare, a job and an option key are each one new file or field.
 
 Toys of each are made here as basicsr_ext/README.md tells, and are then found in the help, the schemas, the checks and
 the reference, and do their work.
@@ -24,6 +24,10 @@ from basicsr_ext.__main__ import main
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import OptionError
+from basicsr_ext.jobs.compare.asked import SetName, Size
+from basicsr_ext.jobs.compare.by_complexity import by_complexity
+from basicsr_ext.jobs.compare.frame import Frame
+from basicsr_ext.jobs.compare.sets import KINDS, Row, comparison_set
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.jobs.rank.method import METHODS, Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
@@ -43,6 +47,7 @@ from basicsr_ext.selection.manifest import Item, read_manifest
 from basicsr_ext.selection.patches.criteria import CRITERIA, PatchImage, patch_criterion
 from basicsr_ext.selection.patches.settings import MineSettings
 from basicsr_ext.selection.ranks import ranks_of
+from tests.helpers.comparing import SHORT, compare, done, lay_out, option_files
 from tests.helpers.images import write_images
 
 Capture = pytest.CaptureFixture[str]
@@ -235,6 +240,33 @@ def test_a_finding(images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captur
     assert found.column('suspect') == [path == 'black.png' for path in found.column('path')]
     assert 'dark (darkness 255 levels below white, ' in ''.join(found.column('reason'))
     assert 'darkness' in schema('audit')['properties']['audit']['properties']['findings']['anyOf'][0]['items']['enum']
+
+
+# ---- a set to compare ----
+
+
+def test_a_set_to_compare(images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setitem(KINDS, 'plain', None)
+
+    @comparison_set('plain')
+    def plain(frame: Frame, name: SetName, size: Size) -> Row:
+        folder = by_complexity(frame, 'std')
+        manifest = str(folder / 'ranking.parquet')
+        block = {'name': frame.pool['name'], 'type': 'InfluenceSubsetDataset', 'manifest': manifest}
+        block |= {'subset': 'bottom', 'size': size.of(len(frame.items)), 'dataset': frame.pool}
+        return Row(name, size, lambda seed: block, [folder.name])
+
+    lay_out(images)
+    assert main(['compare', '-opt', 'run.yml', '--sets', 'plian', '--sizes', '2']) == 2
+    assert 'Did you mean plain?' in capsys.readouterr().err
+    assert main(['compare', '-opt', 'run.yml', '--sets', 'plain:most', '--sizes', '2']) == 2
+    assert "expected nothing behind plain:, got 'most'" in capsys.readouterr().err
+    found = compare('--sets', 'plain', '--sizes', '2', *SHORT)
+    assert [row['title'] for row in found['rows']] == ['random 2', 'plain 2']
+    assert list(done()) == ['complexity-std', 'plain-2_seed0', 'random-2_seed0']
+    dataset = build_dataset({**option_files()['plain-2_seed0']['datasets']['train'], 'phase': 'val', 'scale': 1})
+    contrast = {path.name: cv2.imread(str(path), 0).std() for path in (images / 'train').iterdir()}
+    assert {item.path for item in inventory(dataset)} == set(sorted(contrast, key=contrast.__getitem__)[:2])
 
 
 # ---- a job ----

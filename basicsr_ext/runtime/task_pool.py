@@ -141,7 +141,7 @@ class TaskPool:
                 raise DataError(
                     task.title,
                     'a run that ends well',
-                    f'exit code {process.exitcode}: {_last_line(output)}',
+                    f'exit code {process.exitcode}: {_last_line(output).removesuffix(".")}',
                     f'All of it stands in {output}; the same command continues.',
                 )
 

@@ -1,5 +1,4 @@
-"""Write the demo's images: pieces of pictures that ship inside the scikit-image wheel, and pages of text in the fonts of
-matplotlib; needs no network.
+"""Write the demo's images: pieces of pictures inside the scikit-image wheel, and pages of text in matplotlib's fonts.
 
 `OUTPUT/photos/` is a folder as one finds it: photographs, histology, an eye ground and four pages of text; some of the
 photographs are spoilt. `OUTPUT/target/`, `OUTPUT/val/` and `OUTPUT/pages/` hold other pages, no two folders in a common

@@ -3,7 +3,8 @@
 A process that imports torch and BasicSR takes four seconds before it does anything. `start` therefore forks a server
 that has imported them: the fork has its own folder, arguments and output and can be stopped and killed like any
 process. A training in it leaves out the drawing of its curve. Where the import or the launcher is the point,
-`fresh=True` starts a new interpreter.
+`fresh=True` starts a new interpreter. A job that forks its tasks from a server, in the process of the test or in a
+fork, gets this one.
 """
 
 import multiprocessing
@@ -17,18 +18,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
 
 from basicsr_ext.jobs import jobs
-from basicsr_ext.training.loop import TrainingRun
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds
 os.environ.update(PYTHONPATH=str(REPOSITORY), OMP_NUM_THREADS='1')  # one thread: parallel tests must not compete
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload([__name__, 'basicsr.train', *(f'basicsr_ext.jobs.{job}' for job in jobs())])
+IMPORTED = (__name__, 'basicsr.train', *(f'basicsr_ext.jobs.{job}' for job in jobs()), 'tests.helpers.no_curves')
+FORKS.set_forkserver_preload(list(IMPORTED))
+forkserver.set_forkserver_preload = lambda names: None  # by a job, which would leave out what the tests import
 
 started: 'list[Fork | subprocess.Popen[str]]' = []
 
@@ -72,7 +75,7 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], outp
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    TrainingRun._draw_curve = lambda self: None  # type: ignore[method-assign]  # most of the time of a small training
+    forkserver._forkserver.ensure_running = lambda: None  # it runs: the parent of this process
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1), os.dup2(descriptor, 2)
     if arguments[0] == '-m':

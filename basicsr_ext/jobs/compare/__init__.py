@@ -3,9 +3,11 @@
 import importlib
 import os
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -84,18 +86,20 @@ def _compare(asked: Asked, root: Path) -> None:
     metric = _metric(opt)
     folder = root / 'results' / opt['name']
     rank, _ = distributed.rank_and_world()
-    with job_log('compare', opt['name'], folder, rank == 0, f'\n{_options_text(asked)}') as open_log_file:
-        roles = roles_of(completed['datasets'], asked.target, asked.report, asked.checkpoint == 'best', folder / 'runs')
+    log = job_log('compare', opt['name'], folder, rank == 0, f'\n{_options_text(asked)}')
+    with log as open_log_file, _folder_of_runs(folder / 'runs', asked.dry_run) as runs:
+        roles = roles_of(completed['datasets'], asked.target, asked.report, asked.checkpoint == 'best', runs)
         slots = _slots(asked)
         precision = distributed.from_first('bfloat16' if is_fast_in_bfloat16() else 'float32')
         workers = max(0, slots[0].threads - (torch.cuda.device_count() == 0))
-        frame = Frame(opt, completed['datasets'], roles, asked, folder, workers, precision)
+        frame = Frame(opt, completed['datasets'], roles, asked, runs, workers, precision)
         _refuse_overlaps(frame, roles)
         rows = rows_of(frame, asked.sets, asked.sizes)
         trainings = {row.title: [_training(frame, row, seed) for seed in range(asked.seeds)] for row in rows}
         tasks = _tasks(frame, trainings)
-        pool = TaskPool(frame.root / 'done', slots, PRELOADED)
+        pool = TaskPool(folder / 'runs' / 'done', slots, PRELOADED)
         if asked.dry_run:
+            checks.check_everything(completed)
             _tell_plan(frame, rows, tasks, pool)
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +112,16 @@ def _compare(asked: Asked, root: Path) -> None:
         if rank == 0:
             comparison = _comparison(frame, rows, trainings, metric, pool)
             _finish(comparison, frame, rows, trainings, folder, asked)
+
+
+@contextmanager
+def _folder_of_runs(usual: Path, dry_run: bool) -> Iterator[Path]:
+    """Where manifests and trainings come: a folder that vanishes where none is to be made."""
+    if not dry_run:
+        yield usual
+        return
+    with TemporaryDirectory() as passing:
+        yield Path(passing)
 
 
 def _completed(opt: Options, root: Path) -> Options:

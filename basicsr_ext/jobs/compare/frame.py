@@ -78,7 +78,7 @@ class Frame:
         datasets: its completed blocks.
         roles: the sets that are kept apart.
         asked: the command line.
-        folder: `results/NAME`.
+        root: where trainings and results of other jobs come.
         workers: that a training may have at most.
         precision: `float32` or `bfloat16`, in which derivatives are computed.
 
@@ -97,12 +97,11 @@ class Frame:
         datasets: Mapping[str, Block],
         roles: Roles,
         asked: Asked,
-        folder: Path,
+        root: Path,
         workers: int,
         precision: str,
     ) -> None:
-        self.opt, self.roles, self.asked = opt, roles, asked
-        self.root = folder / 'runs'
+        self.opt, self.roles, self.asked, self.root = opt, roles, asked, root
         train = datasets['train']
         self.loader = {key: value for key, value in train.items() if key in LOADER_KEYS}
         self.workers = min(workers, int(self.loader.get('num_worker_per_gpu') or 0))
@@ -129,7 +128,7 @@ class Frame:
 
     def draw(self, seed: int) -> Path:
         """A manifest with a random order of the pool."""
-        path = self.root / f'random_seed{seed}_{_digest(self._content(self.pool))}.parquet'
+        path = self.root / f'random_seed{seed}_{self._digest(self._content(self.pool))}.parquet'
         if not path.is_file():
             ranks = _random_ranks(len(self.items), seed)
             write_manifest(path, self.items, {'rank': ranks}, {'method': 'random', 'seed': seed, 'options': {}})
@@ -203,7 +202,7 @@ class Frame:
             block, weights, trained = self.proxy()
             opt.update(network_g=block, path={'pretrain_network_g': weights})
             before = (*before, *trained)
-        name = f'{_slug(job.title)}_{_digest([job.job, opt, *map(self._content, datasets.values())])}'
+        name = f'{_slug(job.title)}_{self._digest([job.job, opt, *map(self._content, datasets.values())])}'
         if name not in self.choosing:
             self.choosing[name] = self._task(job.job, f'choosing, {job.title}', name, opt, before)
         return self.root / 'results' / name
@@ -236,7 +235,7 @@ class Frame:
         opt['val'] = {**(opt.get('val') or {}), 'val_freq': freq, 'save_img': seed == 0 and not by_best, 'pbar': False}
         opt.pop('dist_params', None)
         used = [self._content(self.pool), *map(self._content, sets.values())]
-        name = f'{_slug(title)}_seed{seed}_{_digest([opt, used])}'
+        name = f'{_slug(title)}_seed{seed}_{self._digest([opt, used])}'
         task = self._task('train', f'{title}, seed {seed}', name, opt, tuple(needs), '--auto_resume')
         folder = self.root / 'experiments' / name
         if not by_best:
@@ -297,6 +296,11 @@ class Frame:
             self._contents[key] = source_of(self.built(block))
         return self._contents[key]
 
+    def _digest(self, content: Any) -> str:
+        """Of options and other values, wherever the runs are."""
+        text = json.dumps(content, sort_keys=True, default=_plain).replace(json.dumps(str(self.root))[1:-1], '')
+        return blake2b(text.encode(), digest_size=4).hexdigest()
+
 
 def _inherited(outer: Block) -> Block:
     return {key: outer[key] for key in ('name', 'phase', 'scale') if key in outer}
@@ -311,10 +315,6 @@ def _random_ranks(images: int, seed: int) -> list[int]:
     ranks = np.empty(images, int)
     ranks[order] = np.arange(1, images + 1)
     return [int(rank) for rank in ranks]
-
-
-def _digest(content: Any) -> str:
-    return blake2b(json.dumps(content, sort_keys=True, default=_plain).encode(), digest_size=4).hexdigest()
 
 
 def _plain(value: Any) -> Any:

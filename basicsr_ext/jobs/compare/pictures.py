@@ -42,7 +42,9 @@ def restored_picture(
 ) -> list[Picture]:
     """The reported image on which the winner and its reference differ most, as the first seed restores it."""
     chosen = next(row for row in comparison.rows if row.title == winner)
-    reference = comparison.reference_of(chosen) or next(row for row in comparison.rows if row is not chosen)
+    reference = comparison.reference_of(chosen) or next((row for row in comparison.rows if row is not chosen), None)
+    if reference is None:
+        return []
     gains = comparison.gains(chosen, reference)[0]
     images = sorted(read_json(trainings[winner][0].metrics)['per_image'][comparison.report])
     if not images:

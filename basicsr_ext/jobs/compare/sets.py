@@ -72,7 +72,7 @@ def rows_of(frame: Frame, sets: Sequence[SetName], sizes: Sequence[Size]) -> lis
     """
     kinds = {name: _kind_of(name) for name in sets}
     sized = {name: kind for name, kind in kinds.items() if kind.is_sized}
-    if sized and not sizes and set(sized) != {SetName('random')}:
+    if sized and not sizes and (set(sized) != {SetName('random')} or len(kinds) == 1):
         raise OptionError('--sizes', f'the sizes of {", ".join(map(str, sized))}', 'none', 'Add --sizes 5% 10%.')
     for size in sizes if sized else ():
         if not 0 < size.of(len(frame.items)) < len(frame.items):

@@ -27,9 +27,16 @@ def warmup(frame: Frame, name: SetName, size: Size) -> Row:
     """All images, whose pixels are shuffled in a first share of the training: `warmup:0.05`."""
     if frame.wrapper:
         raise OptionError(f'--sets {name}', 'a training file without a warm-up', frame.wrapper['type'], 'Remove one.')
-    try:
-        share = number(name.part or '0.05')
-    except ValueError as error:
-        raise OptionError(f'--sets {name}', 'a share, as warmup:0.05', shown(name.part), 'Correct it.') from error
+    share = _share(name)
     block = {'name': frame.pool['name'], 'type': WARMUP, 'stop': {'fraction': share}, 'dataset': frame.pool}
     return Row(name, size, lambda seed: block)
+
+
+def _share(name: SetName) -> float:
+    try:
+        share = number(name.part or '0.05')
+    except ValueError:
+        share = -1
+    if not 0 < share <= 1:
+        raise OptionError(f'--sets {name}', 'a share up to 1, as warmup:0.05', shown(name.part), 'Correct it.')
+    return share
