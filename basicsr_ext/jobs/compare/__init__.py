@@ -102,6 +102,7 @@ def _compare(asked: Asked, root: Path) -> None:
             checks.check_everything(completed)
             _tell_plan(frame, rows, tasks, pool)
             return
+        folder.mkdir(parents=True, exist_ok=True)
         open_log_file()
         if rank == 0:
             frame.write_option_files()
