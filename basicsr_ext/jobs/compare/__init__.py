@@ -42,7 +42,7 @@ from basicsr_ext.training.building import build_dataset
 from basicsr_ext.version import __version__
 
 EXAMPLE = (
-    'basicsr-ext compare -opt TRAIN.yml --sets full matching complexity:top --sizes 5% --seeds 5 --iterations 2000'
+    'basicsr-ext compare -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml --sets full matching --sizes 5%'
 )
 STOPPED = 'Stopped. What is trained is kept; the same command continues.'
 PRELOADED = ('basicsr_ext.jobs.compare.preload',)
