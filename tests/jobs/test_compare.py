@@ -168,3 +168,12 @@ def assert_same_values(folder: Path, expected: Path) -> None:
     rows = [read(each / 'compare.json')['rows'] for each in (folder, expected)]
     assert [row['values'] for row in rows[0]] == [row['values'] for row in rows[1]]
     assert [row['over_reference'] for row in rows[0]] == [row['over_reference'] for row in rows[1]]
+
+
+def test_what_a_killed_program_was_writing_is_removed(here: Path, compared: Path) -> None:
+    shutil.copytree(compared.parents[1] / 'results', 'results')
+    shutil.copy(compared.parents[1] / 'run.yml', here)
+    left = [RESULTS / name for name in (f'.compare.png.{2**30}.tmp', f'runs/.x.parquet.{2**30}.tmp')]
+    for path in left:
+        path.touch()
+    assert main(WORDS) == 0 and not any(path.exists() for path in left)
