@@ -15,9 +15,8 @@ import torch
 import yaml
 from basicsr.utils import get_root_logger
 
-from basicsr_ext.data.shared_files import image_files, refuse_shared
-from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.data.shared_files import refuse_shared
+from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.compare.asked import Asked, build_parser, read_asked
 from basicsr_ext.jobs.compare.frame import Frame, Training
@@ -32,15 +31,14 @@ from basicsr_ext.options.command_line import override
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import Options, load_options
-from basicsr_ext.reports.comparison import Comparison, Measured, Metric
+from basicsr_ext.reports.comparison import Comparison
 from basicsr_ext.reports.comparison_report import table_lines, write_comparison
 from basicsr_ext.reports.verdict import verdict
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.files import atomic_open, read_json
+from basicsr_ext.runtime.files import atomic_open, remove_stale
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.progress import Progress
-from basicsr_ext.runtime.task_pool import Slot, Task, TaskPool
-from basicsr_ext.training.building import build_dataset
+from basicsr_ext.runtime.task_pool import Task, TaskPool
 from basicsr_ext.version import __version__
 
 EXAMPLE = (
@@ -107,6 +105,7 @@ def _compare(asked: Asked, root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         open_log_file()
         if rank == 0:
+            remove_stale(folder)
             frame.write_option_files()
         distributed.barrier()
         _run(pool, tasks, rank)
