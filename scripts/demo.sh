@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From a folder of images to a verdict, a network and restored files: install, cut the demo's images out of scikit-image,
-# write option files for them, look for spoilt ones, compare all images with a random part and with one that is chosen
-# for pages of text, restore another page. On the CPU; no option file is edited.
+# From a folder of images to a verdict, a network and restored files: install, make the demo's images, write option files
+# for them, look for spoilt ones, compare all images with a random part and with one that is chosen for pages of text,
+# restore pages. On the CPU; no option file is edited.
 #     bash scripts/demo.sh
 set -euo pipefail
 
@@ -18,11 +18,11 @@ basicsr-ext() {
 
 rm -rf "$data" results/demo_audit results/demo_restored # those of another version's images would be refused
 "$python" scripts/data_preparation/prepare_demo_dataset.py --output "$data"
-basicsr-ext init denoise "$data/photos" --val "$data/pages" --target "$data/target" -o "$data/demo.yml"
+basicsr-ext init denoise "$data/photos" --val "$data/val" --target "$data/target" -o "$data/demo.yml"
 basicsr-ext audit -opt "$data/demo_audit.yml"
 # The ranking asks the small denoiser that comes with the package, which demo_rank_influence.yml names.
-basicsr-ext compare -opt "$data/demo.yml" --sets full influence:top --sizes 10% --seeds 3 --iterations 100 \
-    --proxy "$data/demo_rank_influence.yml" --choosing influence.iterations=10 influence.curvature_images=12
+basicsr-ext compare -opt "$data/demo.yml" --report "$data/pages" --sets full influence:top --sizes 10% --seeds 5 \
+    --iterations 400 --set network_g.num_feat=32 --proxy "$data/demo_rank_influence.yml"
 basicsr-ext restore "$data/noisy" -o results/demo_restored --weights results/demo/winner.pth --compare "$data/pages"
 cat << END
 
@@ -31,6 +31,6 @@ What the audit suspects:                 results/demo_audit/report.html
 The restored pages:                      results/demo_restored/
 Option file of the winner, at full length: results/demo/winner.yml
 
-A choice can pay here, as the folder holds four pieces of pages among 144 other images, and pages are what is restored.
-Of photographs chosen for other photographs, a uniform pool, none was better than random ones (README.md).
+A choice can pay here: four of the folder's 148 images are pages, and pages are what is to be restored. On a uniform
+pool, photographs chosen for other photographs, none was better than random ones (README.md).
 END

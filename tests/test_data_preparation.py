@@ -7,6 +7,7 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,12 +19,14 @@ import pytest
 
 from tests.helpers.images import write_images
 from tests.helpers.option_files import REPOSITORY
+from tests.helpers.processes import run
 
 SPEC = importlib.util.spec_from_file_location('prepare', REPOSITORY / 'scripts/data_preparation/prepare.py')
 assert SPEC is not None and SPEC.loader is not None
 PREPARE: Any = importlib.util.module_from_spec(SPEC)
 sys.modules['prepare'] = PREPARE  # where dataclasses look
 SPEC.loader.exec_module(PREPARE)
+PAGES = {'photos': 148, 'target': 8, 'val': 8, 'pages': 12, 'noisy': 12}  # images of the demo
 NAMES = [name for name, known in PREPARE.DATA.items() if known.parts]
 
 
@@ -192,7 +195,26 @@ def test_the_option_files_read_one_layout() -> None:
     folders = {part.folder for known in PREPARE.DATA.values() for part in known.parts}
     text = ''.join(file.read_text(encoding='utf-8') for file in (REPOSITORY / 'options').rglob('*.yml'))
     read = set(re.findall(r'dataroot_(?:gt|lq|range)(?:: |=)datasets/([\w/.]*\w)', text))
-    by_hand = ('demo', *(name for name, known in PREPARE.DATA.items() if not known.parts))
+    by_hand = tuple(name for name, known in PREPARE.DATA.items() if not known.parts)
     others = {folder for folder in read - folders if folder.split('/')[0] not in by_hand}
     assert others <= {'SIDD/val/input', 'SIDD/val/target', 'Rain100L/train/input', 'Rain100L/train/target'}
     assert {'DIV2K/DIV2K_train_HR', 'GoPro/train/input', 'WED', 'Set5/GTmod12'} <= read & folders
+
+
+def test_the_images_of_the_demo_are_apart_and_those_to_restore_are_noisy(tmp_path: Path) -> None:
+    script = REPOSITORY / 'scripts/data_preparation/prepare_demo_dataset.py'
+    for _ in range(2):  # the second time nothing changes
+        said = run([str(script), '--output', str(tmp_path / 'demo')], tmp_path)
+    assert 'photos: 148 images' in said
+    files = {folder: sorted((tmp_path / 'demo' / folder).glob('*.png')) for folder in PAGES}
+    assert {folder: len(found) for folder, found in files.items()} == PAGES
+    contents = [file.read_bytes() for found in files.values() for file in found]
+    assert len(set(contents)) >= len(contents) - 10  # empty corners of the eye ground
+    sets = [{file.read_bytes() for file in files[folder]} for folder in ('photos', 'target', 'val', 'pages')]
+    assert not any(one & other for one, other in combinations(sets, 2))
+    clean, noisy = (
+        np.stack([cv2.imread(str(file), cv2.IMREAD_GRAYSCALE).astype(float) for file in files[folder]])
+        for folder in ('pages', 'noisy')
+    )
+    middle = (clean > 80) & (clean < 175)  # where clipping does not narrow it
+    assert 23 < (noisy - clean)[middle].std() < 27

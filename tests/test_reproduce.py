@@ -1,19 +1,17 @@
-"""The experiments on choices of images: their pools, their intervals, and what they ask of the jobs."""
+"""The experiments on choices of images: their pools, their training files, and what they ask of `compare`."""
 
-import math
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+import yaml
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.options.command_line import override
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from tests.helpers.images import write_images
@@ -22,15 +20,21 @@ from tests.helpers.option_files import REPOSITORY
 SCRIPTS = str(REPOSITORY / 'scripts' / 'reproduce')
 sys.path.insert(0, SCRIPTS)
 import choices  # noqa: E402
-import choosing  # noqa: E402
-import comparison  # noqa: E402
+import comparing  # noqa: E402
+import dataset_distillation  # noqa: E402
 import documents  # noqa: E402
+import influence_subsets  # noqa: E402
+import patch_mining  # noqa: E402
+import pixel_shuffle_warmup  # noqa: E402
 import pools  # noqa: E402
 import spoilt  # noqa: E402
 import targeted  # noqa: E402
-import tasks  # noqa: E402
+import training_files  # noqa: E402
 
 sys.path.remove(SCRIPTS)
+
+SHORT = ['--iterations', '4', '--seeds', '1', '--jobs', '2']
+POOL = ['--images', '12', '--side', '48', '--sizes', '3']
 
 
 @pytest.fixture
@@ -39,6 +43,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'options').symlink_to(REPOSITORY / 'options')
     yield tmp_path
+
+
+@pytest.fixture
+def datasets(folder: Path) -> Path:
+    """Small images where the scripts expect the sets of the papers."""
+    for name, number, color in (('BSD400_gray', 10, False), ('BSD400', 10, True), ('Set5', 3, True)):
+        write_images(folder / 'datasets' / name, number, 96, color)
+    write_images(folder / 'datasets' / 'BSD68', 4, 64)
+    write_images(folder / 'datasets' / 'Set12', 3, 72)
+    return folder / 'datasets'
 
 
 def photographs(pool: int = 40, side: int = 32, color: str = 'gray') -> dict[str, list[np.ndarray]]:
@@ -51,13 +65,9 @@ def photographs(pool: int = 40, side: int = 32, color: str = 'gray') -> dict[str
     }
 
 
-def settings_of(task: str, root: Path, **changes: Any) -> 'choosing.Setting':
-    """A task on 40 small images, a quarter of them pages."""
-    color = tasks.TASKS[task].color
-    side = tasks.TASKS[task].gt_size
-    pool = pools.document_pool(photographs(30, side, color), color, side, 25, 40, root)
-    args = SimpleNamespace(**{'iterations': 4, 'seeds': 1, 'jobs': 1, 'device': 'cpu', 'size': 3, **changes})
-    return choosing.Setting(task, tasks.TASKS[task], pool, args)
+def names(pool: 'pools.Pool', group: str) -> list[str]:
+    """The images of a group."""
+    return [name for name, own in pool.groups.items() if own == group]
 
 
 @pytest.mark.parametrize('color', ['gray', 'rgb'])
@@ -79,7 +89,7 @@ def test_no_font_family_serves_two_sets() -> None:
 @pytest.mark.parametrize(('percent', 'pages', 'images'), [(1, 1, 40), (5, 2, 40), (25, 10, 40)])
 def test_a_pool_holds_its_share_of_pages(tmp_path: Path, percent: float, pages: int, images: int) -> None:
     pool = pools.document_pool(photographs(), 'gray', 32, percent, 40, tmp_path)
-    assert len(pool.names('document')) == pages and len(pool.names()) == images
+    assert len(names(pool, 'document')) == pages and len(pool.groups) == images
     assert sorted(path.name for path in (pool.folder / 'pool').iterdir()) == sorted(pool.groups)
     for use in ('target', 'documents', 'photographs'):
         assert len(list((pool.folder / use).iterdir())) == pools.REPORTED == 12
@@ -88,34 +98,26 @@ def test_a_pool_holds_its_share_of_pages(tmp_path: Path, percent: float, pages: 
 
 def test_a_pool_shrinks_to_the_photographs_there_are_and_keeps_the_share(tmp_path: Path) -> None:
     pool = pools.document_pool(photographs(30), 'gray', 32, 25, 400, tmp_path)
-    assert len(pool.names()) == 40 and len(pool.names('document')) == 10
+    assert len(pool.groups) == 40 and len(names(pool, 'document')) == 10
 
 
 def test_pools_are_the_same_each_time_and_others_have_another_name(tmp_path: Path) -> None:
     one, again = (pools.document_pool(photographs(), 'gray', 32, 5, 40, tmp_path / name) for name in ('one', 'again'))
-    assert one.digest == again.digest and one.groups == again.groups
+    assert one.folder.name == again.folder.name and one.groups == again.groups
     for path in one.folder.rglob('*.png'):
         assert path.read_bytes() == (again.folder / path.relative_to(one.folder)).read_bytes()
-    assert pools.document_pool(photographs(), 'gray', 32, 5, 20, tmp_path).digest != one.digest
+    assert pools.document_pool(photographs(), 'gray', 32, 5, 20, tmp_path).folder.name != one.folder.name
     assert pools.document_pool(photographs(), 'gray', 32, 5, 40, tmp_path / 'one') == one  # it was there
-
-
-def test_an_image_in_two_sets_is_refused(tmp_path: Path) -> None:
-    shared = photographs()
-    shared['report'][3] = shared['pool'][5]
-    with pytest.raises(pools.PoolError, match=r'pool and photographs: .*photograph_0006.png in pool.*photograph_0004'):
-        pools.document_pool(shared, 'gray', 32, 5, 40, tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_half_of_a_spoilt_pool_is_spoilt_in_four_ways(tmp_path: Path) -> None:
     clean = photographs(16)
     pool = pools.photograph_pool(clean, 'gray', 16, tmp_path, spoilt=True)
-    assert {kind: len(pool.names(kind)) for kind in pools.SPOIL} == dict.fromkeys(pools.SPOIL, 2)
-    images = {name: cv2.imread(str(pool.folder / 'pool' / name), -1) for name in pool.names()}
+    assert {kind: len(names(pool, kind)) for kind in pools.SPOIL} == dict.fromkeys(pools.SPOIL, 2)
+    images = {name: cv2.imread(str(pool.folder / 'pool' / name), -1) for name in pool.groups}
     for (name, image), before in zip(images.items(), clean['pool'], strict=True):
         assert np.array_equal(image, before) == (pool.groups[name] == 'photograph'), name
-    name = pool.names('blur')[0]
+    name = names(pool, 'blur')[0]
     before = clean['pool'][list(pool.groups).index(name)]
     assert images[name][10, 10] == pytest.approx(before[8:13, 8:13].mean(), abs=0.51)
 
@@ -146,30 +148,6 @@ def test_too_few_photographs_are_refused(tmp_path: Path) -> None:
         pools.read_photographs(tmp_path, 'gray', 32)
 
 
-def test_the_interval_of_pairs_is_that_of_the_t_test() -> None:
-    ours, others = [26.5, 26.7, 26.4, 26.6], [24.9, 25.4, 24.1, 25.0]
-    mean, half = comparison.paired_interval(ours, others)
-    expected = ttest_rel(ours, others).confidence_interval(0.95)
-    assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
-    assert comparison.paired_interval([1.0, 3.0], [0.0, 0.0]) == pytest.approx((2.0, 12.7062), abs=1e-4)  # t(1)
-    assert comparison.paired_interval([2.0], [1.0]) == (1.0, math.inf)
-
-
-def test_the_table_compares_within_a_setting_and_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [
-        comparison.Row('a', 'IRCNN', 'top', 3, {'documents': [26.0, 27.0]}),
-        comparison.Row('a', 'IRCNN', 'random', 3, {'documents': [25.0, 25.5]}),
-        comparison.Row('b', 'IRCNN', 'top', 3, {'documents': [20.0, 20.0]}),
-    ]
-    comparison.report('name', rows, tmp_path, {'further': 1}, ['A line.'])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == '| task and pool | network | choice | images | documents [dB] | against random | against all |'
-    assert lines[2] == '| a | IRCNN | top | 3 | 26.50 (0.71) | +1.25 ± 3.18 |  |'  # 12.7062 * 0.3536 / sqrt(2)
-    assert lines[4] == '| b | IRCNN | top | 3 | 20.00 (0.00) |  |  |'
-    assert lines[-1] == 'A line.'
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == ['.csv', '.json', '.md', '.png']
-
-
 def test_the_area_under_the_curve_is_the_share_of_pairs() -> None:
     positive, negative = [3.0, 1.0, 2.0], [0.0, 2.0]
     pairs = [(a > b) + 0.5 * (a == b) for a in positive for b in negative]
@@ -189,104 +167,208 @@ def test_what_an_audit_measured_is_signed_towards_its_suspect_side(folder: Path)
     assert measured['audit: tone'] == {'a': 1, 'b': 2}
 
 
-def test_what_an_audit_suspects_is_left_out(folder: Path) -> None:
-    setting = settings_of('denoise', folder)
-    names = setting.pool.names()
-    items = [Item(name, 24, 24) for name in names]
-    suspect = [place % 3 == 0 for place in range(len(names))]
-    write_manifest(folder / 'audit.parquet', items, {'suspect': suspect, 'reason': [''] * len(names)}, {})
-    choice = setting.fit('audited', folder / 'audit.parquet')
-    assert choice.images == suspect.count(False)
-    assert choice.block(0)['exclude'] == str(folder / 'audit.parquet')
-
-
-def test_a_random_choice_is_drawn_anew_for_each_seed_and_the_oracle_from_the_pages(folder: Path) -> None:
-    setting = settings_of('denoise', folder)
-    oracle = setting.drawn('oracle', setting.pool.names('document'), 3)
-    lists = [Path(oracle.block(seed)['meta_info_file']).read_text().split() for seed in (0, 1, 0)]
-    assert lists[0] == lists[2] != lists[1]
-    assert set(lists[0]) | set(lists[1]) <= set(setting.pool.names('document')) and len(lists[0]) == 3
-    assert setting.drawn('oracle', setting.pool.names('document'), 50).images == 10  # all there are
-
-
 @pytest.mark.parametrize(
     ('task', 'net'),
     [('denoise', 'IRCNN'), ('denoise', 'DnCNN'), ('denoise', 'SwinIR'), ('color', 'IRCNN'), ('sr', 'EDSR')],
 )
-def test_every_training_is_accepted(folder: Path, task: str, net: str) -> None:
-    setting = settings_of(task, folder)
-    run = setting.run(setting.drawn('random', setting.pool.names(), 3), 0, net)
-    changes = [f'{key}={value}' for key, value in {'name': run.name, **run.changes}.items()]
-    assert main(['train', '-opt', run.option_file, '--check', '--set', *changes]) == 0
-    opt = load_options(run.option_file)
-    for change in changes:
-        override(opt, change)
-    assert opt['val']['val_freq'] == opt['train']['total_iter'] == 4
-    assert [opt['datasets'][key]['name'] for key in ('val', 'val_2')] == ['documents', 'photographs']
+def test_every_training_on_a_pool_is_accepted(folder: Path, task: str, net: str) -> None:
+    made = training_files.TASKS[task]
+    pool = pools.document_pool(photographs(30, made.patch, made.color), made.color, made.patch, 25, 40)
+    opt = training_files.on_pool(made, pool, net, 100)
+    assert list(opt['datasets']) == ['train', 'val_target', 'val_documents', 'val_photographs']
+    assert opt['train']['total_iter'] == opt['train']['scheduler']['periods'][0] == 100
+    assert opt['train']['warmup_iter'] == 2 and opt['network_g']['type'] == net
+    Path('run.yml').write_text(yaml.safe_dump({**opt, 'name': 'run'}))
+    assert main(['train', '-opt', 'run.yml', '--check']) == 0
 
 
-def test_a_ranking_is_accepted_and_its_name_tells_its_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = []
+def test_a_training_on_all_images_keeps_the_three_sets_apart_and_has_no_wrapper(datasets: Path) -> None:
+    option_file = influence_subsets.OPTION_FILE
+    before = load_options(option_file)
+    assert before['datasets']['train']['type'] == 'InfluenceSubsetDataset'
+    opt = training_files.on_images(option_file, 50, patch=32)
+    train, target, report = opt['datasets'].values()
+    assert list(opt['datasets']) == ['train', 'val_target', 'val_report']
+    assert train['type'] == 'GaussianDenoisingDataset' and train['sigma'] == before['datasets']['val']['sigma'] == 50
+    assert (train['gt_size'], train['batch_size_per_gpu'], train['num_worker_per_gpu']) == (32, 8, 0)
+    assert 'manifest' not in train and 'dataset' not in train and train['pin_memory']
+    assert (target['dataroot_gt'], report['dataroot_gt']) == ('datasets/BSD68', 'datasets/Set12')
+    assert report == before['datasets']['val'] and target['sigma'] == 50
+    assert opt['train']['pixel_opt'] == before['train']['pixel_opt']
 
-    def check(job: str, file: str, name: str, changes: dict[str, str], result: Path, jobs: int) -> float:
-        changes = {'name': name, **changes}
-        codes.append(
-            main([job, '-opt', file, '--check', '--set', *(f'{key}={value}' for key, value in changes.items())])
-        )
-        return 1.5
 
-    monkeypatch.setattr(choosing, 'run_job', check)
-    setting = settings_of('denoise', folder)
-    first, second = setting.rank('influence'), setting.rank('influence', damping=1e-3)
-    assert codes == [0, 0] and first.seconds == 1.5
-    assert first.path != second.path
-    assert [first.column(method) for method in ('influence', 'kcenter')] == ['rank', 'rank_kcenter']
+def test_distilling_has_the_settings_of_its_option_file(folder: Path) -> None:
+    settings = dict(setting.split('=', 1) for setting in dataset_distillation.distilling())
+    block = load_options(dataset_distillation.DISTILL_FILE)['distill']
+    for key in ('ratio', 'kept', 'manifest'):  # the comparison says these
+        del block[key]
+    assert {f'distilled.{key}': value for key, value in block.items()} == {
+        key: yaml.safe_load(value) for key, value in settings.items()
+    }
+
+
+def test_the_images_of_a_number_are_the_same_each_time_and_no_more_than_there_are(datasets: Path) -> None:
+    lists = [Path(pixel_shuffle_warmup.listed_images(datasets / 'BSD400', 4)).read_text().split() for _ in range(2)]
+    assert lists[0] == lists[1] and len(set(lists[0])) == 4
+    assert set(lists[0]) <= {path.name for path in (datasets / 'BSD400').iterdir()}
+    with pytest.raises(SystemExit, match='--images 11: expected at most the 10 images of datasets/BSD400'):
+        pixel_shuffle_warmup.listed_images(Path('datasets/BSD400'), 11)
+
+
+def test_what_the_user_adds_counts_and_a_comparison_that_fails_ends_the_script(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(comparing, 'main', lambda words: calls.append(words) or len(calls) - 1)
+    comparing.compare('run', {'name': 'other', 'scale': 1}, ['--sets', 'full', '--sizes', '5'], ['--sizes', '7'])
+    path = 'results/reproduce/run.yml'
+    assert calls == [['compare', '-opt', path, '--sets', 'full', '--sizes', '5', '--sizes', '7']]
+    assert load_options(path) == {'name': 'run', 'scale': 1}
+    with pytest.raises(SystemExit) as ended:
+        comparing.compare('run', {}, [], [])
+    assert ended.value.code == 1
+
+
+# ---- the scripts as a whole ----
+
+
+def quick(*kinds: str) -> list[str]:
+    """Words that let rankings of these kinds take few products."""
+    return [word for kind in kinds for word in (f'{kind}.iterations=2', f'{kind}.curvature_images=2')]
+
+
+def run(script: Any, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """Run a script with these words."""
+    monkeypatch.setattr(sys, 'argv', ['script', *words])
+    assert script.main() == 0
+
+
+def compared(name: str) -> dict[str, Any]:
+    """What a comparison wrote: title -> row."""
+    found = json.loads(Path('results', name, 'compare.json').read_text())
+    return {row['title']: row for row in found['rows']}
+
+
+def plan(script: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *words: str) -> str:
+    """What a script would do."""
+    with caplog.at_level('INFO', logger='basicsr'):
+        run(script, monkeypatch, *SHORT, '--dry-run', *words)
+    return caplog.text
+
+
+def test_targets_are_compared_for_every_share(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = plan(targeted, monkeypatch, caplog, *POOL, '--tasks', 'denoise', '--shares', '10', '25')
+    rows = ['full', 'random 3', 'influence:top 3', 'matching 3']
+    assert all(text.count(f'{row}, seed 0: to do') == 2 for row in rows)
+    assert text.count('aimed at: target; reported: documents, photographs') == 2
+    assert text.count('4 rows, 6 runs of which 6 are to do') == 2  # two of them choose
+    files = sorted(path.name for path in Path('results/reproduce').iterdir())
+    assert files == ['targeted_denoise_IRCNN_10.yml', 'targeted_denoise_IRCNN_25.yml']
+
+
+def test_ways_to_choose_are_compared_with_each_guard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = plan(choices, monkeypatch, caplog, *POOL)
+    guards = ['matching 3', 'matching:norm 3', 'matching:curvature 3']
+    for row in (*guards, *(f'{other} 3' for other in choices.OTHERS)):
+        assert text.count(f'{row}, seed 0: to do') == text.count(f'choosing, {row}: to do') == 2, row
+    assert text.count('13 rows, 23 runs') == 2
+    assert 'reported: documents, photographs' in text and 'reported: photographs\n' in text
+
+
+def test_the_papers_comparisons_are_of_their_sets(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = plan(influence_subsets, monkeypatch, caplog, '--sizes', '2')
+    assert all(f'influence:{part} 2, seed 0: to do' in text for part in ('top', 'mid', 'bottom'))
+    assert 'aimed at: target; reported: Set12' in text
+    text = plan(patch_mining, monkeypatch, caplog)
+    assert all(f'mined:{criterion} 50 %, seed 0: to do' in text for criterion in ('grad', 'loss', 'std'))
+    text = plan(dataset_distillation, monkeypatch, caplog, '--sizes', '20%', '40%')
+    for kind in ('random', 'complexity:top', 'dynamic', 'influence:mid', 'distilled'):
+        assert all(f'{kind} {size} %, seed 0: to do' in text for size in (20, 40)), kind
+    text = plan(pixel_shuffle_warmup, monkeypatch, caplog, '--images', '4', '8')
+    assert text.count('warmup:0.1, seed 0: to do') == 2
+    assert '4 training images' in text and '8 training images' in text
 
 
 @pytest.mark.slow
+def test_targeted_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ['--tasks', 'denoise', '--shares', '25', '--choosing', *quick('influence', 'matching')]
+    run(targeted, monkeypatch, *POOL, *SHORT, *words)
+    rows = compared('targeted_denoise_IRCNN_25')
+    assert [row['images'] for row in rows.values()] == [12, 3, 3, 3]
+    assert all(set(row['mean']) == {'documents', 'photographs'} for row in rows.values())
+
+
+def test_choices_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(
+        choices,
+        monkeypatch,
+        *POOL,
+        *SHORT,
+        '--pools',
+        'pages',
+        '--sets',
+        'matching:norm',
+        '--choosing',
+        *quick('matching'),
+    )
+    assert list(compared('choices_pages')) == ['random 3', 'matching:norm 3']
+    (path,) = Path('results/choices_pages/runs/options').glob('matching-norm-3_????????.yml')
+    assert load_options(path)['rank']['guard'] == 'norm'
+
+
+@pytest.mark.slow
+def test_spoilt_runs_and_says_who_finds_the_spoilt_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(spoilt, monkeypatch, *POOL, *SHORT, '--choosing', *quick('influence'))
+    rows = compared('spoilt')
+    assert list(rows) == ['full', 'fit', 'random 3', 'influence:top 3', 'influence:mid 3']
+    (audit,) = Path('results').glob('*_audit/audit.parquet')
+    assert rows['fit']['images'] == 12 - sum(read_manifest(audit).column('suspect')) < 12
+    table = Path('results/reproduce/spoilt_areas.md').read_text().splitlines()
+    assert table[0] == '| area under the curve | noise | blur | enlarged | jpeg | all |'
+    assert [line.split(' | ')[0] for line in table[2:6]] == ['| influence', '| loss', '| audit', '| audit: blockiness']
+
+
 @pytest.mark.parametrize(
-    ('script', 'rows', 'own'),
+    ('script', 'name', 'words', 'titles'),
     [
         (
-            targeted,
-            ['--tasks', 'denoise', '--shares', '25', '--choices', 'top', 'random'],
-            ['| denoise, 25 % | IRCNN | top | 3 |'],
+            pixel_shuffle_warmup,
+            'pixel_shuffle_warmup_4',
+            ['--images', '4', '--sets', 'full', 'warmup:0.5'],
+            ['full', 'warmup:0.5'],
         ),
-        (choices, ['--pools', 'pages', '--guards', '--others'], ['| pages | IRCNN | mid | 3 |', 'pages: ranked in']),
-        (spoilt, [], ['| half spoilt | IRCNN | all clean | 6 |', '| influence |', '| loss |']),
+        pytest.param(
+            influence_subsets,
+            'influence_subsets',
+            ['--sizes', '2', '--choosing', *quick('influence')],
+            ['full', 'random 2', 'influence:top 2', 'influence:mid 2', 'influence:bottom 2'],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            patch_mining,
+            'patch_mining',
+            [],
+            ['full', 'random 50 %', 'mined:grad 50 %', 'mined:loss 50 %', 'mined:std 50 %'],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            dataset_distillation,
+            'dataset_distillation',
+            ['--sizes', '40%', '--patch', '32', '--choosing', *quick('influence'), 'distilled.steps=2'],
+            ['full', *(f'{kind} 40 %' for kind in dataset_distillation.SETS[1:])],
+            marks=pytest.mark.slow,
+        ),
     ],
+    ids=['pixel_shuffle_warmup', 'influence_subsets', 'patch_mining', 'dataset_distillation'],
 )
-def test_an_experiment_runs_and_continues(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    script: Any,
-    rows: list[str],
-    own: list[str],
+def test_the_papers_comparisons_run(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch, script: Any, name: str, words: list[str], titles: list[str]
 ) -> None:
-    monkeypatch.setattr(choosing, 'RANK', {'iterations': 2, 'curvature_images': 4})
-    small = [
-        '--seeds',
-        '1',
-        '--size',
-        '3',
-        '--iterations',
-        '4',
-        '--images',
-        '12',
-        '--side',
-        '48',
-        '--jobs',
-        '2',
-        '--device',
-        'cpu',
-    ]
-    monkeypatch.setattr(sys, 'argv', ['script', *rows, *small])
-    assert script.main() == 0
-    first = capsys.readouterr().out
-    assert [text for text in own if text not in first] == []
-    written = {path: path.stat().st_mtime_ns for path in folder.glob('experiments/*/models/*.pth')}
-    assert len(written) >= 2
-    assert script.main() == 0
-    assert capsys.readouterr().out == first
-    assert {path: path.stat().st_mtime_ns for path in written} == written
+    run(script, monkeypatch, *SHORT, *words)
+    assert list(compared(name)) == titles

@@ -1,8 +1,8 @@
-"""Write the demo's images, all cut from pictures that ship inside the scikit-image wheel; needs no network.
+"""Write the demo's images: pieces of pictures inside the scikit-image wheel, and pages of text in matplotlib's fonts.
 
-`OUTPUT/photos/` is a folder as one finds it: photographs, histology, an eye ground, four pieces of one page of text;
-some of the photographs are spoilt. `OUTPUT/target/` holds other pieces of that page, `OUTPUT/pages/` pieces of another
-page, `OUTPUT/noisy/` the same with noise added.
+`OUTPUT/photos/` is a folder as one finds it: photographs, histology, an eye ground and four pages of text; some of the
+photographs are spoilt. `OUTPUT/target/`, `OUTPUT/val/` and `OUTPUT/pages/` hold other pages, no two folders in a common
+font, `OUTPUT/noisy/` the last ones with noise added.
 """
 
 import argparse
@@ -16,14 +16,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'reproduce'))
+from documents import FONTS, page
+
 PICTURES = (
     'astronaut.png', 'brick.png', 'camera.png', 'chelsea.png', 'coffee.png', 'coins.png', 'grass.png', 'gravel.png',
     'ihc.png', 'moon.png', 'motorcycle_left.png', 'retina.jpg', 'rocket.jpg',
 )  # fmt: skip
-SIDE, EACH = 128, 12  # of a sub-image in pixels; sub-images of a picture
-POOL_PAGE, REPORTED_PAGE = 'page.png', 'text.png'
-PAGE_SIDE = 95  # two rows of four on the first page: the left half is aimed at
-REPORTED = (86, 56)  # height and width of the pieces of the other page
+SIDE, EACH = 128, 12  # of an image in pixels; pieces of a picture
+PAGES = {'photos': 4, 'target': 8, 'val': 8, 'pages': 12}
 SIGMA = 25  # of the noise, in 8-bit levels
 
 
@@ -112,7 +113,7 @@ def write_folder(folder: Path, images: dict[str, np.ndarray]) -> None:
 
 
 def photos() -> dict[str, np.ndarray]:
-    """The images of the folder: name -> H x W, 8 bits."""
+    """The images of the folder but for the pages: name -> H x W, 8 bits."""
     rng, found = np.random.default_rng(0), {}
     spoilt = dict(SPOILT)
     for name in PICTURES:
@@ -129,17 +130,19 @@ def prepare(output: Path) -> dict[str, int]:
     Raises:
         PreparationError: scikit-image or one of its pictures is missing.
     """
-    page = pieces(read_picture(POOL_PAGE), PAGE_SIDE, PAGE_SIDE)
-    columns = len(page) // 2
-    left = [piece for number, piece in enumerate(page) if number % columns < columns // 2]
-    right = [piece for number, piece in enumerate(page) if number % columns >= columns // 2]
-    other, rng = pieces(read_picture(REPORTED_PAGE), *REPORTED), np.random.default_rng(1)
-    folders = {
-        'photos': {**photos(), **{f'page_{number:02d}.png': piece for number, piece in enumerate(right, start=1)}},
-        'target': {f'page_{number:02d}.png': piece for number, piece in enumerate(left, start=5)},
-        'pages': {f'text_{number:02d}.png': piece for number, piece in enumerate(other, start=1)},
-        'noisy': {f'text_{number:02d}.png': noisy(piece, rng) for number, piece in enumerate(other, start=1)},
+    rng = np.random.default_rng(1)
+    fonts = {
+        'photos': FONTS['pool'],
+        'target': FONTS['target'],
+        'val': FONTS['report'][:2],
+        'pages': FONTS['report'][2:],
     }
+    folders = {
+        folder: {f'page_{n:02d}.png': page(rng, SIDE, fonts[folder], 'gray') for n in range(1, number + 1)}
+        for folder, number in PAGES.items()
+    }
+    folders['photos'].update(photos())
+    folders['noisy'] = {name: noisy(image, rng) for name, image in folders['pages'].items()}
     for folder, images in folders.items():
         write_folder(output / folder, images)
     return {folder: len(images) for folder, images in folders.items()}

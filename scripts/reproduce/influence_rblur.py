@@ -10,7 +10,8 @@ import statistics
 import sys
 
 from matplotlib.figure import Figure
-from training_runs import Run, arguments, short_training, train_all
+from training_files import LOADER, PATCH, short_schedule
+from training_runs import Run, arguments, train_all
 
 OPTION_FILE = 'options/train/IRCNN/train_IRCNN_gray_rblur3_BSD400.yml'
 PAPER = {1: 27.03, 3: 26.20, 5: 25.03, 10: 23.30, 20: 22.22}  # after 1,000,000 iterations
@@ -26,8 +27,12 @@ def main() -> int:
             f'reproduce_rblur{r}_{args.iterations}_seed{seed}',
             OPTION_FILE,
             {
-                **short_training(args.iterations, validations=4),
+                **short_schedule(args.iterations),
+                **{f'datasets.train.{key}': str(value) for key, value in LOADER.items()},
+                'datasets.train.dataset.gt_size': str(PATCH),
                 'datasets.train.kernel_size': str(r),
+                'val.val_freq': str(args.iterations // 4),
+                'logger.save_checkpoint_freq': str(args.iterations // 4),
                 'manual_seed': str(seed),
             },
         )

@@ -6,7 +6,7 @@ the three sets come from different photographs. The other domain are pages of te
 each of the three sets. Everything is drawn with a fixed seed.
 """
 
-import json
+import argparse
 import math
 import os
 import shutil
@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.util import find_spec
-from itertools import combinations
 from pathlib import Path
 
 import cv2
 import numpy as np
 from documents import FONTS, page
 
+ROOT = Path('datasets', 'reproduce')  # where pools are made
 SEED = 2026
 REPORTED = 12  # images in a target and in a reported set
 SIDE, SMALL_SIDE = 180, 96  # of the sub-images of a folder, and of the few photographs of scikit-image
@@ -37,7 +37,7 @@ Photographs = Mapping[str, Sequence[np.ndarray]]  # 'pool', 'target', 'report' -
 
 
 class PoolError(SystemExit):
-    """The images cannot be made or do not fit together: the script ends with what is wrong and what to do."""
+    """The images cannot be made: the script ends with what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,17 @@ class Pool:
     Attributes:
         folder: holds `pool/`, `target/` and a folder for each reported set.
         groups: name of an image of the pool -> `photograph`, `document` or how it was spoilt.
-        reports: names of the reported sets.
-        digest: of all pixels; part of the names of rankings and trainings.
+        reports: names of the reported sets, the one that decides first.
     """
 
     folder: Path
     groups: Mapping[str, str]
     reports: tuple[str, ...]
-    digest: str
-
-    def names(self, *groups: str) -> list[str]:
-        """The images of the pool that belong to one of these groups; of all groups without any."""
-        return [name for name, group in self.groups.items() if group in groups or not groups]
 
 
-def document_pool(photographs: Photographs, color: str, side: int, percent: float, most: int, root: Path) -> Pool:
+def document_pool(
+    photographs: Photographs, color: str, side: int, percent: float, most: int, root: Path = ROOT
+) -> Pool:
     """Photographs and a share of documents, aimed at documents.
 
     Args:
@@ -87,7 +83,7 @@ def document_pool(photographs: Photographs, color: str, side: int, percent: floa
     return _write(pool, groups, _named('document', pages['target']), reports, root, f'documents{percent:g}_{color}')
 
 
-def photograph_pool(photographs: Photographs, color: str, most: int, root: Path, spoilt: bool = False) -> Pool:
+def photograph_pool(photographs: Photographs, color: str, most: int, root: Path = ROOT, spoilt: bool = False) -> Pool:
     """Photographs alone, aimed at photographs.
 
     Args:
@@ -129,6 +125,23 @@ SPOIL: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     'enlarged': _enlarged,  # from a third
     'jpeg': _jpeg,  # quality 10
 }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line says of a pool."""
+    parser.add_argument('--images', type=int, default=400, help='in the pool, at most (400)')
+    parser.add_argument('--photographs', type=Path, help='folder, such as BSD400; by default those of scikit-image')
+    parser.add_argument('--side', type=int, help=f'of a sub-image in pixels ({SIDE}; without a folder {SMALL_SIDE})')
+
+
+def side_of(args: argparse.Namespace) -> int:
+    """Side of the sub-images in pixels."""
+    return int(args.side or (SMALL_SIDE if args.photographs is None else SIDE))
+
+
+def photographs_of(args: argparse.Namespace, color: str) -> Photographs:
+    """The sub-images of the folder that the command line names."""
+    return read_photographs(args.photographs, color, side_of(args))
 
 
 def read_photographs(folder: Path | None, color: str, side: int) -> dict[str, list[np.ndarray]]:
@@ -203,23 +216,8 @@ def _named(kind: str, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {f'{kind}_{number:04d}.png': image for number, image in enumerate(images, start=1)}
 
 
-def check_disjoint(sets: Mapping[str, Images]) -> None:
-    """Refuse an image that two sets hold.
-
-    Raises:
-        PoolError: names the sets and both images.
-    """
-    digests = {use: {_digest([image]): name for name, image in images.items()} for use, images in sets.items()}
-    for one, other in combinations(digests, 2):
-        for shared in digests[one].keys() & digests[other].keys():
-            raise PoolError(
-                f'{one} and {other}: expected sets without a common image, got {digests[one][shared]} in {one}, which '
-                f'is {digests[other][shared]} in {other}. Remove one of the two from the photographs.'
-            )
-
-
 def _digest(images: Iterable[np.ndarray]) -> str:
-    digest = blake2b(digest_size=8)
+    digest = blake2b(digest_size=4)
     for image in images:
         digest.update(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()
@@ -228,20 +226,18 @@ def _digest(images: Iterable[np.ndarray]) -> str:
 def _write(
     pool: Images, groups: Mapping[str, str], target: Images, reports: Mapping[str, Images], root: Path, name: str
 ) -> Pool:
-    """Check the sets and write them, unless that is done."""
+    """Write the sets, unless that is done."""
     sets = {'pool': pool, 'target': target, **reports}
-    check_disjoint(sets)
     digest = _digest(image for images in sets.values() for image in images.values())
-    folder = root / f'{name}_{digest[:8]}'
+    folder = root / f'{name}_{digest}'
     if not folder.is_dir():
         partial = root / f'.{folder.name}.{os.getpid()}'
         for use, images in sets.items():
             (partial / use).mkdir(parents=True)
             for file, image in images.items():
                 cv2.imwrite(str(partial / use / file), image)
-        (partial / 'groups.json').write_text(json.dumps(groups, indent=1), encoding='utf-8')
         try:
             partial.rename(folder)
         except OSError:  # another process was first
             shutil.rmtree(partial)
-    return Pool(folder, groups, tuple(reports), digest[:8])
+    return Pool(folder, groups, tuple(reports))

@@ -3,69 +3,84 @@
     python scripts/reproduce/spoilt.py --photographs datasets/BSD400 --seeds 5
 
 Grey denoising on photographs, half of them spoilt by turns: noise of sigma 15 in the ground truth, a mean filter of
-5 x 5, enlarged from a third, JPEG of quality 10. Rows: K random images of all and of the clean ones, all images, all
-clean ones, those that the job `audit` keeps, top and mid of the ranking by influence on other, clean photographs. A
-second table holds the area under the ROC curve of everything that might tell spoilt images from clean ones: the end of
-the rankings by influence and by the image's own loss, and what the audit measured.
+5 x 5, enlarged from a third, JPEG of quality 10. What the job `audit` keeps is compared with all images, and with top
+and mid of the ranking by influence on other, clean photographs. A second table, `areas.md`, holds the area under the
+ROC curve of everything that might tell spoilt images from clean ones: the end of the rankings by influence and by the
+image's own loss, and what the audit measured.
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from choosing import DATA, Setting, arguments, photographs_of, run_job, train_choices
-from comparison import report
-from pools import SPOIL, photograph_pool
+from comparing import FILES, arguments, compare
+from pools import SPOIL, add_arguments, photograph_pool, photographs_of
 from scipy.stats import rankdata
-from tasks import TASKS
+from training_files import RANK_FILE, TASKS, Block, on_pool
 
 # isort: split
+from basicsr_ext.__main__ import main as run
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.reports.audit_report import findings_of
 from basicsr_ext.selection.manifest import Manifest, read_manifest
 
 AUDIT_FILE = 'options/audit/audit_BSD400.yml'
+SETS = ('full', 'fit', 'random', 'influence:top', 'influence:mid')
+RANK = {'precision': 'bfloat16', 'iterations': 12, 'curvature_images': 24}
 CLEAN = 'photograph'  # the group
 
 
 def main() -> int:
-    """Rank, audit, train, print and draw."""
-    args = arguments(__doc__).parse_args()
+    """Tell who finds the spoilt images, and compare."""
+    parser = arguments(__doc__, iterations=1500)
+    add_arguments(parser)
+    args, further = parser.parse_known_args()
     task = TASKS['denoise']
-    pool = photograph_pool(photographs_of(args, task.color), task.color, args.images, DATA, spoilt=True)
-    setting = Setting('half spoilt', task, pool, args)
-    influence, loss = setting.rank('influence'), setting.rank('loss')
-    suspicion = {  # the end of a ranking is what it advises against
-        'influence': {name: float(rank) for name, rank in influence.ranks('influence').items()},
-        'loss': {name: float(rank) for name, rank in loss.ranks('loss').items()},
-    }
-    chosen = [
-        setting.drawn('random', pool.names(), args.size),
-        setting.drawn('random clean', pool.names(CLEAN), args.size),
-        setting.all(),
-        setting.listed('all clean', pool.names(CLEAN)),
-        *(setting.ranked(part, influence, 'influence', args.size, part) for part in ('top', 'mid')),
-    ]
-    path = audit(setting)
-    suspicion |= measured(read_manifest(str(path)))
-    chosen.append(setting.fit('audited', path))
-    reached, seconds = train_choices([(setting, task.network, choice) for choice in chosen], args)
-    curves = {name: areas(scores, pool.groups) for name, scores in suspicion.items()}
-    facts = {'areas_under_the_curve': curves, 'seconds_of_a_training': seconds}
-    report('spoilt', reached, args.output, facts, area_table(curves))
+    pool = photograph_pool(photographs_of(args, task.color), task.color, args.images, spoilt=True)
+    opt = on_pool(task, pool, task.network, args.iterations)
+    lines = area_table({name: areas(scores, pool.groups) for name, scores in suspicion(opt, pool.folder.name).items()})
+    FILES.mkdir(parents=True, exist_ok=True)
+    (FILES / 'spoilt_areas.md').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    print('\n'.join(lines))
+    compare('spoilt', opt, ['--sets', *SETS, '--sizes', '20', '--proxy', str(task.proxy)], further)
     return 0
 
 
-def audit(setting: Setting) -> Path:
-    """Let the job `audit` look at the pool; what it wrote."""
-    name = f'{setting.name}_audit'
-    path = Path('results', name, 'audit.parquet')
-    changes = {
-        'datasets.train.dataroot_gt': str(setting.pool.folder / 'pool'),
-        'datasets.train.color': 'gray',
-        'datasets.test.dataroot_gt': str(setting.pool.folder / setting.pool.reports[0]),
-    }
-    run_job('audit', AUDIT_FILE, name, changes, path)
-    return path
+def suspicion(opt: Block, pool: str) -> dict[str, dict[str, float]]:
+    """What might tell spoilt images: its name -> image -> how suspect it is.
+
+    Args:
+        opt: options that train on the pool.
+        pool: its name, which tells its content.
+    """
+    blocks = {'train': opt['datasets']['train'], 'test': opt['datasets']['val_target']}
+    datasets = {use: {key: block[key] for key in block if key not in LOADER_KEYS} for use, block in blocks.items()}
+    found = {}
+    for method in ('influence', 'loss'):
+        ranking = result(RANK_FILE, f'{pool}_{method}', 'ranking', datasets=datasets, rank={**RANK, 'method': method})
+        ranks = map(float, ranking.column('rank'))  # the end of a ranking is what it advises against
+        found[method] = dict(zip(ranking.column('path'), ranks, strict=True))
+    return {**found, **measured(result(AUDIT_FILE, f'{pool}_audit', 'audit', datasets=datasets))}
+
+
+def result(option_file: str, name: str, file: str, **blocks: Any) -> Manifest:
+    """What a job wrote, which does it unless that is done.
+
+    Args:
+        option_file: of the job, in the folder of its name.
+        name: of the result.
+        file: of the job's manifest.
+        blocks: that take the place of those in the option file.
+
+    Raises:
+        SystemExit: the job did not end well, as it has told.
+    """
+    changes = [f'{key}={json.dumps(block)}' for key, block in blocks.items()]
+    if code := run([Path(option_file).parent.name, '-opt', option_file, '--set', f'name={name}', *changes]):
+        raise SystemExit(code)
+    return read_manifest(str(Path('results', name, f'{file}.parquet')))
 
 
 def measured(audited: Manifest) -> dict[str, dict[str, float]]:

@@ -15,33 +15,34 @@ import torch
 import yaml
 from basicsr.utils import get_root_logger
 
-from basicsr_ext.data.shared_files import image_files, refuse_shared
-from basicsr_ext.data.wrapper_base import scheduled
-from basicsr_ext.errors import DataError, OptionError
+from basicsr_ext.data.shared_files import refuse_shared
+from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.compare.asked import Asked, build_parser, read_asked
 from basicsr_ext.jobs.compare.frame import Frame, Training
+from basicsr_ext.jobs.compare.measuring import measured, metric_of
 from basicsr_ext.jobs.compare.pictures import chosen_pictures, restored_picture
 from basicsr_ext.jobs.compare.roles import Roles, roles_of
 from basicsr_ext.jobs.compare.sets import Row, rows_of
+from basicsr_ext.jobs.compare.slots import slots_of
+from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.command_line import override
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import Options, load_options
-from basicsr_ext.reports.comparison import Comparison, Measured, Metric
+from basicsr_ext.reports.comparison import Comparison
 from basicsr_ext.reports.comparison_report import table_lines, write_comparison
 from basicsr_ext.reports.verdict import verdict
 from basicsr_ext.runtime import distributed, interrupt
-from basicsr_ext.runtime.files import atomic_open, read_json, remove_stale
+from basicsr_ext.runtime.files import atomic_open, remove_stale
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.progress import Progress
-from basicsr_ext.runtime.task_pool import Slot, Task, TaskPool
-from basicsr_ext.training.building import build_dataset
+from basicsr_ext.runtime.task_pool import Task, TaskPool
 from basicsr_ext.version import __version__
 
 EXAMPLE = (
-    'basicsr-ext compare -opt TRAIN.yml --sets full matching complexity:top --sizes 5% --seeds 5 --iterations 2000'
+    'basicsr-ext compare -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml --sets full matching --sizes 5%'
 )
 STOPPED = 'Stopped. What is trained is kept; the same command continues.'
 PRELOADED = ('basicsr_ext.jobs.compare.preload',)
@@ -82,15 +83,16 @@ def _compare(asked: Asked, root: Path) -> None:
         override(opt, assignment)
     import_all(opt, asked.imports)
     completed = _completed(opt, root)
-    metric = _metric(opt)
+    metric = metric_of(opt)
     folder = root / 'results' / opt['name']
     rank, _ = distributed.rank_and_world()
     log = job_log('compare', opt['name'], folder, rank == 0, f'\n{_options_text(asked)}')
     with log as open_log_file, _folder_of_runs(folder / 'runs', asked.dry_run) as runs:
         roles = roles_of(completed['datasets'], asked.target, asked.report, asked.checkpoint == 'best', runs)
-        slots = _slots(asked)
+        slots = slots_of(asked.jobs)
+        precision = distributed.from_first('bfloat16' if is_fast_in_bfloat16() else 'float32')
         workers = max(0, slots[0].threads - (torch.cuda.device_count() == 0))
-        frame = Frame(opt, completed['datasets'], roles, asked, runs, workers)
+        frame = Frame(opt, completed['datasets'], roles, asked, runs, workers, precision)
         _refuse_overlaps(frame, roles)
         rows = rows_of(frame, asked.sets, asked.sizes)
         trainings = {row.title: [_training(frame, row, seed) for seed in range(asked.seeds)] for row in rows}
@@ -100,6 +102,7 @@ def _compare(asked: Asked, root: Path) -> None:
             checks.check_everything(completed)
             _tell_plan(frame, rows, tasks, pool)
             return
+        folder.mkdir(parents=True, exist_ok=True)
         open_log_file()
         if rank == 0:
             remove_stale(folder)
@@ -108,7 +111,7 @@ def _compare(asked: Asked, root: Path) -> None:
         _run(pool, tasks, rank)
         distributed.barrier()
         if rank == 0:
-            comparison = _comparison(frame, rows, trainings, metric, pool)
+            comparison = measured(frame, rows, trainings, metric, pool)
             _finish(comparison, frame, rows, trainings, folder, asked)
 
 
@@ -133,16 +136,6 @@ def _completed(opt: Options, root: Path) -> Options:
     return completed
 
 
-def _metric(opt: Options) -> Metric:
-    """The first metric of the validation."""
-    metrics = (opt.get('val') or {}).get('metrics')
-    if not metrics:
-        raise OptionError('val.metrics', 'a metric to compare', 'none', 'Add psnr: {type: calculate_psnr, ...}.')
-    name, block = next(iter(metrics.items()))
-    unit = 'dB' if 'psnr' in str(block.get('type')).lower() else ''
-    return Metric(name, unit, block.get('better', 'higher'))
-
-
 def _refuse_overlaps(frame: Frame, roles: Roles) -> None:
     """Demand that no image of a role is one of another role, or is trained on."""
     blocks = {'datasets.train': frame.pool, **roles.named()}
@@ -157,20 +150,6 @@ def _tasks(frame: Frame, trainings: Mapping[str, Sequence[Training]]) -> list[Ta
     """What is done, in this order where that is free: choosing, then the trainings seed by seed."""
     by_seed = zip(*trainings.values(), strict=True)
     return [*frame.choosing.values(), *(task for seed in by_seed for training in seed for task in training.tasks)]
-
-
-def _slots(asked: Asked) -> list[Slot]:
-    """A place on each GPU, or on each core, for one training at a time; under a launcher those of this process."""
-    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
-    _, world = distributed.rank_and_world()
-    if gpus:
-        visible = (os.environ.get('CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(gpus)))).split(',')
-        own = visible if world == 1 else [visible[int(os.environ.get('LOCAL_RANK', 0)) % gpus]]
-        number = asked.jobs or len(own)
-        return [Slot(max(1, cores // number), {'CUDA_VISIBLE_DEVICES': own[slot % len(own)]}) for slot in range(number)]
-    local = int(os.environ.get('LOCAL_WORLD_SIZE', 1)) if world > 1 else 1
-    number = asked.jobs or max(1, cores // local)
-    return [Slot(max(1, cores // (number * local)), {}) for _ in range(number)]
 
 
 def _tell_plan(frame: Frame, rows: Sequence[Row], tasks: Sequence[Task], pool: TaskPool) -> None:
@@ -203,64 +182,6 @@ def _run(pool: TaskPool, tasks: Sequence[Task], rank: int) -> None:
                 get_root_logger().info(f'{task.title}: done in {pool.seconds(task) or 0:.0f} s.')
 
         pool.run(tasks, tell)
-
-
-def _comparison(
-    frame: Frame, rows: Sequence[Row], trainings: Mapping[str, Sequence[Training]], metric: Metric, pool: TaskPool
-) -> Comparison:
-    """What the trainings reached."""
-    measured = [_measured(frame, row, trainings[row.title], metric, pool) for row in rows]
-    return Comparison(
-        frame.opt['name'],
-        measured,
-        metric,
-        frame.iterations,
-        int(frame.opt['train']['total_iter']),
-        frame.iterations * int(frame.loader.get('batch_size_per_gpu') or 1) * int(frame.gt_size or 0) ** 2,
-        len(frame.items),
-        frame.roles.notes,
-    )
-
-
-def _measured(frame: Frame, row: Row, trainings: Sequence[Training], metric: Metric, pool: TaskPool) -> Measured:
-    dataset = scheduled(build_dataset({**deepcopy(row.block(0)), 'phase': 'train'}, f'row {row.title}'))
-    files = image_files(dataset)
-    seconds = [sum(pool.seconds(task) or 0 for task in training.tasks) for training in trainings]
-    return Measured(
-        row.title,
-        str(row.set),
-        str(row.size),
-        len(files),
-        len(dataset),
-        sum(file.size for file in files),
-        _choosing_seconds(frame, row.needs, pool),
-        float(np.mean(seconds)),
-        {name: _values(trainings, name, metric) for name in frame.roles.reports},
-    )
-
-
-def _choosing_seconds(frame: Frame, needs: Sequence[str], pool: TaskPool) -> float:
-    """How long these tasks and those that they need took."""
-    wanted, seen = list(needs), set()
-    while wanted:
-        name = wanted.pop()
-        if name not in seen:
-            seen.add(name)
-            wanted += frame.choosing[name].needs
-    return sum(pool.seconds(frame.choosing[name]) or 0 for name in seen)
-
-
-def _values(trainings: Sequence[Training], name: str, metric: Metric) -> np.ndarray:
-    """What each seed reached on each image of a reported set, (S, I); (S, 1) where a model tells its means alone."""
-    values = []
-    for training in trainings:
-        found = read_json(training.metrics)
-        images = found['per_image'][name]
-        own = [images[image][metric.name] for image in sorted(images)] or [found[name][metric.name]]
-        if any(value is None for value in own):
-            raise DataError(training.metrics, f'finite values of {metric.name}', 'others', 'Look at its training log.')
-        values.append(own)
-    return np.array(values, np.float64)
 
 
 def _finish(

@@ -80,6 +80,7 @@ class Frame:
         asked: the command line.
         root: where trainings and results of other jobs come.
         workers: that a training may have at most.
+        precision: `float32` or `bfloat16`, in which derivatives are computed.
 
     Attributes:
         pool: the block that reads all images.
@@ -91,7 +92,14 @@ class Frame:
     """
 
     def __init__(
-        self, opt: Block, datasets: Mapping[str, Block], roles: Roles, asked: Asked, root: Path, workers: int
+        self,
+        opt: Block,
+        datasets: Mapping[str, Block],
+        roles: Roles,
+        asked: Asked,
+        root: Path,
+        workers: int,
+        precision: str,
     ) -> None:
         self.opt, self.roles, self.asked, self.root = opt, roles, asked, root
         train = datasets['train']
@@ -103,6 +111,7 @@ class Frame:
         )
         self.pool: Block = {**_inherited(outer), **outer['dataset']} if self.wrapper else outer
         self.iterations = asked.iterations or int(opt['train']['total_iter'])
+        self.precision = precision
         self.choosing: dict[str, Task] = {}
         self.known_kinds: set[str] = set()
         self._built: dict[str, SampleDataset] = {}

@@ -10,7 +10,8 @@ from basicsr_ext.selection.coreset.orders import ORDERS
 from basicsr_ext.selection.coreset.settings import CoresetSettings
 from basicsr_ext.selection.influence.settings import RankSettings
 
-TOGETHER = [name for name in ORDERS if name not in ('random', 'influence')]
+TOGETHER = [name for name in ORDERS if name not in ('random', 'influence', 'matching')]
+GUARDS = ('none', 'norm', 'curvature')  # of matching
 COMPLEXITY = {'complexity': 'entropy', **{f'complexity.{name}': name for name in CRITERIA}}
 QUICK = {'iterations': 12, 'curvature_images': 24}  # as the gains in scripts/reproduce were measured
 DYNAMIC = {'dynamic': 'entropy', **{f'dynamic.{name}': name for name in CRITERIA}}
@@ -30,17 +31,27 @@ def random(frame: Frame, name: SetName, size: Size) -> Row:
 @comparison_set('influence', parts=PARTS)
 def influence(frame: Frame, name: SetName, size: Size) -> Row:
     """A part of the ranking by influence on the target."""
-    job = Choosing('rank', 'influence', 'influence', {'method': 'influence', **QUICK}, RankSettings)
+    job = Choosing(
+        'rank', 'influence', 'influence', {'method': 'influence', 'precision': frame.precision, **QUICK}, RankSettings
+    )
     folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset=name.part or 'top')
     return Row(name, size, lambda seed: block, [folder.name])
 
 
+@comparison_set('matching', parts=GUARDS)
 @comparison_set(*TOGETHER)
 def together(frame: Frame, name: SetName, size: Size) -> Row:
-    """Images that are chosen together."""
-    settings = {'method': name.kind, 'size': size.of(len(frame.items)), 'halves': False, **QUICK}
-    job = Choosing('rank', name.kind, f'{name.kind} {size}', settings, CoresetSettings)
+    """Images that are chosen together; `matching:norm` with a guard."""
+    settings = {
+        'method': name.kind,
+        'size': size.of(len(frame.items)),
+        'halves': False,
+        'precision': frame.precision,
+        **QUICK,
+        **({'guard': name.part} if name.part else {}),
+    }
+    job = Choosing('rank', name.kind, f'{name} {size}', settings, CoresetSettings)
     folder = frame.job(job, {'train': frame.pool, 'test': frame.target(name)}, network=True)
     block = _part(frame, str(folder / 'ranking.parquet'), size, subset='top')
     return Row(name, size, lambda seed: block, [folder.name])

@@ -4,6 +4,7 @@ from basicsr_ext.jobs.init import blocks
 from basicsr_ext.jobs.init.plan import TILE, Plan
 from basicsr_ext.jobs.init.tasks import Block
 from basicsr_ext.jobs.option_file import COMMON_KEYS, CommonOptions
+from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.commented import commented, notes_of
 from basicsr_ext.selection.audit.settings import AuditSettings
@@ -95,7 +96,7 @@ def _curvature(plan: Plan) -> Block:
         'curvature_images': min(CURVATURE_IMAGES, len(plan.parts['train'].photos)),
         'batch_size': 2,
         'tile_size': TILE * plan.request.scale if plan.has_large else None,
-        'precision': 'float32',
+        'precision': 'bfloat16' if is_fast_in_bfloat16() else 'float32',
     }
 
 

@@ -10,6 +10,7 @@ from basicsr_ext.jobs.init import blocks
 from basicsr_ext.jobs.init.parts import VALIDATION
 from basicsr_ext.jobs.init.plan import TILE, Plan
 from basicsr_ext.jobs.init.tasks import NETS, Block
+from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import check_call, registered
 from basicsr_ext.options.commented import commented, notes_of
@@ -58,6 +59,7 @@ def training(plan: Plan, name: str, train: Block, length: Length) -> Block:
         'name': top.pop('name'),
         'model_type': net.model,
         **top,
+        **_precision(),
         'datasets': {'train': train, **validation},
         'network_g': blocks.network(plan),
         'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
@@ -83,6 +85,11 @@ def training(plan: Plan, name: str, train: Block, length: Length) -> Block:
         },
         'dist_params': {'backend': 'nccl', 'port': 29500},
     }
+
+
+def _precision() -> Block:
+    fast = is_fast_in_bfloat16()
+    return dict.fromkeys(PRECISION, fast)
 
 
 def _train(plan: Plan, length: Length) -> Block:
@@ -134,6 +141,7 @@ def text_of(plan: Plan, options: Block, head: str, length: Length) -> str:
     roles = {f'datasets.{key}': text for key, text in ROLES.items()}
     notes = {
         **{key: text for key, text in notes_of(TrainingFile, '', options).items() if key in TOP},
+        **notes_of(model.ModelOptions, '', {key: options[key] for key in PRECISION}),
         **blocks.dataset_notes(options['datasets']['train'], 'datasets.train'),
         'datasets.train.exclude': audit,
         **roles,
@@ -157,6 +165,7 @@ def text_of(plan: Plan, options: Block, head: str, length: Length) -> str:
 
 
 TOP = ('name', 'scale', 'num_gpu', 'manual_seed')
+PRECISION = ('use_amp', 'amp_bf16', 'use_channels_last')
 
 
 def check(options: dict[str, Any]) -> None:
@@ -166,7 +175,8 @@ def check(options: dict[str, Any]) -> None:
         OptionError: a key or value that is refused.
     """
     model = registered(MODEL_REGISTRY, options['model_type'], 'model_type')
-    read_block(TrainingFile, options, '', ignore=('network_g',))
+    read_block(TrainingFile, options, '', ignore=('network_g', *PRECISION))
+    read_block(model.ModelOptions, {key: options[key] for key in PRECISION}, '')
     blocks.check_datasets(options)
     blocks.check_network(options)
     train = read_block(model.TrainOptions, options['train'], 'train')
