@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from basicsr_ext.reports.comparison import FULL, RANDOM, Comparison, Judged
 from basicsr_ext.reports.paired import seeds_for
 
@@ -82,8 +80,8 @@ def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparis
     if not random or len(judged) == len(random):
         return _references_alone(judged, comparison), max(judged, key=lambda each: _mean(each, comparison)).row.title
     choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
-    seen = max((each.over.visible for each in choices if each.over), default=np.inf)
-    start = f'Nothing beats random here; {comparison.seeds} seeds would have seen {comparison.metric.text(seen)}'
+    seen = [each.over.visible for each in choices if each.over]
+    start = f'Nothing beats random here; {comparison.seeds} seeds would have seen {_range(seen, comparison)}'
     if not choices:
         start = f'{comparison.seeds} seeds'
     enough = [each for each in random if not _is_worse_than_full(each)]
@@ -105,6 +103,13 @@ def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparis
     return said + _more_seeds(choices, comparison), choice.row.title
 
 
+def _range(values: Sequence[float], comparison: Comparison) -> str:
+    """The least and the largest of some differences, as far as there are any that differ."""
+    metric = comparison.metric
+    least, most = (f'{value:.{metric.digits}f}' for value in (min(values, default=0), max(values, default=0)))
+    return metric.text(max(values, default=0)) if least == most else f'{least} to {metric.text(max(values))}'
+
+
 def _more_seeds(choices: Sequence[Judged], comparison: Comparison) -> list[str]:
     """How many seeds would see a gain that is worth it."""
     if comparison.metric.unit != 'dB':
@@ -114,11 +119,11 @@ def _more_seeds(choices: Sequence[Judged], comparison: Comparison) -> list[str]:
         reference = comparison.reference_of(each.row)
         if reference is not None:
             needed.append(seeds_for(WORTH, comparison.gains(each.row, reference), len(choices)))
-    if not needed or max(each or np.inf for each in needed) <= comparison.seeds:
-        return []
     known = [each for each in needed if each is not None]
-    if len(known) < len(needed):
+    if needed and not known:
         return [f'A gain of {WORTH:g} dB could not be told on so few images; report on more.']
+    if max(known, default=0) <= comparison.seeds:
+        return []
     return [f'A gain of {WORTH:g} dB would take {max(known)} seeds.']
 
 

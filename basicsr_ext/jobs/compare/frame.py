@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.shared_files import digest_of_bytes
 from basicsr_ext.errors import OptionError, under
 from basicsr_ext.jobs.compare.asked import Asked
 from basicsr_ext.jobs.compare.child import do_job
@@ -21,7 +22,7 @@ from basicsr_ext.jobs.compare.schedule import at_length, warmup_at_length
 from basicsr_ext.jobs.resumable import source_of
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
-from basicsr_ext.options.load import load_options
+from basicsr_ext.options.load import find_file, load_options
 from basicsr_ext.runtime.files import atomic_open
 from basicsr_ext.runtime.task_pool import Task
 from basicsr_ext.schedule.sample import SampleDataset
@@ -197,12 +198,13 @@ class Frame:
         opt: Block = {'num_gpu': self.opt.get('num_gpu', 'auto'), 'manual_seed': 0, **self._common()}
         opt[job.job] = settings
         opt['datasets'] = {key: _without(block, 'phase') for key, block in datasets.items()}
-        before = tuple(needs)
+        before, used = tuple(needs), [job.job, *map(self._content, datasets.values())]
         if network:
             block, weights, trained = self.proxy()
             opt.update(network_g=block, path={'pretrain_network_g': weights})
             before = (*before, *trained)
-        name = f'{_slug(job.title)}_{self._digest([job.job, opt, *map(self._content, datasets.values())])}'
+            used += [] if trained else [_digest_of_weights(weights)]
+        name = f'{_slug(job.title)}_{self._digest([opt, used])}'
         if name not in self.choosing:
             self.choosing[name] = self._task(job.job, f'choosing, {job.title}', name, opt, before)
         return self.root / 'results' / name
@@ -222,8 +224,7 @@ class Frame:
         opt = deepcopy(self.opt)
         full = int(opt['train']['total_iter'])
         opt.update(self._common(), manual_seed=seed, train=at_length(opt['train'], self.iterations))
-        loader = {**self.loader, 'num_worker_per_gpu': self.workers}
-        train = {**loader, **self.wrapped(block, self.iterations / full)}
+        train = {**_without(self.loader, 'num_worker_per_gpu'), **self.wrapped(block, self.iterations / full)}
         choosing = self.roles.choosing if measured else None
         by_best = choosing is not None
         sets = {'val': choosing} if choosing is not None else self._reports if measured else {}
@@ -236,6 +237,7 @@ class Frame:
         opt.pop('dist_params', None)
         used = [self._content(self.pool), *map(self._content, sets.values())]
         name = f'{_slug(title)}_seed{seed}_{self._digest([opt, used])}'
+        train['num_worker_per_gpu'] = self.workers  # which changes no result, and hence no name
         task = self._task('train', f'{title}, seed {seed}', name, opt, tuple(needs), '--auto_resume')
         folder = self.root / 'experiments' / name
         if not by_best:
@@ -304,6 +306,13 @@ class Frame:
 
 def _inherited(outer: Block) -> Block:
     return {key: outer[key] for key in ('name', 'phase', 'scale') if key in outer}
+
+
+def _digest_of_weights(weights: str) -> str:
+    path = Path(find_file(weights))
+    if not path.is_file():
+        raise OptionError('--proxy', 'a file of weights', f'none at {path}', 'Correct the path, or train it first.')
+    return digest_of_bytes(path.read_bytes())
 
 
 def _without(block: Block, *keys: str) -> Block:
