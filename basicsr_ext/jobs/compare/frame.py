@@ -106,7 +106,7 @@ class Frame:
         train = datasets['train']
         self.loader = {key: value for key, value in train.items() if key in LOADER_KEYS}
         self.workers = min(workers, int(self.loader.get('num_worker_per_gpu') or 0))
-        outer = {key: value for key, value in train.items() if key not in LOADER_KEYS}
+        outer = {key: value for key, value in train.items() if key not in (*LOADER_KEYS, 'phase')}
         self.wrapper = (
             {key: value for key, value in outer.items() if key != 'dataset'} if outer['type'] == WARMUP else {}
         )
@@ -305,7 +305,7 @@ class Frame:
 
 
 def _inherited(outer: Block) -> Block:
-    return {key: outer[key] for key in ('name', 'phase', 'scale') if key in outer}
+    return {key: outer[key] for key in ('name', 'scale') if key in outer}
 
 
 def _digest_of_weights(weights: str) -> str:
