@@ -65,8 +65,10 @@ def restore(*words: str, source: str = 'in', output: str = 'out', weights: str =
 
 
 def results(folder: str = 'out') -> list[str]:
-    """The files in a folder but hidden ones."""
-    files = (path.relative_to(folder) for path in Path(folder).rglob('*') if path.is_file())
+    """The files in a folder but hidden ones and the page."""
+    files = (
+        path.relative_to(folder) for path in Path(folder).rglob('*') if path.is_file() and path.name != 'report.html'
+    )
     return sorted(str(path) for path in files if not any(part.startswith('.') for part in path.parts))
 
 
@@ -90,6 +92,15 @@ def test_a_folder_keeps_its_names_folders_formats_and_depths(place: Path) -> Non
     camera = Image.open('out/frame10.jpg')
     assert camera.size == (30, 41) and camera.getexif()[271] == 'Maker' and 274 not in camera.getexif()
     assert camera.info['dpi'] == (300, 300)
+
+
+def test_a_page_shows_what_is_restored_and_replaces_no_other_file(place: Path) -> None:
+    make_weights()
+    Path('out').mkdir()
+    Path('out/report.html').write_text('mine')
+    assert restore() == 0
+    assert Path('out/report.html').read_text() == 'mine'
+    assert Path('out/report_restore.html').read_text().count('<img') == 2 * len(NAMES)
 
 
 def test_files_come_in_natural_order(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

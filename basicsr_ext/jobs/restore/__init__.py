@@ -3,7 +3,7 @@
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from basicsr.utils import get_root_logger
@@ -13,11 +13,13 @@ from basicsr_ext.inference.adaptive import ExitNetwork
 from basicsr_ext.inference.named_network import NamedNetwork, find_network
 from basicsr_ext.inference.restorer import Restorer
 from basicsr_ext.jobs.restore.command import build_parser, settings_of
-from basicsr_ext.jobs.restore.comparison import compare, report_file
+from basicsr_ext.jobs.restore.comparison import compare, report_file, rows_in
 from basicsr_ext.jobs.restore.notes import Notes
 from basicsr_ext.jobs.restore.plan import Work, plan, remove_unfinished, with_truth
 from basicsr_ext.jobs.restore.worker import Worker, made_with
 from basicsr_ext.options.load import find_file
+from basicsr_ext.reports.beside import write_beside
+from basicsr_ext.reports.restored_page import write_restored_page
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.folder_lock import locked
 from basicsr_ext.runtime.progress import Progress
@@ -79,6 +81,8 @@ def _restore(root: Path, args: argparse.Namespace) -> None:
         failures = {name: said for each in distributed.gather(failed) for name, said in each.items()}
         if report is not None:
             failures.update(compare([work for work in works if work.name not in failures], report))
+        if rank == 0 and source.is_dir():
+            _write_page(works, report, failures, output, args)
     _finish(works, done, failures, args.output)
 
 
@@ -101,6 +105,27 @@ def _work(works: Sequence[Work], worker: Worker, rank: int) -> dict[str, str]:
                 failed[work.name] = said
             progress.update()
     return failed
+
+
+def _write_page(
+    works: Sequence[Work], report: Path | None, failures: Mapping[str, str], output: Path, args: argparse.Namespace
+) -> None:
+    """Write the page beside the results."""
+    shown = [work for work in works if work.name not in failures and not work.is_video]
+    rows = rows_in(report) if report is not None and report.is_file() else []
+    asked = {
+        'IN': args.input,
+        '--weights': args.weights,
+        **{f'--{name}': str(value) for name in ('compare', 'tile', 'pointer') if (value := getattr(args, name))},
+    }
+
+    def write(folder: Path, page: Path) -> None:
+        files = [(work.name, Path(work.source), Path(work.target)) for work in shown]
+        write_restored_page(page, asked, files, rows, failures)
+
+    page = write_beside(output / 'results', 'restore', write)
+    if page is not None:
+        get_root_logger().info(f'Report: {page}')
 
 
 def _finish(works: Sequence[Work], done: set[str], failures: dict[str, str], output: str) -> None:

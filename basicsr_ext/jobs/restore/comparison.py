@@ -11,7 +11,7 @@ from basicsr_ext.errors import BasicsrExtError, OptionError, one_line
 from basicsr_ext.jobs.restore.plan import Work
 from basicsr_ext.reports.restored_quality import Quality, measure, report, table
 from basicsr_ext.runtime import distributed
-from basicsr_ext.runtime.files import write_json
+from basicsr_ext.runtime.files import read_json, write_json
 
 KEYS = {'images', 'means'}  # by which a report is known
 
@@ -36,6 +36,11 @@ def _is_report(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and set(content) == KEYS
+
+
+def rows_in(path: Path) -> list[Quality]:
+    """The rows of a report."""
+    return [Quality(**row) for row in read_json(path)['images']]
 
 
 def compare(works: Sequence[Work], path: Path) -> dict[str, str]:
