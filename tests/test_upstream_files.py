@@ -373,7 +373,7 @@ def test_images_are_saved_where_asked(family: SimpleNamespace) -> None:
 
 def test_the_networks_are_those_of_the_file(family: SimpleNamespace) -> None:
     state = load(family.folder / 'models' / 'net_g_3.pth')
-    assert set(state) == {'params', 'params_ema'}
+    assert set(state) == {'params', 'params_ema', 'network'}
     network = build_network(family.train_opt['network_g'])
     network.load_state_dict(state['params'])
     assert any(not torch.equal(state['params'][name], state['params_ema'][name]) for name in state['params'])
@@ -417,6 +417,7 @@ def test_the_resumed_run_equals_one_never_stopped(family: SimpleNamespace) -> No
             load(folder / 'models' / f'{name}_5.pth') for folder in (family.folder, family.folder.parent / 'straight')
         )
         assert resumed.keys() == straight.keys()
+        assert resumed.pop('network') == straight['network']
         for key in resumed:
             assert all(torch.equal(resumed[key][weight], straight[key][weight]) for weight in resumed[key])
 
