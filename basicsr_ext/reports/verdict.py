@@ -51,10 +51,11 @@ def _mean(judged: Judged, comparison: Comparison) -> float:
 
 
 def _use(better: Sequence[Judged], comparison: Comparison) -> tuple[list[str], str]:
-    """Some rows beat random: the one with the largest mean is to be used, unless all images are better still."""
+    """Some rows beat their reference: the largest mean is to be used, unless all images are better still."""
     best = max(better, key=lambda each: _mean(each, comparison))
-    metric, over_full, winner = comparison.metric, best.over_full, best.row.title
-    said = f'{_over(best, comparison)} over {_reference(best)}, {comparison.seeds} seeds; {_cost(best, comparison)}'
+    metric, winner = comparison.metric, best.row.title
+    over_full = None if best.reference == FULL else best.over_full
+    said = f'{_over(best, comparison)} over {_reference(best)}, {comparison.seeds} seeds{_cost(best, comparison)}'
     if over_full is not None and over_full.is_clear and over_full.mean < 0:
         said += f', but all images are better still by {metric.interval(over_full.turned())}: use them all.'
         winner = FULL
@@ -64,7 +65,7 @@ def _use(better: Sequence[Judged], comparison: Comparison) -> tuple[list[str], s
     else:
         said += ': use it.'
     also = [_over(each, comparison) for each in better if each is not best]
-    return [said, *([f'Better than random, too: {"; ".join(also)}.'] if also else [])], winner
+    return [said, *([f'Better, too: {"; ".join(also)}.'] if also else [])], winner
 
 
 def _over(judged: Judged, comparison: Comparison) -> str:
@@ -75,32 +76,29 @@ def _over(judged: Judged, comparison: Comparison) -> str:
 
 
 def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparison) -> tuple[list[str], str]:
-    """No row beats random."""
+    """No row beats its reference: the fewest images that are as good are enough."""
     random = [each for each in judged if each.row.kind == RANDOM]
-    if not random or len(judged) == len(random):
-        return _references_alone(judged, comparison), max(judged, key=lambda each: _mean(each, comparison)).row.title
     choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
-    seen = [each.over.visible for each in choices if each.over]
-    start = f'Nothing beats random here; {comparison.seeds} seeds would have seen {_range(seen, comparison)}'
     if not choices:
-        start = f'{comparison.seeds} seeds'
+        start = 'No choice was compared'
+    else:
+        seen = _range([each.over.visible for each in choices if each.over], comparison)
+        start = f'Nothing beats {_reference(choices[0])} here; {comparison.seeds} seeds would have seen {seen}'
+    more = _more_seeds(choices, comparison)
+    if not random:
+        return [f'{start}: train on all.', *more], (full or judged[0]).row.title
     enough = [each for each in random if not _is_worse_than_full(each)]
     if full is not None and not enough:
-        least = min(random, key=lambda each: _mean(each, comparison) * -1)
-        gain = comparison.metric.interval(least.over_full.turned()) if least.over_full else ''
-        return [f'{start}, and all images are better than {least.row.title} by {gain}: train on all.'], FULL
-    choice = (
-        min(enough, key=lambda each: each.row.images)
-        if full is not None
-        else max(random, key=lambda each: _mean(each, comparison))
-    )
-    known = (
-        ''
-        if full is None or choice.over_full is None
-        else (f' ({comparison.metric.interval(choice.over_full)} over all {comparison.pool} images)')
-    )
-    said = [f'{start}: train on a {choice.row.title}{known}.']
-    return said + _more_seeds(choices, comparison), choice.row.title
+        best = max(random, key=lambda each: _mean(each, comparison))
+        gain = f' by {comparison.metric.interval(best.over_full.turned())}' if best.over_full else ''
+        return [f'{start}, and all images are better than {best.row.title}{gain}: train on all.'], FULL
+    if full is None:
+        choice, known = max(random, key=lambda each: _mean(each, comparison)), ''
+    else:
+        choice = min(enough, key=lambda each: each.row.images)
+        over = choice.over_full
+        known = f' ({comparison.metric.interval(over)} over all {comparison.pool} images)' if over else ''
+    return [f'{start}: train on a {choice.row.title}{known}.', *more], choice.row.title
 
 
 def _range(values: Sequence[float], comparison: Comparison) -> str:
@@ -127,11 +125,6 @@ def _more_seeds(choices: Sequence[Judged], comparison: Comparison) -> list[str]:
     return [f'A gain of {WORTH:g} dB would take {max(known)} seeds.']
 
 
-def _references_alone(judged: Sequence[Judged], comparison: Comparison) -> list[str]:
-    listed = '; '.join(f'{each.row.title} {comparison.metric.text(abs(_mean(each, comparison)))}' for each in judged)
-    return [f'Only random or all images were compared: {listed}.']
-
-
 def _one_seed(comparison: Comparison) -> str:
     return 'One seed tells no difference from chance: give --seeds 5; what is done is kept.'
 
@@ -147,11 +140,10 @@ def _reference(judged: Judged) -> str:
 
 def _cost(judged: Judged, comparison: Comparison) -> str:
     """What choosing cost, as a share of the training that it is made for."""
-    each = judged.row.training / comparison.iterations
-    share = 100 * judged.row.choosing / (each * comparison.full_iterations)
-    length = (
-        'one training'
-        if comparison.full_iterations == comparison.iterations
-        else (f'one training of {comparison.full_iterations} iterations')
-    )
-    return f'choosing took {share:.0f} % of {length}' if share >= 1 else f'choosing took {share:.1f} % of {length}'
+    if not judged.row.choosing:
+        return ''
+    full = judged.row.training / comparison.iterations * comparison.full_iterations
+    share = 100 * judged.row.choosing / full
+    same = comparison.full_iterations == comparison.iterations
+    length = 'one training' if same else f'one training of {comparison.full_iterations} iterations'
+    return f'; choosing took {share:.{0 if share >= 1 else 1}f} % of {length}'

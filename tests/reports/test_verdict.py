@@ -82,3 +82,21 @@ def test_of_metrics_that_should_be_low_the_lower_one_wins() -> None:
     found = verdict(compared({('random', '5 %'): 0.30, ('matching', '5 %'): 0.20}, better='lower', unit=''))
     assert found.winner == 'matching 5 %'
     assert '+0.09' in found.sentences[0]
+
+
+def test_without_random_images_all_of_them_are_the_reference() -> None:
+    found = verdict(compared({('full', ''): 29.0, ('warmup:0.05', ''): 29.2}))
+    assert found.winner == 'warmup:0.05' and found.sentences[0].endswith(
+        ' over all images, 5 seeds; choosing took 2 % of one training of 10000 iterations: use it.'
+    )
+    found = verdict(compared({('full', ''): 29.0, ('warmup:0.05', ''): 29.0}))
+    assert found.winner == 'full' and found.sentences[0].startswith('Nothing beats all images here; 5 seeds would have')
+
+
+def test_random_images_alone_are_told_from_all() -> None:
+    found = verdict(compared({('full', ''): 29.0, ('random', '5 %'): 29.0}))
+    assert found.winner == 'random 5 %' and found.sentences[0].startswith(
+        'No choice was compared: train on a random 5 %'
+    )
+    found = verdict(compared({('full', ''): 29.4, ('random', '5 %'): 29.0}))
+    assert found.winner == 'full' and 'all images are better than random 5 % by +0.4' in found.sentences[0]
