@@ -44,7 +44,15 @@ def write_comparison(
         pictures: further ones for the page.
         winner: the option file of the row to train on, relative to the folder.
     """
-    lines = [*verdict.sentences, '', *table_lines(comparison), '', *comparison.notes, reading(comparison)]
+    lines = [
+        *verdict.sentences,
+        '',
+        *table_lines(comparison),
+        '',
+        *comparison.notes,
+        cost_sentence(comparison),
+        reading(comparison),
+    ]
     with atomic_open(folder / f'{STEM}.md', 'w') as file:
         file.write(f'# {comparison.name}\n\n' + '\n'.join(lines) + '\n')
     records = comparison.records()
@@ -111,6 +119,14 @@ def reading(comparison: Comparison) -> str:
         return READING
     visible = comparison.metric.text(max(seen))
     return f'{READING} With {comparison.seeds} seeds a true difference of {visible} is seen nine times out of ten.'
+
+
+def cost_sentence(comparison: Comparison) -> str:
+    """What each training saw, and what choosing counts."""
+    return (
+        f'Every training: {comparison.iterations} iterations, {comparison.pixels / 1e6:.1f} million pixels seen. '
+        'Choosing counts the training of the network that is asked, where one was trained for it.'
+    )
 
 
 def draw(comparison: Comparison) -> Figure:
@@ -189,17 +205,14 @@ def _write_page(
         'The marked row is the one to train on.',
         marked,
     )
-    cost = (
-        f'Every training: {comparison.iterations} iterations, {comparison.pixels / 1e6:.1f} million pixels seen. '
-        'Choosing counts the training of the network that is asked, where one was trained for it.'
-    )
     links = Links(
         {f'{STEM}.{end}': f'{STEM}.{end}' for end in ('md', 'csv', 'json', 'png')}
         | {'option file of the winner': winner}
     )
     sections = [
         Section(
-            'What was reached', [*(Paragraph(sentence) for sentence in further), table, pictures[0], Paragraph(cost)]
+            'What was reached',
+            [*(Paragraph(sentence) for sentence in further), table, pictures[0], Paragraph(cost_sentence(comparison))],
         ),
         *([Section('What that looks like', pictures[1:])] if pictures[1:] else []),
         Section('How to read it', [Paragraph(reading(comparison)), *(Paragraph(note) for note in comparison.notes)]),
