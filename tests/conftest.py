@@ -11,6 +11,7 @@ import basicsr_ext  # noqa: F401  before any test imports BasicSR, which it repa
 import pytest
 from basicsr.utils import logger as basicsr_logger
 
+from basicsr_ext.jobs import pace
 from basicsr_ext.training.loop import TrainingRun
 from tests.helpers.named_files import make_pictures
 from tests.helpers.processes import end_all
@@ -53,6 +54,12 @@ def no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Leave out the drawing of curves, most of the time of a small training, where a test does not ask for `curves`."""
     if 'curves' not in request.fixturenames:
         monkeypatch.setattr(TrainingRun, '_draw_curve', lambda self: None)
+
+
+@pytest.fixture(autouse=True)
+def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try trainings for a tenth of a second where their pace is measured."""
+    monkeypatch.setattr(pace, 'TRIED', 0.1)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.jobs.init.pace import Pace, two_figures
+from basicsr_ext.jobs.init.length import length_of, two_figures
 from basicsr_ext.jobs.init.request import seconds
+from basicsr_ext.jobs.pace import Pace
 from basicsr_ext.options.load import load_options
 from tests.helpers.images import write_noise
 
@@ -293,7 +294,7 @@ def test_a_call_that_was_killed_is_completed_by_the_same_one(moves: int, monkeyp
 def test_a_budget_decides_the_iterations_and_is_kept_by_the_same_call(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('basicsr_ext.jobs.init.pace.TRIED', 0.1)
+    monkeypatch.setattr('basicsr_ext.jobs.pace.TRIED', 0.1)
     init('denoise', 'clean', '-o', 'mine.yml', '--budget', '20s')
     first, total = files_below(), load_options('mine.yml')['train']['total_iter']
     assert total >= 100 and total == two_figures(total)
@@ -308,11 +309,11 @@ def test_a_budget_decides_the_iterations_and_is_kept_by_the_same_call(
 
 def test_validations_take_a_quarter_of_the_time_at_most_and_iterations_the_rest() -> None:
     pace = Pace(before=10, iteration=0.5, validation=20, saving=0, device='here')
-    length = pace.length(1010)
+    length = length_of(pace, 1010)
     assert (length.validations, length.total_iter, length.val_freq) == (10, 1600, 160)
-    short = pace.length(130)
+    short = length_of(pace, 130)
     assert (short.validations, short.total_iter) == (1, 200)
-    assert pace.length(30).total_iter == 100 and 'teach nothing' in pace.length(30).said
+    assert length_of(pace, 30).total_iter == 100 and 'teach nothing' in length_of(pace, 30).said
 
 
 def test_times_and_figures_are_read_and_rounded() -> None:

@@ -25,6 +25,7 @@ from basicsr_ext.jobs.compare.pictures import chosen_pictures, restored_picture
 from basicsr_ext.jobs.compare.roles import Roles, roles_of
 from basicsr_ext.jobs.compare.sets import Row, rows_of
 from basicsr_ext.jobs.compare.slots import slots_of
+from basicsr_ext.jobs.pace import in_words, measure
 from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.command_line import override
@@ -153,22 +154,36 @@ def _tasks(frame: Frame, trainings: Mapping[str, Sequence[Training]]) -> list[Ta
 
 
 def _tell_plan(frame: Frame, rows: Sequence[Row], tasks: Sequence[Task], pool: TaskPool) -> None:
-    """Log what would be done, and how long it takes, as far as runs that are done can tell."""
+    """Log what would be done, and how long the trainings take: by those that are done, or by a trial of one."""
     seconds = {task.name: pool.seconds(task) for task in tasks}
     lines = [
         f'{task.title}: {"to do" if (took := seconds[task.name]) is None else f"done in {took:.0f} s"}'
         for task in tasks
     ]
-    known = [took for task in tasks if (took := seconds[task.name]) is not None and task.name not in frame.choosing]
-    todo = sum(took is None for took in seconds.values())
-    time = f', about {todo * np.mean(known) / len(pool.slots) / 60:.0f} minutes' if known and todo else ''
+    trainings = [task for task in tasks if task.name not in frame.choosing]
+    known = [took for task in trainings if (took := seconds[task.name]) is not None]
+    todo = sum(seconds[task.name] is None for task in trainings)
+    time = ''
+    if todo:
+        each = float(np.mean(known)) if known else _trial(frame, trainings[0], pool.slots[0].threads)
+        time = f', about {in_words(todo * each / len(pool.slots))} for the trainings at {in_words(each)} each'
     aimed = f'aimed at: {frame.roles.target["name"]}' if frame.roles.target else 'aimed at: none'
     said = [*lines, *frame.roles.notes, f'{aimed}; reported: {", ".join(frame.roles.reports)}']
     get_root_logger().info('\n'.join(said))
+    left = sum(took is None for took in seconds.values())
     get_root_logger().info(
-        f'{len(rows)} rows, {len(tasks)} runs of which {todo} are to do, {len(pool.slots)} at a time{time}; '
+        f'{len(rows)} rows, {len(tasks)} runs of which {left} are to do, {len(pool.slots)} at a time{time}; '
         f'{frame.iterations} iterations each, {len(frame.items)} training images. All is sound.'
     )
+
+
+def _trial(frame: Frame, training: Task, threads: int) -> float:
+    """How many seconds a training takes, by a few of its iterations on all images."""
+    torch.set_num_threads(threads)
+    opt = deepcopy(frame.option_files[training.name])
+    opt['datasets']['train'] = {**frame.loader, 'num_worker_per_gpu': frame.workers, **frame.wrapped(frame.pool, 1)}
+    pace = measure(opt, frame.root, frame.root)
+    return pace.seconds_of(frame.iterations, 1)
 
 
 def _run(pool: TaskPool, tasks: Sequence[Task], rank: int) -> None:

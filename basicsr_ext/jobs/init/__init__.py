@@ -11,12 +11,13 @@ from typing import Any
 
 from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs.init import blocks, selection_files, training_files
-from basicsr_ext.jobs.init.pace import Pace, measure
+from basicsr_ext.jobs.init.length import length_of
 from basicsr_ext.jobs.init.placing import place, refuse_others, staging
 from basicsr_ext.jobs.init.plan import Plan, as_option, make_plan
 from basicsr_ext.jobs.init.request import read_request
 from basicsr_ext.jobs.init.tasks import NETS, TASKS, Block
 from basicsr_ext.jobs.init.training_files import Length
+from basicsr_ext.jobs.pace import Pace, measure
 from basicsr_ext.options.imports import add_import
 
 EXAMPLE = 'basicsr-ext init denoise photos -o mine.yml --budget 30m'
@@ -69,7 +70,7 @@ def init_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
         length = Length()
         if request.budget is not None:
             pace = _pace(plan, stage)
-            length = pace.length(request.budget)
+            length = length_of(pace, request.budget)
             kept = {**_asked(plan), **pace.as_json()}
             lists[f'{listed}/{PACE}'] = f'{json.dumps(kept, indent=2)}\n'
             print(f'{length.total_iter} {length.said.replace("optimiser steps:", "iterations:")}.')

@@ -1,11 +1,10 @@
-"""How many iterations fit into a time on this machine: a few are tried."""
+"""How fast a training is on this machine: a few iterations are tried."""
 
 import itertools
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from torch.utils.data import default_collate
 from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.jobs import checks
-from basicsr_ext.jobs.init.training_files import VALIDATIONS, Length
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.load import Options
 from basicsr_ext.runtime import distributed
@@ -28,8 +26,6 @@ from basicsr_ext.training.validation import bare_networks
 
 TRIED = 8.0  # seconds of iterations, and half as many of validations
 FIRST = 3  # iterations that are not counted: they are slower
-AT_MOST = 0.25  # part of the time that validations may take
-FEWEST = 100  # iterations
 
 
 @dataclass(frozen=True)
@@ -50,34 +46,15 @@ class Pace:
     saving: float
     device: str
 
-    def length(self, budget: float) -> Length:
-        """The training that takes about so many seconds, validations included."""
-        left = max(budget - self.before, 0)
-        each = self.validation + self.saving
-        validations = max(1, min(VALIDATIONS, floor(AT_MOST * left / max(each, 1e-9))))
-        total = max(FEWEST, two_figures((left - validations * each) / self.iteration))
-        takes = self.before + total * self.iteration + validations * each
-        said = (
-            f'optimiser steps: about {in_words(takes)} at {self.iteration:.3g} s each on {self.device}, '
-            f'{counted(validations, "validation")} of {in_words(self.validation)} among it'
-        )
-        if takes > budget and total == FEWEST:
-            said = f'{said}; fewer than {FEWEST}, which would fit into {in_words(budget)}, teach nothing'
-        return Length(total, validations, said)
+    def seconds_of(self, iterations: int, validations: int) -> float:
+        """How long a training takes, with a saved state at each validation."""
+        return self.before + iterations * self.iteration + validations * (self.validation + self.saving)
 
     def as_json(self) -> dict[str, Any]:
         """Rounded, as a file keeps it."""
         return {
             key: float(f'{value:.4g}') if isinstance(value, float) else value for key, value in asdict(self).items()
         }
-
-
-def two_figures(value: float) -> int:
-    """A number rounded to two figures."""
-    if value < 1:
-        return 0
-    step = 10 ** max(0, floor(log10(value)) - 1)
-    return round(value / step) * step
 
 
 def counted(number: int, thing: str) -> str:
