@@ -19,6 +19,7 @@ from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.errors import DataError, first_few
 from basicsr_ext.images.decoding import is_lmdb, read_image
 from basicsr_ext.images.lmdb_env import value_size
+from basicsr_ext.runtime.files import digest_of_bytes
 from basicsr_ext.schedule.sample import SampleDataset
 
 NOTED = 10_000  # files whose digests a manifest lists one by one
@@ -56,11 +57,6 @@ def digest_of(file: ImageFile) -> str:
         ImageError: it cannot be read.
     """
     return digest_of_bytes(read_image(file.lmdb, file.path))
-
-
-def digest_of_bytes(content: bytes) -> str:
-    """The digest of the content of a file."""
-    return blake2b(content, digest_size=16).hexdigest()
 
 
 def image_files(dataset: SampleDataset) -> list[ImageFile]:

@@ -8,10 +8,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
 from basicsr_ext.errors import DataError, first_line
+
+PIECE = 2**22  # bytes of a file that are read together
 
 
 @contextmanager
@@ -79,6 +82,20 @@ def _is_other_process(number: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """The digest of the content of a file."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def digest_of_file(path: str | os.PathLike[str]) -> str:
+    """The same of a file, which is read piece by piece."""
+    found = blake2b(digest_size=16)
+    with open(path, 'rb') as file:
+        while piece := file.read(PIECE):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

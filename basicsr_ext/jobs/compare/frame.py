@@ -13,7 +13,6 @@ import numpy as np
 import yaml
 
 from basicsr_ext.data.inventory import inventory
-from basicsr_ext.data.shared_files import digest_of_bytes
 from basicsr_ext.errors import OptionError, under
 from basicsr_ext.jobs.compare.asked import Asked
 from basicsr_ext.jobs.compare.child import do_job
@@ -23,7 +22,7 @@ from basicsr_ext.jobs.resumable import source_of
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import find_file, load_options
-from basicsr_ext.runtime.files import atomic_open
+from basicsr_ext.runtime.files import atomic_open, digest_of_file
 from basicsr_ext.runtime.task_pool import Task
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Item, write_manifest
@@ -312,7 +311,7 @@ def _digest_of_weights(weights: str) -> str:
     path = Path(find_file(weights))
     if not path.is_file():
         raise OptionError('--proxy', 'a file of weights', f'none at {path}', 'Correct the path, or train it first.')
-    return digest_of_bytes(path.read_bytes())
+    return digest_of_file(path)
 
 
 def _without(block: Block, *keys: str) -> Block:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from os import cpu_count
 from os.path import join, splitext
 
-from basicsr_ext.data.shared_files import digest_of_bytes
 from basicsr_ext.errors import DataError, ImageError, first_few
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES, read_image
 from basicsr_ext.images.headers import open_header, tiff_tags
 from basicsr_ext.images.jpeg import has_end, is_jpeg
 from basicsr_ext.images.listing import not_in_utf8, walk_images
 from basicsr_ext.images.names import twins
+from basicsr_ext.runtime.files import digest_of_bytes
 
 GREY = ('1', 'L', 'LA', 'La', 'I', 'I;16', 'I;16B', 'I;16L', 'F')  # modes of Pillow
 PNG = b'\x89PNG'

@@ -4,15 +4,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from basicsr_ext.errors import OptionError, first_few
 from basicsr_ext.jobs.restore.plan import Work
+from basicsr_ext.runtime.files import digest_of_bytes, digest_of_file
 
 FOLDER = '.restore'  # beside the results
-PIECE = 2**22  # bytes of a file that are read together
 
 
 class Notes:
@@ -26,7 +25,7 @@ class Notes:
 
     def __init__(self, output: Path, made_with: Mapping[str, Any], rank: int) -> None:
         self.folder, self.rank = output / FOLDER, rank
-        self.made_with = digest(json.dumps(made_with, sort_keys=True).encode())
+        self.made_with = digest_of_bytes(json.dumps(made_with, sort_keys=True).encode())
 
     def done(self, works: Sequence[Work], overwrite: bool) -> set[str]:
         """The names of the results that are there and whole.
@@ -58,7 +57,7 @@ class Notes:
         if not os.path.isfile(work.target) or not any(line[0] == work.name for line in noted):
             return False
         with suppress(OSError):
-            return (work.name, file_digest(work.source), self.made_with, file_digest(work.target)) in noted
+            return (work.name, digest_of_file(work.source), self.made_with, digest_of_file(work.target)) in noted
         return False
 
     def add(self, work: Work, source: str, result: str) -> None:
@@ -84,17 +83,3 @@ class Notes:
                     keys = ('name', 'source', 'made_with', 'result')
                     if isinstance(line, dict) and all(isinstance(line.get(key), str) for key in keys):
                         yield line
-
-
-def digest(content: bytes) -> str:
-    """Of some bytes."""
-    return blake2b(content, digest_size=16).hexdigest()
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """The same of the content of a file."""
-    found = blake2b(digest_size=16)
-    with open(path, 'rb') as file:
-        while piece := file.read(PIECE):
-            found.update(piece)
-    return found.hexdigest()

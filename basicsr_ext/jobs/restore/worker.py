@@ -15,11 +15,11 @@ from basicsr_ext.images.metadata import read_metadata
 from basicsr_ext.inference.fitting_tiles import FittingTiles
 from basicsr_ext.inference.named_network import NamedNetwork
 from basicsr_ext.inference.restorer import Restorer
-from basicsr_ext.jobs.restore.notes import Notes, digest, file_digest
+from basicsr_ext.jobs.restore.notes import Notes
 from basicsr_ext.jobs.restore.plan import Work
 from basicsr_ext.jobs.restore.video import restore_video
 from basicsr_ext.runtime.checkpoint import weights_digest
-from basicsr_ext.runtime.files import atomic_open
+from basicsr_ext.runtime.files import atomic_open, digest_of_bytes, digest_of_file
 from basicsr_ext.runtime.interrupt import Interrupted
 
 
@@ -64,7 +64,7 @@ class Worker:
         image, metadata = decode_image_file(content, work.source), read_metadata(content, work.source)
         check_target(work.target, image)
         result = encode_image_file(work.target, self._restore(image, work.source), metadata)
-        self.notes.add(work, digest(content), digest(result))
+        self.notes.add(work, digest_of_bytes(content), digest_of_bytes(result))
         with atomic_open(work.target) as file:
             file.write(result)
 
@@ -73,7 +73,7 @@ class Worker:
         unfinished = self.notes.folder / f'unfinished_{Path(work.target).name}'
         try:
             restore_video(work.source, unfinished, lambda frame: self._restore(frame, work.source), self.notes.rank > 0)
-            self.notes.add(work, file_digest(work.source), file_digest(unfinished))
+            self.notes.add(work, digest_of_file(work.source), digest_of_file(unfinished))
             os.replace(unfinished, work.target)
         finally:
             unfinished.unlink(missing_ok=True)
