@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
@@ -235,15 +234,8 @@ def _write_winner(frame: Frame, row: Row, folder: Path) -> Path:
     path = folder / 'winner.yml'
     with atomic_open(path, 'w') as file:
         file.write(f'# Written by basicsr-ext {__version__}: {frame.asked.option_file} on {row.title}.\n')
-        yaml.safe_dump(_plain(opt), file, sort_keys=False, allow_unicode=True)
+        yaml.safe_dump(opt, file, sort_keys=False, allow_unicode=True)
     return path
-
-
-def _plain(opt: Any) -> Any:
-    """Options without what completing them added."""
-    if isinstance(opt, dict):
-        return {key: _plain(value) for key, value in opt.items() if key != 'phase'}
-    return [_plain(value) for value in opt] if isinstance(opt, list) else opt
 
 
 def _asked(asked: Asked) -> dict[str, str]:

@@ -251,7 +251,7 @@ class Frame:
         """A block inside the warm-up of the training file, whose length is scaled."""
         if not self.wrapper:
             return block
-        return {**warmup_at_length(self.wrapper, factor), 'dataset': _without(block, 'phase', 'name')}
+        return {**warmup_at_length(self.wrapper, factor), 'dataset': _without(block, 'name')}
 
     def write_option_files(self) -> None:
         """Write what the tasks read."""
