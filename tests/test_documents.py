@@ -30,7 +30,6 @@ REPRODUCE = REPOSITORY / 'scripts' / 'reproduce' / 'README.md'
 BENCHMARKS = REPOSITORY / 'scripts' / 'benchmarks' / 'README.md'
 HOUSE = REPOSITORY / 'basicsr_ext' / 'README.md'
 TESTS = REPOSITORY / 'tests' / 'README.md'
-TESTS = REPOSITORY / 'tests' / 'README.md'
 DOCUMENTS = [README, OPTIONS, REPRODUCE, BENCHMARKS, HOUSE, TESTS]
 
 

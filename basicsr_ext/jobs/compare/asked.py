@@ -160,21 +160,21 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
     if SetName('random') not in names:
         names.insert(0, SetName('random'))
     return Asked(
-        args.opt,
-        list(dict.fromkeys(names)),
-        list(dict.fromkeys(_size(text) for text in args.sizes)),
-        args.seeds,
-        args.iterations,
-        args.target,
-        args.report,
-        args.checkpoint,
-        args.proxy and os.path.expanduser(args.proxy),
-        _choosing(args.choosing),
-        args.jobs,
-        args.set,
-        args.launcher,
-        args.dry_run,
-        args.imports or (),
+        option_file=args.opt,
+        sets=list(dict.fromkeys(names)),
+        sizes=list(dict.fromkeys(_size(text) for text in args.sizes)),
+        seeds=args.seeds,
+        iterations=args.iterations,
+        target=args.target,
+        report=args.report,
+        checkpoint=args.checkpoint,
+        proxy=args.proxy and os.path.expanduser(args.proxy),
+        choosing=_choosing(args.choosing),
+        jobs=args.jobs,
+        changes=args.set,
+        launcher=args.launcher,
+        dry_run=args.dry_run,
+        imports=args.imports or (),
     )
 
 
