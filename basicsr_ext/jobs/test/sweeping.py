@@ -1,0 +1,200 @@
+"""Testing by several settings in turn: the tables of "FlexIR" (Tables 3 to 6) for any network with exits."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
+
+from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.data.inventory import content_digest
+from basicsr_ext.errors import OptionError, shown
+from basicsr_ext.jobs.resumable import identity, resumable
+from basicsr_ext.jobs.test.parts import prepare, try_first
+from basicsr_ext.jobs.test.rows import Row, kind_of, rows_of
+from basicsr_ext.models.flexir_model import FlexIRModel
+from basicsr_ext.networks.deployed import deployed_network
+from basicsr_ext.networks.described import CuttableNetwork, input_channels
+from basicsr_ext.networks.fits import try_network
+from basicsr_ext.networks.macs import PAPER_SIZE, at_pointer, paper_count
+from basicsr_ext.options.load import Options, find_file
+from basicsr_ext.reports.sweep_report import write_sweep
+from basicsr_ext.reports.sweep_table import Swept, lines_of
+from basicsr_ext.runtime import distributed
+from basicsr_ext.runtime.files import digest_of_file, finite
+from basicsr_ext.runtime.progress import Progress
+from basicsr_ext.runtime.saved_state import SavedState
+from basicsr_ext.runtime.unfinished import read_identity
+from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.training.carried import Results
+from basicsr_ext.training.validation import image_path, measure_all, validate_image
+
+RESULT = 'sweep.json'
+ASIDE = ('val_freq', 'pbar', 'log_images')  # keys of val that change nothing
+
+Found = dict[str, Results]  # data set -> image -> name of a value -> value
+
+
+def sweep(opt: Options, asked: Options, only_check: bool = False) -> None:
+    """Test by every row of `val.sweep`; writes `results/<name>/sweep.json`, `.csv`, `.md`, `.png` and `.html`.
+
+    A row that is finished is kept where the work is stopped. `metrics.json`, which holds one test, is not written.
+
+    Args:
+        opt: completed and checked options.
+        asked: the options before they were completed, for the page.
+        only_check: decode all images, and restore the first ones as the first row says; write nothing.
+
+    Raises:
+        OptionError: the model knows no sweep, or a row does not fit it.
+        Interrupted: a stop was asked for.
+    """
+    with resumable(opt, 'test', RESULT, partial(read_identity, key='made_from')) as run:
+        model, datasets = prepare(opt)
+        exits = _exits(model)
+        rows = rows_of(model.val_options, exits)
+        files = _digests(rows)
+        for row in (*rows, rows[0]):
+            _load(model, row)
+        made_from = _made_from(opt, model, datasets, rows, files)
+        _restore_by(model, rows[0], 0)
+        try_first(model, datasets)
+        counts = _counts(opt, model, rows)
+        if only_check:
+            for dataset in datasets:
+                check_pixels(dataset, f'dataset {dataset.opt["name"]}')
+            run.sound(f'{len(rows)} rows and the images')
+            return
+        if not run.begin(made_from):
+            return
+        found = _measure_rows(opt, model, datasets, rows, SavedState(run.unfinished / 'rows.pth', interval=0))
+        distributed.barrier()  # every rank has read what the first one removes now
+        if run.is_first:
+            swept = Swept(
+                opt['name'], kind_of(model.val_options), opt['val']['metrics'], found, counts, len(rows[0].passes)
+            )
+            get_root_logger().info('\n'.join(['The sweep:', *lines_of(swept)]))
+            write_sweep(swept, run.folder, asked, made_from)
+            run.finish(f'{len(rows)} rows: {run.folder}/sweep.md, .csv, .json, .png, .html')
+
+
+def _exits(model: Any) -> int:
+    """The number of exits of the network.
+
+    Raises:
+        OptionError: the model, or its network, has none.
+    """
+    if not isinstance(model, FlexIRModel):
+        got = type(model).__name__
+        raise OptionError('val.sweep', 'FlexIRModel, which restores by exits', got, 'Remove it.')
+    net = model.net_in_use()
+    if not isinstance(net, CuttableNetwork):
+        raise OptionError('val.sweep', 'a network with exits, as FlexIR', type(net).__name__, 'Take another network_g.')
+    return net.num_branches
+
+
+def _digests(rows: Sequence[Row]) -> dict[str, str]:
+    """A digest of each file of weights.
+
+    Raises:
+        OptionError: one is not there.
+    """
+    found = {}
+    for row in rows:
+        if row.weights is not None:
+            path = find_file(row.weights)
+            if not os.path.isfile(path):
+                raise OptionError(f'val.sweep.weights.{row.name}', 'a file', shown(path), 'Correct the path.')
+            found[row.name] = digest_of_file(path)
+    return found
+
+
+def _load(model: FlexIRModel, row: Row) -> None:
+    """Load the weights of a row, as those of the option file are."""
+    if row.weights is not None:
+        path = model.opt['path']
+        strict, key = path.get('strict_load_g', True), path.get('param_key_g', 'params')
+        model.load_network(model.net_g, find_file(row.weights), strict, key)
+
+
+def _restore_by(model: FlexIRModel, row: Row, number: int) -> None:
+    model.val_options = replace(model.val_options, inference=row.passes[number])
+
+
+def _counts(opt: Options, model: FlexIRModel, rows: Sequence[Row]) -> dict[str, tuple[int, int]]:
+    """Parameters and MACs of the rows of regular inference, as the paper counts them."""
+    if all(row.pointer is None for row in rows):
+        return {}
+    net = deployed_network(opt)
+    channels = input_channels(net, opt['network_g'])
+
+    def count(pointer: int) -> tuple[int, int]:
+        image, times = at_pointer(cast(CuttableNetwork, net), pointer, channels, PAPER_SIZE)
+        params, macs = paper_count(net, image)
+        return params, macs * times
+
+    def count_all() -> dict[str, tuple[int, int]]:
+        return {row.name: count(row.pointer) for row in rows if row.pointer is not None}
+
+    given = f'{channels} channels of {PAPER_SIZE}, at which the paper counts'
+    return try_network(count_all, type(net).__name__, given, 'network_g', 'Leave out ape.')
+
+
+def _made_from(
+    opt: Options, model: FlexIRModel, datasets: Sequence[SampleDataset], rows: Sequence[Row], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """All that decides the rows."""
+    more = {
+        'rows': [row.name for row in rows],
+        'contents': {dataset.opt['name']: content_digest(dataset) for dataset in datasets},
+        'files': dict(files),
+    }
+    networks = {} if files else {'g': model.net_in_use()}
+    options = replace(model.val_options, inference=model.val_options.settings)  # what a calibration says
+    made_from: dict[str, Any] = finite(identity('sweep', opt, {'val': options}, networks, ASIDE, **more))
+    return made_from
+
+
+def _measure_rows(
+    opt: Options, model: FlexIRModel, datasets: Sequence[SampleDataset], rows: Sequence[Row], saved: SavedState
+) -> dict[str, Found]:
+    """Measure the rows that are left; returns all of them."""
+    found: dict[str, Found] = (saved.load() or {}).get('rows', {})
+    each = sum(len(range(opt['rank'], len(dataset), opt['world_size'])) for dataset in datasets)
+    is_hidden = opt['rank'] != 0 or opt['val'].get('pbar') is False
+    with Progress('Sweep', each * len(rows), each * len(found), hidden=is_hidden) as progress:
+        for row in rows:
+            if row.name in found:
+                continue
+            set_random_seed(opt['manual_seed'])
+            _load(model, row)
+            found[row.name] = {
+                dataset.opt['name']: measure_all(model, dataset, partial(_measure, opt, model, dataset, row), progress)
+                for dataset in datasets
+            }
+            saved.offer(lambda: {'rows': found})
+    return found
+
+
+def _measure(
+    opt: Options, model: FlexIRModel, dataset: SampleDataset, row: Row, sample: Sample, image: str
+) -> dict[str, float]:
+    """The values of an image, and the seconds that the network took: means over the passes of the row."""
+    name, passes = dataset.opt['name'], []
+    for number in range(len(row.passes)):
+        _restore_by(model, row, number)
+        saved_as = _saved_as(opt, row, number, name, image) if opt['val']['save_img'] else None
+        validated = validate_image(model, sample, name, opt['val']['metrics'], saved_as)
+        passes.append({**validated.values, 'seconds': validated.seconds})
+    return {key: sum(values[key] for values in passes) / len(passes) for key in passes[0]}
+
+
+def _saved_as(opt: Options, row: Row, number: int, dataset_name: str, image: str) -> Path:
+    """Below a folder of the row, and of the exit where a row has several."""
+    folder = Path(opt['path']['visualization'], row.name)
+    folder = folder / f'exit_{number + 1}' if len(row.passes) > 1 else folder
+    return image_path({**opt, 'path': {'visualization': folder}}, image, dataset_name, opt['name'])
