@@ -33,7 +33,8 @@ class Swept:
         metrics: `val.metrics`.
         found: row -> data set -> image -> metric, `macs`, `seconds`, and with early exits `exit_mean`, `exit_1`, ... ->
             value; the rows in their order.
-        counts: row -> parameters and MACs as the paper counts them, of rows of regular inference.
+        counts: row -> parameters and MACs as the paper counts them, of a sweep of pointers; no MACs for early exits,
+            whose number depends on the image.
         exits: over so many exits each value is a mean.
     """
 
@@ -41,7 +42,7 @@ class Swept:
     kind: str
     metrics: Mapping[str, Mapping[str, Any]]
     found: Mapping[str, Mapping[str, Mapping[str, Values]]]
-    counts: Mapping[str, tuple[int, int]]
+    counts: Mapping[str, tuple[int, int | None]]
     exits: int = 1
 
     @cached_property
@@ -73,9 +74,9 @@ def table_of(swept: Swept, data_set: str) -> Table:
     means = swept.means[data_set]
     columns: dict[str, list[str]] = {HEADS[swept.kind]: list(means)}
     if swept.counts:
-        counts = [swept.counts.get(row) for row in means]
-        columns['parameters [M]'] = ['-' if count is None else f'{count[0] / 1e6:.2f}' for count in counts]
-        columns['MACs [G]'] = ['-' if count is None else f'{count[1] / 1e9:.2f}' for count in counts]
+        counts = [swept.counts[row] for row in means]
+        columns['parameters [M]'] = [f'{params / 1e6:.2f}' for params, _ in counts]
+        columns['MACs [G]'] = ['-' if macs is None else f'{macs / 1e9:.2f}' for _, macs in counts]
     for metric in swept.metrics:
         columns[metric] = [f'{values[metric]:.4f}' for values in means.values()]
     if swept.kind == 'weights':

@@ -17,7 +17,7 @@ class Row:
     Attributes:
         name: in the table, and of the folder of its images.
         passes: settings, of whose results a row gives the means.
-        pointer: the exit of a row of regular inference; None for other rows.
+        pointer: the last exit, in a sweep of pointers, whose rows are networks of different size.
         weights: file to load first; None keeps the weights of the network.
     """
 
@@ -47,7 +47,7 @@ def rows_of(options: FlexIRValOptions, exits: int) -> list[Row]:
     whole = settings or InferenceSettings(regions=1)  # as a test without val.inference
     if swept == 'pointers':
         rows = [Row(f'pointer {row.pointer}', (row,), row.pointer) for row in _regular(whole, exits)]
-        return rows if whole.adaptive is None else [*rows, Row('adaptive', (whole,))]
+        return rows if whole.adaptive is None else [*rows, Row('adaptive', (whole,), whole.pointer or exits)]
     if swept == 'thresholds':
         settings = settings or InferenceSettings()  # the paper's regions
         settings = replace(settings, adaptive=settings.adaptive or AdaptiveSettings(threshold=0))

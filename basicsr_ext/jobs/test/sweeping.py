@@ -25,7 +25,8 @@ from basicsr_ext.options.load import Options, find_file
 from basicsr_ext.reports.sweep_report import write_sweep
 from basicsr_ext.reports.sweep_table import Swept, lines_of
 from basicsr_ext.runtime import distributed
-from basicsr_ext.runtime.files import digest_of_file, finite
+from basicsr_ext.runtime.checkpoint import weights_digest
+from basicsr_ext.runtime.files import finite
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState
 from basicsr_ext.runtime.unfinished import read_identity
@@ -57,13 +58,10 @@ def sweep(opt: Options, asked: Options, only_check: bool = False) -> None:
         model, datasets = prepare(opt)
         exits = _exits(model)
         rows = rows_of(model.val_options, exits)
-        files = _digests(rows)
-        for row in (*rows, rows[0]):
-            _load(model, row)
-        made_from = _made_from(opt, model, datasets, rows, files)
+        made_from = _made_from(opt, model, datasets, rows, _load_all(model, rows))
         _restore_by(model, rows[0], 0)
         try_first(model, datasets)
-        counts = _counts(opt, model, rows)
+        counts = _counts(opt, rows)
         if only_check:
             for dataset in datasets:
                 check_pixels(dataset, f'dataset {dataset.opt["name"]}')
@@ -97,20 +95,22 @@ def _exits(model: Any) -> int:
     return net.num_branches
 
 
-def _digests(rows: Sequence[Row]) -> dict[str, str]:
-    """A digest of each file of weights.
+def _load_all(model: FlexIRModel, rows: Sequence[Row]) -> dict[str, str]:
+    """A digest of the weights of each row that names a file; leaves those of the first row in the network.
 
     Raises:
-        OptionError: one is not there.
+        OptionError: a file is not there.
+        CheckpointError: it does not fit.
     """
-    found = {}
-    for row in rows:
+    digests = {}
+    for row in (*rows[1:], rows[0]):
         if row.weights is not None:
             path = find_file(row.weights)
             if not os.path.isfile(path):
                 raise OptionError(f'val.sweep.weights.{row.name}', 'a file', shown(path), 'Correct the path.')
-            found[row.name] = digest_of_file(path)
-    return found
+            _load(model, row)
+            digests[row.name] = weights_digest(model.net_in_use())
+    return digests
 
 
 def _load(model: FlexIRModel, row: Row) -> None:
@@ -125,9 +125,10 @@ def _restore_by(model: FlexIRModel, row: Row, number: int) -> None:
     model.val_options = replace(model.val_options, inference=row.passes[number])
 
 
-def _counts(opt: Options, model: FlexIRModel, rows: Sequence[Row]) -> dict[str, tuple[int, int]]:
-    """Parameters and MACs of the rows of regular inference, as the paper counts them."""
-    if all(row.pointer is None for row in rows):
+def _counts(opt: Options, rows: Sequence[Row]) -> dict[str, tuple[int, int | None]]:
+    """Parameters and MACs as the paper counts them, of rows that name a pointer; no MACs of early exits."""
+    pointers = {row.name: row.pointer for row in rows if row.pointer is not None}
+    if not pointers:
         return {}
     net = deployed_network(opt)
     channels = input_channels(net, opt['network_g'])
@@ -137,25 +138,31 @@ def _counts(opt: Options, model: FlexIRModel, rows: Sequence[Row]) -> dict[str, 
         params, macs = paper_count(net, image)
         return params, macs * times
 
-    def count_all() -> dict[str, tuple[int, int]]:
-        return {row.name: count(row.pointer) for row in rows if row.pointer is not None}
-
     given = f'{channels} channels of {PAPER_SIZE}, at which the paper counts'
-    return try_network(count_all, type(net).__name__, given, 'network_g', 'Leave out ape.')
+    counts = try_network(
+        lambda: {name: count(pointer) for name, pointer in pointers.items()},
+        type(net).__name__,
+        given,
+        'network_g',
+        'Leave out ape.',
+    )
+    early = {row.name for row in rows if row.passes[0].adaptive is not None}
+    return {name: (params, None if name in early else macs) for name, (params, macs) in counts.items()}
 
 
 def _made_from(
-    opt: Options, model: FlexIRModel, datasets: Sequence[SampleDataset], rows: Sequence[Row], files: Mapping[str, str]
+    opt: Options, model: FlexIRModel, datasets: Sequence[SampleDataset], rows: Sequence[Row], swept: Mapping[str, str]
 ) -> dict[str, Any]:
-    """All that decides the rows."""
+    """All that decides the rows, among it digests of the weights that are swept."""
     more = {
         'rows': [row.name for row in rows],
         'contents': {dataset.opt['name']: content_digest(dataset) for dataset in datasets},
-        'files': dict(files),
+        'swept_weights': dict(swept),
     }
-    networks = {} if files else {'g': model.net_in_use()}
+    networks = {} if swept else {'g': model.net_in_use()}
     options = replace(model.val_options, inference=model.val_options.settings)  # what a calibration says
-    made_from: dict[str, Any] = finite(identity('sweep', opt, {'val': options}, networks, ASIDE, **more))
+    blocks = {'val': options, 'model': model.model_options}
+    made_from: dict[str, Any] = finite(identity('sweep', opt, blocks, networks, ASIDE, **more))
     return made_from
 
 
