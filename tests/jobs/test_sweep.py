@@ -11,9 +11,11 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
 from basicsr_ext.jobs.test import sweeping
 from basicsr_ext.jobs.test.rows import PAPER_THRESHOLDS, rows_of
+from basicsr_ext.models import flexir_model
 from basicsr_ext.models.flexir_options import FlexIRValOptions, SweepSettings
 from basicsr_ext.reports.sweep_table import Swept, lines_of, records_of
 from basicsr_ext.runtime import interrupt
@@ -29,9 +31,16 @@ METRICS = {
 ADAPTIVE = {'score': 'sharpness', 'threshold': 60.0}
 
 
+@pytest.fixture(scope='module')
+def costs() -> ExitCosts:
+    """Of the network of all tests: tracing it takes longer than a test."""
+    return exit_costs(build_network(dict(NETWORK)), 1, (40, 40))
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, costs: ExitCosts) -> Path:
     """A current directory with two test sets and two files of weights of a FlexIR with two exits."""
+    monkeypatch.setattr(flexir_model, 'exit_costs', lambda *_: costs)
     monkeypatch.chdir(tmp_path)
     for name, number in (('one', 2), ('two', 1)):
         write_images(Path(name), number=number, size=40)
@@ -152,13 +161,19 @@ def test_a_row_of_weights_is_the_mean_over_all_exits() -> None:
     assert values('swept')['SD', 'one']['psnr'] != values('swept')['PSD + scoring', 'one']['psnr']
 
 
-def test_a_row_of_weights_equals_a_test_where_a_pointer_or_a_rule_is_given() -> None:
-    for inference in ({'pointer': 1}, {'adaptive': ADAPTIVE}):
-        run('swept', sweep={'weights': {'SD': '0.pth', 'PSD': '1.pth'}}, inference=inference)
-        run('tested', inference=inference, path__pretrain_network_g='1.pth')
-        assert_row_equals_test('PSD', 'swept', 'tested')
-        for file in Path('results/swept').iterdir():
-            file.unlink()
+def test_a_row_of_weights_equals_a_test_where_a_rule_is_given() -> None:
+    inference = {'regions': 2, 'adaptive': ADAPTIVE}
+    run('swept', sweep={'weights': {'SD': '0.pth', 'PSD': '1.pth'}}, inference=inference)
+    run('tested', inference=inference, path__pretrain_network_g='1.pth')
+    assert_row_equals_test('PSD', 'swept', 'tested')
+
+
+def test_a_row_of_weights_keeps_to_a_pointer_that_is_given() -> None:
+    for given, pointers in ((None, [1, 2, 3]), (2, [2])):
+        settings = InferenceSettings(regions=4, pointer=given)
+        swept = SweepSettings(weights={'SD': '0.pth'})
+        (row,) = rows_of(FlexIRValOptions(metrics=METRICS, sweep=swept, inference=settings), 3)
+        assert list(row.passes) == [InferenceSettings(regions=4, pointer=pointer) for pointer in pointers]
 
 
 def test_the_tables_hold_what_the_result_does() -> None:
@@ -280,7 +295,3 @@ def test_weights_beside_a_calibration_are_refused(capsys: pytest.CaptureFixture[
     Path('calibration.json').write_text(json.dumps(content))
     run('x', 2, sweep={'weights': {'SD': '0.pth'}}, inference={'calibration': 'calibration.json'})
     assert 'val.inference.calibration: expected none beside sweep.weights' in capsys.readouterr().err
-
-
-def test_settings_of_a_sweep_are_one_key() -> None:
-    assert SweepSettings(budgets=[0.4, 0.6]).weights is None
