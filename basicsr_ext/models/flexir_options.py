@@ -116,17 +116,14 @@ class FlexIRValOptions(ValOptions):
             )
         if self.sweep is not None and not self.metrics:
             raise OptionError('metrics', 'what a sweep measures', 'none', 'Add one.')
-        if isinstance(self.sweep, SweepSettings):
-            needs_rule = self.sweep.weights is None
-            if needs_rule and (settings is None or settings.adaptive is None):
-                raise OptionError('inference.adaptive', 'the rule that the sweep varies', 'none', 'Add it.')
-            if not needs_rule and settings is not None and settings.weights is not None:
-                raise OptionError(
-                    'inference.calibration',
-                    'none beside sweep.weights: it was made for one file of weights',
-                    'some',
-                    'Copy its block `inference` to the option file.',
-                )
+        has_weights = isinstance(self.sweep, SweepSettings) and self.sweep.weights is not None
+        if has_weights and settings is not None and settings.weights is not None:
+            raise OptionError(
+                'inference.calibration',
+                'none beside sweep.weights, as it was made for one file of weights',
+                shown(self.inference and self.inference.calibration),
+                'Copy its block `inference` to the option file.',
+            )
 
     @cached_property
     def settings(self) -> InferenceSettings | None:

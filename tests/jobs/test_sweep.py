@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,16 @@ def test_a_stopped_sweep_continues_with_the_row_that_was_left(monkeypatch: pytes
     assert not Path('results/swept/unfinished').exists()
 
 
+def test_damaged_rows_of_a_stopped_sweep_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    interrupted = pytest.MonkeyPatch()
+    interrupted.setattr(sweeping, 'write_sweep', lambda *_: interrupted.undo() or sys.exit(1))
+    with pytest.raises(SystemExit):
+        run('swept', sweep='pointers')
+    torch.save({'rows': {'another': {}}}, 'results/swept/unfinished/rows.pth')
+    run('swept', sweep='pointers', code=2)
+    assert 'rows.pth: expected the state of this work' in capsys.readouterr().err
+
+
 def test_a_finished_sweep_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     run('swept', sweep='pointers')
     before = Path('results/swept/sweep.json').read_bytes()
@@ -267,6 +278,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({'sweep': {'weights': {'SD': 1}}}, 'val.sweep.weights.SD: expected a file, got 1'),
     ({'sweep': {'weights': {'SD': 'none.pth'}}}, "val.sweep.weights.SD: expected a file, got 'none.pth'"),
     ({'sweep': {'weights': {'SD': 'other.pth'}}}, 'other.pth'),
+    ({'sweep': {'weights': {'SD': '0.pth'}}, 'path__strict_load_g': False}, 'path.strict_load_g: expected true beside'),
     ({'sweep': 'pointers', 'metrics': None}, 'val.metrics: expected what a sweep measures, got none'),
     ({'sweep': 'pointers', 'tile_size': 16}, 'val.tile_size: expected ~ beside inference and sweep'),
     (

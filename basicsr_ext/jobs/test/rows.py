@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from basicsr_ext.errors import under
+from basicsr_ext.errors import OptionError, under
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
 from basicsr_ext.models.flexir_options import FlexIRValOptions, SweepSettings
 
 PAPER_THRESHOLDS = (1.0, 1.05, 1.1, 1.15)  # Table 5 of "FlexIR", times the score at the exit before
+NEITHER: dict[str, Any] = {'threshold': None}  # keys of a rule of which a sweep sets one
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ def rows_of(options: FlexIRValOptions, exits: int) -> list[Row]:
     if swept == 'thresholds':
         settings = settings or InferenceSettings()  # the paper's regions
         settings = replace(settings, adaptive=settings.adaptive or AdaptiveSettings(threshold=0))
-        return [_by_rule(settings, 'threshold', h, threshold=h, relative='previous') for h in PAPER_THRESHOLDS]
+        return [_by_rule(settings, 'threshold', h, relative='previous') for h in PAPER_THRESHOLDS]
     if not isinstance(swept, SweepSettings):
         raise TypeError(f'{swept} is no sweep')
-    rows = [_by_rule(whole, 'threshold', h, threshold=h) for h in swept.thresholds or ()]
-    rows += [_by_rule(whole, 'budget', budget, budget=budget, threshold=None) for budget in swept.budgets or ()]
+    rows = [_by_rule(whole, 'threshold', h) for h in swept.thresholds or ()]
+    rows += [_by_rule(whole, 'budget', budget) for budget in swept.budgets or ()]
     is_told = whole.pointer is not None or whole.adaptive is not None
     passes = (whole,) if is_told else _regular(whole, exits)
     return rows + [Row(name, passes, weights=str(file)) for name, file in (swept.weights or {}).items()]
@@ -66,8 +67,10 @@ def _regular(settings: InferenceSettings, exits: int) -> tuple[InferenceSettings
     return tuple(replace(settings, pointer=pointer, adaptive=None) for pointer in range(1, exits + 1))
 
 
-def _by_rule(settings: InferenceSettings, name: str, value: float, **changes: Any) -> Row:
-    """A row whose rule of leaving differs by these keys."""
+def _by_rule(settings: InferenceSettings, key: str, value: float, **more: Any) -> Row:
+    """A row whose rule of leaving has this value, and these further ones."""
+    if settings.adaptive is None:
+        raise OptionError('val.inference.adaptive', 'the rule that the sweep varies', 'none', 'Add it.')
     with under('val.inference.adaptive'):
-        rule = replace(settings.adaptive, **changes)  # type: ignore[type-var]  # the options ask for one
-    return Row(f'{name} {value}', (replace(settings, adaptive=rule),))
+        rule = replace(settings.adaptive, **{**NEITHER, key: value, **more})
+    return Row(f'{key} {value}', (replace(settings, adaptive=rule),))

@@ -99,12 +99,14 @@ def _load_all(model: FlexIRModel, rows: Sequence[Row]) -> dict[str, str]:
     """A digest of the weights of each row that names a file; leaves those of the first row in the network.
 
     Raises:
-        OptionError: a file is not there.
+        OptionError: a file is not there, or may leave weights of another row.
         CheckpointError: it does not fit.
     """
     digests = {}
     for row in (*rows[1:], rows[0]):
         if row.weights is not None:
+            if not model.opt['path'].get('strict_load_g', True):
+                raise OptionError('path.strict_load_g', 'true beside val.sweep.weights', 'false', 'Set it.')
             path = find_file(row.weights)
             if not os.path.isfile(path):
                 raise OptionError(f'val.sweep.weights.{row.name}', 'a file', shown(path), 'Correct the path.')
@@ -116,9 +118,8 @@ def _load_all(model: FlexIRModel, rows: Sequence[Row]) -> dict[str, str]:
 def _load(model: FlexIRModel, row: Row) -> None:
     """Load the weights of a row, as those of the option file are."""
     if row.weights is not None:
-        path = model.opt['path']
-        strict, key = path.get('strict_load_g', True), path.get('param_key_g', 'params')
-        model.load_network(model.net_g, find_file(row.weights), strict, key)
+        key = model.opt['path'].get('param_key_g', 'params')
+        model.load_network(model.net_g, find_file(row.weights), True, key)
 
 
 def _restore_by(model: FlexIRModel, row: Row, number: int) -> None:
@@ -170,7 +171,11 @@ def _measure_rows(
     opt: Options, model: FlexIRModel, datasets: Sequence[SampleDataset], rows: Sequence[Row], saved: SavedState
 ) -> dict[str, Found]:
     """Measure the rows that are left; returns all of them."""
-    found: dict[str, Found] = (saved.load() or {}).get('rows', {})
+    found: dict[str, Found] = {}
+    state = saved.load()
+    if state is not None:
+        with saved.fitting():
+            found = {row.name: state['rows'][row.name] for row in rows[: len(state['rows'])]}
     each = sum(len(range(opt['rank'], len(dataset), opt['world_size'])) for dataset in datasets)
     is_hidden = opt['rank'] != 0 or opt['val'].get('pbar') is False
     with Progress('Sweep', each * len(rows), each * len(found), hidden=is_hidden) as progress:
