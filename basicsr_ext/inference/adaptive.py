@@ -1,16 +1,22 @@
 """Early exits of a batch: who is good enough leaves, the others go on together."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from basicsr_ext.inference.exit_scores import region_scores
 from basicsr_ext.inference.settings import AdaptiveSettings
 
 
 @runtime_checkable
 class ExitNetwork(Protocol):
-    """A network that restores after each of its stages, as FlexIR; `state[mask]` is a part of the batch."""
+    """A network that restores after each of its stages, as FlexIR.
+
+    Of a state, `state[mask]` is a part of the batch, and `feature` what the stages so far gave, N x C x H x W.
+    """
 
     pointer: int
 
@@ -48,10 +54,11 @@ def restore_regularly(net: ExitNetwork, images: Tensor, last: int) -> Tensor:
 def restore_adaptively(
     net: ExitNetwork, images: Tensor, settings: AdaptiveSettings, last: int
 ) -> tuple[Tensor, Tensor]:
-    """Restore a batch, each image by the first exit whose score is above the threshold (FlexIR, Algorithm 2, adaptive).
+    """Restore a batch, each image by the first exit whose score passes the threshold (FlexIR, Algorithm 2, adaptive).
 
     The paper takes one region after the other. Here all pass a stage together, and those that exit leave the batch, so
-    that the others take less time. An exit runs for all that have not left, because its score is needed.
+    that the others take less time. An exit runs for all that have not left, because its score is needed. Relative to
+    the exit before, no score of the first exit counts.
 
     Args:
         net: in evaluation mode.
@@ -62,9 +69,9 @@ def restore_adaptively(
     Returns:
         Restored images, N x C x (h scale) x (w scale), and the exits they left by, (N,), 1 to `last`.
     """
-    score = settings.exit_score()
+    rule = ThresholdRule(settings)
     state, previous = net.begin(images), images
-    reference = None if settings.relative is None else score(images, images)
+    rule.begin(images)
     inside = torch.arange(len(images), device=images.device)
     left: list[tuple[Tensor, Tensor, int]] = []  # which, their images, the exit
     for branch in range(1, last + 1):
@@ -73,18 +80,101 @@ def restore_adaptively(
         if branch == last:
             left.append((inside, current, last))
             break
-        scores = score(current, previous)
-        leave = scores > (settings.threshold if reference is None else settings.threshold * reference)
+        leave = rule.leaves(rule.scores(current, previous))
         left.append((inside[leave], current[leave], branch))
         if leave.all():
             break
-        if settings.relative == 'previous':
-            reference = scores
         if leave.any():
             stay = ~leave
             state, current, inside = state[stay], current[stay], inside[stay]
-            reference = None if reference is None else reference[stay]
+            rule.keep(stay)
         previous = current
     order = torch.cat([which for which, _, _ in left]).argsort()
     exits = torch.cat([torch.full_like(which, branch) for which, _, branch in left])
     return torch.cat([restored for _, restored, _ in left])[order], exits[order]
+
+
+class ThresholdRule:
+    """Scores in the unit of the threshold, parts of a reference if it is relative to one, and who leaves.
+
+    Args:
+        settings: with a threshold, which `scores` alone does not read.
+    """
+
+    def __init__(self, settings: AdaptiveSettings) -> None:
+        self.score, self.relative, self.threshold = settings.exit_score(), settings.relative, settings.threshold
+        self.above = settings.side == 'above'
+        self.reference: Tensor | None = None
+
+    def begin(self, images: Tensor) -> None:
+        """Take the images before the first exit."""
+        self.reference = self.score(images, images) if self.relative == 'input' else None
+
+    def scores(self, restored: Tensor, previous: Tensor) -> Tensor:
+        """What is compared with the threshold, (N,); that which never passes where there is no reference.
+
+        A score above 0 is beyond every multiple of a reference of 0, one of 0 is not.
+        """
+        scores, reference = self.score(restored, previous), self.reference
+        if self.relative is None:
+            return scores
+        if self.relative == 'previous':
+            self.reference = scores
+        never = torch.full_like(scores, -torch.inf if self.above else torch.inf)
+        if reference is None:
+            return never
+        return torch.where(reference > 0, scores / reference, torch.where(scores > 0, torch.inf, never))
+
+    def leaves(self, scores: Tensor) -> Tensor:
+        """Who leaves, (N,)."""
+        return scores > self.threshold if self.above else scores < self.threshold  # type: ignore[operator]
+
+    def keep(self, stay: Tensor) -> None:
+        """Go on with a part of the batch."""
+        self.reference = None if self.reference is None else self.reference[stay]
+
+
+def restore_as_planned(
+    net: ExitNetwork,
+    batches: Iterable[Tensor],
+    settings: AdaptiveSettings,
+    plan: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pass all batches through the first stage, plan the exits of all images, and restore each by its own.
+
+    No exit runs but the one that an image leaves by. What the first stage gave is kept until all are scored.
+
+    Args:
+        net: in evaluation mode.
+        batches: each N x C x h x w, [0, 1].
+        settings: with the scores that the plan needs.
+        plan: gives the exits, (images,), from 1, for the scores of all images, images x scores, float64.
+
+    Yields:
+        For each batch what `restore_adaptively` returns.
+    """
+    begun, found = [], []
+    for images in batches:
+        before = net.begin(images)
+        after = net.step(before)
+        found.append(region_scores(settings.exit_scores(), images, before.feature, after.feature))
+        begun.append(after)
+    planned = torch.from_numpy(plan(torch.cat(found).cpu().double().numpy()))
+    for state, exits in zip(begun, planned.split([len(scores) for scores in found]), strict=True):
+        yield _restore_by(net, state, exits.to(state.feature.device)), exits
+
+
+def _restore_by(net: ExitNetwork, state: Any, exits: Tensor) -> Tensor:
+    """Restore a batch that has passed the first stage, each image by its exit."""
+    inside = torch.arange(len(exits), device=exits.device)
+    parts: list[Tensor] = []
+    order: list[Tensor] = []
+    for branch in range(1, int(exits.max()) + 1):
+        if branch > 1:
+            state = net.step(state)
+        leave = exits[inside] == branch
+        if leave.any():
+            parts.append(net.restore(state[leave]))
+            order.append(inside[leave])
+            state, inside = state[~leave], inside[~leave]
+    return torch.cat(parts)[torch.cat(order).argsort()]

@@ -1,33 +1,40 @@
-"""The effects of pointers and thresholds, on images without ground truth."""
+"""The effects of pointers, thresholds and budgets, on images without ground truth."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from basicsr_ext.inference.forecast import Forecast
 from basicsr_ext.inference.observation import Expense, Observations
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
+from basicsr_ext.inference.spending import spend
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A pointer or a threshold and what it does.
+    """A pointer, a threshold or a budget and what it does.
 
     Attributes:
         pointer: of regular inference, else None.
         threshold: of early exits, else None.
+        budget: that the regions of each image spend, else None.
         psnr: in dB, agreement with the full network: of all images together against what the last exit restores from
             the same regions; None for equal images. Where regions overlap it is a lower bound.
-        macs: in parts of those of the full network on whole images, the tails of exits passed included.
+        truth: the same against the ground truth, where it is known, else None.
+        macs: in parts of those of the full network on whole images, the tails that run included.
         ms_per_megapixel: time per megapixel of the input.
         exits: share of the computed pixels that leaves by each exit.
     """
 
     pointer: int | None
     threshold: float | None
+    budget: float | None
     psnr: float | None
+    truth: float | None
     macs: float
     ms_per_megapixel: float
     exits: list[float]
@@ -35,49 +42,71 @@ class Operation:
 
 def exits_at(observations: Observations, settings: InferenceSettings) -> np.ndarray:
     """The exit of each region, (regions,), from 1."""
-    number = observations.differences.shape[1]
+    number, adaptive = observations.differences.shape[1], settings.adaptive
     last = number if settings.pointer is None else settings.pointer
-    if settings.adaptive is None:
+    if adaptive is None:
         return np.full(len(observations.pixels), last)
-    leaves = observations.scores[:, : last - 1] > settings.adaptive.threshold
+    if adaptive.budget is not None:
+        forecast = adaptive.forecast_for(number)
+        which = [observations.names.index(name) for name in forecast.scores]
+        errors = forecast.errors(observations.looks[:, which]) * observations.pixels[:, None]
+        return exits_within(observations, errors[:, :last], adaptive.budget)
+    scores = observations.scores[:, : last - 1]
+    leaves = scores > adaptive.threshold if adaptive.side == 'above' else scores < adaptive.threshold
     return np.where(leaves.any(1), leaves.argmax(1) + 1 if last > 1 else 1, last)
+
+
+def exits_within(observations: Observations, errors: np.ndarray, budget: float) -> np.ndarray:
+    """The exit of each region, (regions,), from 1, when every image spends a budget by errors, regions x exits."""
+    exits = np.empty(len(errors), int)
+    ends = np.searchsorted(observations.images, np.arange(len(observations.whole)), side='right')
+    for image, (start, end) in enumerate(pairwise([0, *ends])):
+        share = observations.pixels[start] / observations.whole[image]
+        exits[start:end] = spend(errors[start:end], observations.macs.regular[: errors.shape[1]] * share, budget)
+    return exits
 
 
 def spent(observations: Observations, expense: Expense, settings: InferenceSettings) -> float:
     """The cost of all regions, relative to `expense.total`."""
-    each = expense.regular if settings.adaptive is None else expense.adaptive
-    return float((observations.pixels * each[exits_at(observations, settings) - 1]).sum() / expense.total)
+    each = expense.of(settings)[exits_at(observations, settings) - 1]
+    return float((observations.pixels * each).sum() / expense.total)
 
 
-def uncertainty(observations: Observations, expense: Expense, settings: InferenceSettings) -> float:
-    """The standard error of what settings cost per pixel, relative to it, as far as it varies between the images.
-
-    It is that of a ratio of sums over the images (Cochran, "Sampling Techniques", 1977, Sec. 6.4); nan for one image.
-    """
-    each = expense.regular if settings.adaptive is None else expense.adaptive
-    pixels = np.bincount(observations.images, observations.pixels)
-    costs = np.bincount(observations.images, observations.pixels * each[exits_at(observations, settings) - 1])
-    residuals, number = costs - costs.sum() / pixels.sum() * pixels, len(pixels)
-    return float(np.sqrt(number / (number - 1) * np.square(residuals).sum()) / costs.sum()) if number > 1 else math.nan
-
-
-def missed(observations: Observations, settings: InferenceSettings) -> float:
-    """The squared differences of all regions to the full network, summed."""
-    exits = exits_at(observations, settings)
-    return float(observations.differences[np.arange(len(exits)), exits - 1].sum())
+def error_at(exits: np.ndarray, errors: np.ndarray) -> float:
+    """The errors of all regions, regions x exits, at their exits, summed."""
+    return float(errors[np.arange(len(exits)), exits - 1].sum())
 
 
 def evaluate(observations: Observations, settings: InferenceSettings) -> Operation:
-    """Evaluate settings that differ from the observed ones in pointer and threshold alone; no network runs."""
-    exits = exits_at(observations, settings)
-    difference = missed(observations, settings) / observations.values
-    shares = np.bincount(exits - 1, observations.pixels, observations.differences.shape[1]) / observations.pixels.sum()
+    """Evaluate settings that differ from the observed ones in pointer, threshold and budget alone; no network runs."""
+    return _operation(observations, settings, exits_at(observations, settings))
+
+
+def oracle(observations: Observations, settings: InferenceSettings, budget: float) -> Operation:
+    """What spending a budget by the true differences to the full network would do."""
+    exits = exits_within(observations, observations.differences, budget)
+    return _operation(observations, with_budget(settings, budget, None), exits)
+
+
+def _operation(observations: Observations, settings: InferenceSettings, exits: np.ndarray) -> Operation:
+    adaptive, number = settings.adaptive, observations.differences.shape[1]
+    shares = np.bincount(exits - 1, observations.pixels, number) / observations.pixels.sum()
+
+    def cost(expense: Expense) -> float:
+        return float((observations.pixels * expense.of(settings)[exits - 1]).sum() / expense.total)
+
+    def psnr(errors: np.ndarray) -> float | None:
+        error = error_at(exits, errors) / observations.values
+        return -10 * math.log10(error) if error > 0 else None
+
     return Operation(
-        settings.pointer if settings.adaptive is None else None,
-        None if settings.adaptive is None else settings.adaptive.threshold,
-        -10 * math.log10(difference) if difference > 0 else None,
-        spent(observations, observations.macs, settings),
-        spent(observations, observations.time, settings),
+        settings.pointer if adaptive is None else None,
+        None if adaptive is None else adaptive.threshold,
+        None if adaptive is None else adaptive.budget,
+        psnr(observations.differences),
+        None if observations.truth is None else psnr(observations.truth),
+        cost(observations.macs),
+        cost(observations.time),
         shares.tolist(),
     )
 
@@ -93,17 +122,11 @@ def with_threshold(settings: InferenceSettings, threshold: float, pointer: int) 
     return replace(settings, pointer=pointer, adaptive=replace(adaptive, threshold=float(np.float32(threshold))))
 
 
-def sweep(
-    observations: Observations, settings: InferenceSettings, thresholds: int
-) -> tuple[list[Operation], list[Operation]]:
-    """Every pointer, and thresholds at equally spaced quantiles of the scores."""
-    last = observations.differences.shape[1]
-    finite = observations.scores[np.isfinite(observations.scores)]
-    quantiles = np.quantile(finite, np.linspace(0, 1, thresholds)) if finite.size else np.empty(0)
-    return (
-        [evaluate(observations, with_pointer(settings, pointer)) for pointer in range(1, last + 1)],
-        [evaluate(observations, with_threshold(settings, threshold, last)) for threshold in np.unique(quantiles)],
-    )
+def with_budget(settings: InferenceSettings, budget: float, forecast: Forecast | None) -> InferenceSettings:
+    """A budget for each image, spent in the same regions by a forecast; None for one that is not asked."""
+    known = settings.adaptive or AdaptiveSettings(threshold=0)
+    adaptive = AdaptiveSettings(budget=budget, forecast=forecast, operator=known.operator, mean=known.mean)
+    return replace(settings, pointer=None, adaptive=adaptive)
 
 
 def as_block(settings: InferenceSettings) -> dict[str, Any]:
@@ -118,14 +141,22 @@ def as_block(settings: InferenceSettings) -> dict[str, Any]:
 
 def format_operations(operations: Sequence[Operation]) -> str:
     """The rows for people."""
+    known = operations[0].truth is not None
     numbers = ''.join(f'{number:>6}' for number in range(1, len(operations[0].exits) + 1))
     lines = [
-        f'{"":>20}{"PSNR to":>10}{"":>10}{"ms per":>11}   share of exit',
-        f'{"":>20}{"full [dB]":>10}{"MACs":>10}{"megapixel":>11}  {numbers}',
+        f'{"":>20}{"PSNR to":>10}{"PSNR to" if known else "":>10}{"":>10}{"ms per":>11}   share of exit',
+        f'{"":>20}{"full [dB]":>10}{"truth [dB]" if known else "":>11}{"MACs":>9}{"megapixel":>11}  {numbers}',
     ]
     for row in operations:
-        name = f'pointer {row.pointer}' if row.threshold is None else f'threshold {row.threshold:.5g}'
+        truth = '' if row.truth is None else f'{row.truth:.2f}'
         psnr = 'equal' if row.psnr is None else f'{row.psnr:.2f}'
         shares = ''.join(f'{share:>6.0%}' for share in row.exits)
-        lines.append(f'{name:<20}{psnr:>10}{row.macs:>10.4f}{row.ms_per_megapixel:>11.1f}  {shares}')
+        lines.append(f'{name_of(row):<20}{psnr:>10}{truth:>10}{row.macs:>10.4f}{row.ms_per_megapixel:>11.1f}  {shares}')
     return '\n'.join(lines)
+
+
+def name_of(row: Operation) -> str:
+    """Which pointer, threshold or budget it is."""
+    if row.budget is not None:
+        return f'budget {row.budget:.4g}'
+    return f'pointer {row.pointer}' if row.threshold is None else f'threshold {row.threshold:.5g}'

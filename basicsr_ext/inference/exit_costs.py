@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,11 @@ class ExitCosts:
         """The number of pixels that are computed for an image or region of this size."""
         return -(-height // self.window) * -(-width // self.window) * self.window**2
 
-    def fraction(self, grid: RegionGrid, exits: Tensor, adaptive: bool) -> float:
+    def share(self, grid: RegionGrid) -> float:
+        """The pixels computed for a region, in parts of those of the whole image."""
+        return self.pixels(*grid.region_size) / self.pixels(grid.rows.length, grid.columns.length)
+
+    def fraction(self, grid: RegionGrid, exits: Tensor, tails_passed: bool) -> float:
         """MACs of an image in parts of those of the full network on the whole image.
 
         Regions that overlap, or that windows do not divide, make it larger.
@@ -41,11 +46,22 @@ class ExitCosts:
         Args:
             grid: regions of the input.
             exits: rows x columns, from 1.
-            adaptive: whether the tails of the exits passed were computed.
+            tails_passed: whether the tails of the exits passed were computed, as a threshold needs them.
         """
-        each = torch.tensor(self.adaptive if adaptive else self.regular, dtype=torch.float64)
-        whole = self.pixels(grid.rows.length, grid.columns.length)
-        return float(each[exits.cpu() - 1].sum()) * self.pixels(*grid.region_size) / whole
+        each = torch.tensor(self.adaptive if tails_passed else self.regular, dtype=torch.float64)
+        return float(each[exits.cpu() - 1].sum()) * self.share(grid)
+
+
+_known: WeakKeyDictionary[ExitNetwork, dict[tuple[int, int, int], ExitCosts]] = WeakKeyDictionary()
+
+
+def known_costs(net: ExitNetwork, channels: int, size: tuple[int, int]) -> ExitCosts:
+    """As `exit_costs`, which counts once for a network, channels and size."""
+    counted = _known.setdefault(net, {})
+    key = (channels, *_tile(net, size))
+    if key not in counted:
+        counted[key] = exit_costs(net, channels, size)
+    return counted[key]
 
 
 def exit_costs(net: ExitNetwork, channels: int, size: tuple[int, int]) -> ExitCosts:
@@ -56,8 +72,7 @@ def exit_costs(net: ExitNetwork, channels: int, size: tuple[int, int]) -> ExitCo
         channels: of its input.
         size: height and width of a region, for networks that do not work window by window.
     """
-    window = getattr(net, 'window_size', 1)
-    tile = net.equal_part(*size)[0] if isinstance(net, CuttableNetwork) else size
+    window, tile = getattr(net, 'window_size', 1), _tile(net, size)
     image = torch.zeros(1, channels, *tile)
     plain = cast(ExitNetwork, deepcopy(cast(nn.Module, net)).cpu().float().eval())
     if hasattr(plain, 'plain'):
@@ -76,6 +91,11 @@ def exit_costs(net: ExitNetwork, channels: int, size: tuple[int, int]) -> ExitCo
     regular = [cost - others for cost, others in zip(adaptive, passed, strict=True)]
     full = regular[-1]
     return ExitCosts(tuple(cost / full for cost in regular), tuple(cost / full for cost in adaptive), window)
+
+
+def _tile(net: ExitNetwork, size: tuple[int, int]) -> tuple[int, int]:
+    """The size of what is counted: a window, for networks that do the same in each."""
+    return net.equal_part(*size)[0] if isinstance(net, CuttableNetwork) else size
 
 
 class _Part(nn.Module):

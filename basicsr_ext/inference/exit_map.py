@@ -16,6 +16,7 @@ LEGEND_ENTRY = 2.2  # inches
 SCORES = {  # what they are, of those in `EXIT_SCORES`
     'sharpness': 'sharpness (MGVG of its grey image in 8-bit levels, no unit; higher is sharper)',
     'mean_gradient': 'mean gradient (8-bit levels per pixel; higher is sharper)',
+    'noise': 'noise (standard deviation in 8-bit levels; fine texture counts too)',
     'change': 'PSNR to what the exit before gave (dB; higher where a further exit changes little)',
 }
 
@@ -43,13 +44,19 @@ def rule_in_words(settings: InferenceSettings, last: int) -> str:
     rule = settings.adaptive
     if rule is None:
         return f'All regions leave at exit {last}.'
+    if rule.budget is not None:
+        by = [rule.score_name] if rule.forecast is None else rule.forecast.scores
+        return (
+            f'The regions that {", ".join(by)} say to have most to gain go on until {rule.budget:.4g} of the '
+            f'cost of the full network is used, to exit {last} at most.'
+        )
     threshold = {
         None: f'the threshold {rule.threshold:.4g}',
         'previous': f'{rule.threshold:.4g} times that at the exit before',
         'input': f'{rule.threshold:.4g} times that of the input',
     }[rule.relative]
-    score = SCORES.get(rule.score, f'score {rule.score}')
-    return f'Each region leaves at the first exit whose {score} is above {threshold}; else at exit {last}.'
+    score = SCORES.get(rule.score_name, f'score {rule.score_name}')
+    return f'Each region leaves at the first exit whose {score} is {rule.side} {threshold}; else at exit {last}.'
 
 
 def draw_exit_map(

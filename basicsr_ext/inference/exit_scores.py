@@ -1,15 +1,18 @@
-"""Scores that tell whether a restored region is good enough to be returned early: higher is better."""
+"""Scores of restored regions, from which follows whether they are good enough to be returned early."""
 
+import math
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import conv2d, interpolate
 
 from basicsr_ext.images.pixels import LUMA
 from basicsr_ext.metrics.mgvg import Operator, gradients, mgvg
 
 PEAK = 255
+LAPLACIAN = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
 
 
 class ExitScore(Protocol):
@@ -57,6 +60,22 @@ def mean_gradient(restored: Tensor, previous: Tensor, operator: Operator = 'forw
     return gradients(_grey(restored), operator).mean((1, 2))
 
 
+def noise(restored: Tensor, previous: Tensor) -> Tensor:
+    """The standard deviation of white noise of the grey image in [0, 255]; fine texture counts as noise too.
+
+    Immerkaer, "Fast Noise Variance Estimation", CVIU 1996, Eq. 3: the mean magnitude of the difference of two
+    Laplacians, times sqrt(pi / 2) / 6. Regions with a side below 3 have 0.
+
+    Args:
+        restored, previous: as ExitScore; `previous` is not used.
+    """
+    grey = _grey(restored)[:, None]
+    if min(grey.shape[-2:]) < 3:
+        return restored.new_zeros(len(restored), dtype=torch.float32)
+    response = conv2d(grey, grey.new_tensor(LAPLACIAN)[None, None])
+    return math.sqrt(math.pi / 2) / 6 * response.abs().mean((1, 2, 3))
+
+
 def change(restored: Tensor, previous: Tensor) -> Tensor:
     """PSNR, in dB, of what this exit restored against the exit before: high where a further exit changes little.
 
@@ -72,7 +91,34 @@ def change(restored: Tensor, previous: Tensor) -> Tensor:
 
 
 # A further one is added by EXIT_SCORES['name'] = function.
-EXIT_SCORES: dict[str, ExitScore] = {'sharpness': sharpness, 'mean_gradient': mean_gradient, 'change': change}
+EXIT_SCORES: dict[str, ExitScore] = {
+    'sharpness': sharpness,
+    'mean_gradient': mean_gradient,
+    'noise': noise,
+    'change': change,
+}
+
+
+def region_scores(scores: Sequence[ExitScore], images: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Score regions when the first stage has passed and no exit has run: what the input looks like, what was changed.
+
+    Args:
+        scores: what is asked. `change` tells of features: 10 log10 of their mean square before the stage over that of
+            what it changed, in dB, again high where little was changed.
+        images: the input, N x C x h x w, [0, 1].
+        before, after: features around the first stage, N x C x H x W.
+
+    Returns:
+        N x scores, float32.
+    """
+
+    def one(score: ExitScore) -> Tensor:
+        if score is not change:
+            return score(images, images).float()
+        kept, changed = before.float().square(), (after.float() - before.float()).square()
+        return 10 * (kept.mean((1, 2, 3)) / changed.mean((1, 2, 3))).log10()
+
+    return torch.stack([one(score) for score in scores], 1)
 
 
 def _grey(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any
@@ -11,9 +12,9 @@ import torch
 from torch import Tensor
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.inference.adaptive import ExitNetwork
+from basicsr_ext.inference.adaptive import ExitNetwork, ThresholdRule
 from basicsr_ext.inference.exit_costs import ExitCosts
-from basicsr_ext.inference.exit_scores import ExitScore
+from basicsr_ext.inference.exit_scores import EXIT_SCORES, region_scores
 from basicsr_ext.inference.regions import RegionGrid
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
 
@@ -26,17 +27,25 @@ class Expense:
 
     Attributes:
         regular: of each exit by itself, per computed pixel of a region, (exits,).
-        adaptive: the same with the tails and the scores of the exits passed, (exits,).
+        adaptive: the same with the tails and the scores of the exits passed, as a threshold needs them, (exits,).
+        planned: `regular` with the scores by which a budget is spent, (exits,).
         total: what the sum over all regions is divided by.
     """
 
     regular: np.ndarray
     adaptive: np.ndarray
+    planned: np.ndarray
     total: float
+
+    def of(self, settings: InferenceSettings) -> np.ndarray:
+        """That of settings, (exits,)."""
+        if settings.adaptive is None:
+            return self.regular
+        return self.adaptive if settings.tails_passed else self.planned
 
     def times(self, factor: float) -> 'Expense':
         """The same, each figure multiplied."""
-        return Expense(self.regular * factor, self.adaptive * factor, self.total)
+        return Expense(self.regular * factor, self.adaptive * factor, self.planned * factor, self.total)
 
 
 @dataclass(frozen=True)
@@ -45,10 +54,14 @@ class Observations:
 
     Attributes:
         scores: what is compared with the threshold, regions x (exits - 1), float64.
+        looks: scores of the regions after the first stage, see `region_scores`, regions x names.
+        names: of the scores in `looks`.
         differences: squared differences to what the last exit restores, clipped to [0, 1], summed over the pixels with
             the weights of blending, regions x exits.
+        truth: the same to the ground truth, regions x exits; None if an image has none.
         pixels: computed for each region, with padding, (regions,).
         images: the number of the image of each region, ascending from 0, (regions,).
+        whole: pixels computed for each whole image, (images,).
         values: pixels times channels of all restored images.
         macs: in parts of those of the full network on whole images.
         time: in milliseconds per megapixel of the input.
@@ -56,9 +69,13 @@ class Observations:
     """
 
     scores: np.ndarray
+    looks: np.ndarray
+    names: list[str]
     differences: np.ndarray
+    truth: np.ndarray | None
     pixels: np.ndarray
     images: np.ndarray
+    whole: np.ndarray
     values: int
     macs: Expense
     time: Expense
@@ -70,7 +87,8 @@ class ImageObservation:
     """The regions of one image after each of the exits.
 
     Attributes:
-        scores, differences: as in `Observations`, of its regions.
+        scores, looks, differences: as in `Observations`, of its regions.
+        truth: the same, without columns where there is no ground truth.
         laps: seconds per computed pixel of each part of the network, batches x parts.
         pixels: computed for each region, with padding.
         counts: pixels times channels of the restored image; pixels of the input; those computed for the whole image.
@@ -78,7 +96,9 @@ class ImageObservation:
     """
 
     scores: Tensor
+    looks: Tensor
     differences: Tensor
+    truth: Tensor
     laps: Tensor
     pixels: int
     counts: tuple[int, int, int]
@@ -93,7 +113,7 @@ class Observing:
 
     Args:
         net: in evaluation mode.
-        settings: regions and score; neither pointer nor threshold is read.
+        settings: regions and score; neither pointer nor threshold nor budget is read.
         costs: of the network.
         clock: gives seconds.
 
@@ -105,7 +125,9 @@ class Observing:
         self, net: ExitNetwork, settings: InferenceSettings, costs: ExitCosts, clock: Clock = perf_counter
     ) -> None:
         self.net, self.settings, self.costs = net, settings, costs
-        self.score = _ThresholdScore(settings.adaptive or AdaptiveSettings(threshold=0))
+        adaptive = settings.adaptive or AdaptiveSettings(threshold=0)
+        self.rule, self.names = ThresholdRule(adaptive), list(EXIT_SCORES)
+        self.look = partial(region_scores, [adaptive.with_arguments(name) for name in self.names])
         self.like = next(p for p in net.parameters() if p.is_floating_point())  # type: ignore[attr-defined]
         self.watch, self.is_warm = _Watch(self.like.device, clock), False
         self.seen: list[ImageObservation] = []
@@ -124,8 +146,12 @@ class Observing:
         seen = [ImageObservation(**image) for image in state['seen']]
         for image in seen:
             regions, batches = len(image.scores), len(image.laps)
-            shapes = ((regions, exits - 1), (regions, exits), (batches, 3 * exits + 1))
-            for found, shape in zip((image.scores, image.differences, image.laps), shapes, strict=True):
+            shapes = (
+                (regions, exits - 1), (regions, len(self.names)), (regions, exits),
+                (regions, image.truth.shape[1] and exits), (batches, 3 * exits + 2),
+            )  # fmt: skip
+            parts = (image.scores, image.looks, image.differences, image.truth, image.laps)
+            for found, shape in zip(parts, shapes, strict=True):
                 if tuple(found.shape) != shape or found.dtype != torch.float64 or not batches:
                     raise ValueError(f'{tuple(found.shape)} for {shape}')
             if not all(type(number) is int and number > 0 for number in (image.pixels, *image.counts)):
@@ -134,34 +160,71 @@ class Observing:
         self.seen = seen
 
     @torch.no_grad()
-    def add(self, image: Tensor) -> None:
-        """Cut an image, C x H x W, [0, 1], into regions as `restore` does, and pass them all through all exits."""
+    def add(self, image: Tensor, truth: Tensor | None = None) -> None:
+        """Cut an image into regions as `restore` does, and pass them all through all exits.
+
+        Args:
+            image: C x H x W, [0, 1].
+            truth: what it should become, C x (H scale) x (W scale), if that is known.
+        """
         height, width = image.shape[1:]
         grid, whole = self.settings.grid(height, width), self.costs.pixels(height, width)
         computed = self.costs.pixels(*grid.region_size)
-        scores, differences, laps = [], [], []
+        seen: dict[str, list[Tensor]] = {'scores': [], 'looks': [], 'differences': [], 'truth': [], 'laps': []}
         for places in grid.batches(1, self.settings.batch_limit(self.like.device.type)):
             for _ in range(1 if self.is_warm else 2):
                 self.watch.lap()
                 regions = grid.cut(image[None], places).to(self.like)
-                outputs, batch_scores, times = _pass(self.net, regions, self.score, self.watch)
+                outputs, scores, looks, times = self._pass(regions)
             self.is_warm = True
             scale = outputs[0].shape[-1] // regions.shape[-1]
-            weights = _weights(grid.scaled(scale), places).to(self.like.device)
-            scores.append(batch_scores.cpu().double())
-            differences.append(torch.from_numpy(_differences(outputs, weights)))
-            laps.append(torch.from_numpy(times / (computed * len(places))))
+            scaled = grid.scaled(scale)
+            weights = _weights(scaled, places).to(self.like.device)
+            clipped = [output.float().clamp(0, 1) for output in outputs]
+            targets = None if truth is None else scaled.cut(truth[None], places).to(clipped[0])
+            seen['scores'].append(scores.cpu().double())
+            seen['looks'].append(looks.cpu().double())
+            seen['differences'].append(_differences(clipped, clipped[-1], weights))
+            seen['truth'].append(_differences(clipped, targets, weights))
+            seen['laps'].append(torch.from_numpy(times / (computed * len(places)))[None])
         content = f'{tuple(image.shape)}'.encode() + image.contiguous().cpu().numpy().tobytes()
         self.seen.append(
             ImageObservation(
-                torch.cat(scores),
-                torch.cat(differences),
-                torch.stack(laps),
-                computed,
-                (outputs[0].shape[1] * height * width * scale**2, height * width, whole),
-                blake2b(content, digest_size=16).hexdigest(),
+                **{name: torch.cat(parts) for name, parts in seen.items()},
+                pixels=computed,
+                counts=(outputs[0].shape[1] * height * width * scale**2, height * width, whole),
+                digest=blake2b(content, digest_size=16).hexdigest(),
             )
         )
+
+    def _pass(self, regions: Tensor) -> tuple[list[Tensor], Tensor, Tensor, np.ndarray]:
+        """Pass all exits: restored regions of each, their scores, regions x (exits - 1), their looks, and seconds.
+
+        The seconds are of start, steps, tails, scores and looks.
+        """
+        net, watch = self.net, self.watch
+        state, previous = net.begin(regions), regions
+        self.rule.begin(regions)
+        outputs: list[Tensor] = []
+        scores: list[Tensor] = []
+        looks = regions.new_empty(len(regions), 0)
+        begin, looking, steps, tails, scoring = watch.lap(), 0.0, [], [], []
+        for branch in range(1, net.num_branches + 1):
+            before = state
+            state = net.step(state)
+            steps.append(watch.lap())
+            if branch == 1:
+                looks = self.look(regions, before.feature, state.feature)
+                looking = watch.lap()
+            current = net.restore(state)
+            tails.append(watch.lap())
+            if branch < net.num_branches:
+                scores.append(self.rule.scores(current, previous))
+            scoring.append(watch.lap())
+            outputs.append(current)
+            previous = current
+        stacked = torch.stack(scores, 1) if scores else regions.new_empty(len(regions), 0)
+        return outputs, stacked, looks, np.array([begin, *steps, *tails, *scoring, looking])
 
     def result(self) -> Observations:
         """All images together.
@@ -172,19 +235,28 @@ class Observing:
         if not self.seen:
             raise DataError('observe', 'at least one image', 'none', 'Correct the dataset.')
         numbers = [len(image.scores) for image in self.seen]
-        values, inputs, whole = (sum(counts) for counts in zip(*(image.counts for image in self.seen), strict=True))
+        values, inputs, whole = (
+            np.array(counts) for counts in zip(*(image.counts for image in self.seen), strict=True)
+        )
         exits, costs = self.net.num_branches, self.costs
         laps = torch.cat([image.laps for image in self.seen]).numpy()
-        begin, steps, tails, scoring = np.split(np.median(laps, 0) * 1e3, (1, 1 + exits, 1 + 2 * exits))
+        ends = (1, 1 + exits, 1 + 2 * exits, 1 + 3 * exits)
+        begin, steps, tails, scoring, looking = np.split(np.median(laps, 0) * 1e3, ends)
+        macs, times = np.array(costs.regular), begin + steps.cumsum() + tails
         digest = blake2b(''.join(image.digest for image in self.seen).encode(), digest_size=16)
+        known = all(image.truth.shape[1] for image in self.seen)
         return Observations(
             torch.cat([image.scores for image in self.seen]).numpy(),
+            torch.cat([image.looks for image in self.seen]).numpy(),
+            self.names,
             torch.cat([image.differences for image in self.seen]).numpy(),
+            torch.cat([image.truth for image in self.seen]).numpy() if known else None,
             np.repeat([image.pixels for image in self.seen], numbers),
             np.repeat(np.arange(len(numbers)), numbers),
-            values,
-            Expense(np.array(costs.regular), np.array(costs.adaptive), whole),
-            Expense(begin + steps.cumsum() + tails, begin + (steps + tails + scoring).cumsum(), inputs / 1e6),
+            whole,
+            int(values.sum()),
+            Expense(macs, np.array(costs.adaptive), macs, float(whole.sum())),
+            Expense(times, begin + (steps + tails + scoring).cumsum(), times + looking, float(inputs.sum()) / 1e6),
             digest.hexdigest(),
         )
 
@@ -207,29 +279,6 @@ def observe(
     return observing.result()
 
 
-class _ThresholdScore:
-    """Scores in the unit of the threshold: parts of a reference if it is relative to one."""
-
-    def __init__(self, settings: AdaptiveSettings) -> None:
-        self.score: ExitScore = settings.exit_score()
-        self.relative = settings.relative
-        self.reference: Tensor | None = None
-
-    def begin(self, images: Tensor) -> None:
-        self.reference = None if self.relative is None else self.score(images, images)
-
-    def __call__(self, restored: Tensor, previous: Tensor) -> Tensor:
-        scores = self.score(restored, previous)
-        reference = self.reference
-        if reference is None:
-            return scores
-        if self.relative == 'previous':
-            self.reference = scores
-        # A score above 0 is above every multiple of a reference of 0, one of 0 above none.
-        none = torch.where(scores > 0, torch.inf, -torch.inf).to(scores)
-        return torch.where(reference > 0, scores / reference, none)
-
-
 class _Watch:
     """Seconds between laps, work on a GPU included."""
 
@@ -243,37 +292,15 @@ class _Watch:
         return self.last - before
 
 
-def _pass(
-    net: ExitNetwork, regions: Tensor, score: _ThresholdScore, watch: _Watch
-) -> tuple[list[Tensor], Tensor, np.ndarray]:
-    """Restored regions of each exit, their scores, regions x (exits - 1), seconds of start, steps, tails and scores."""
-    state, previous = net.begin(regions), regions
-    score.begin(regions)
-    outputs: list[Tensor] = []
-    scores: list[Tensor] = []
-    begin, steps, tails, scoring = watch.lap(), [], [], []
-    for branch in range(1, net.num_branches + 1):
-        state = net.step(state)
-        steps.append(watch.lap())
-        current = net.restore(state)
-        tails.append(watch.lap())
-        if branch < net.num_branches:
-            scores.append(score(current, previous))
-        scoring.append(watch.lap())
-        outputs.append(current)
-        previous = current
-    stacked = torch.stack(scores, 1) if scores else regions.new_empty(len(regions), 0)
-    return outputs, stacked, np.array([begin, *steps, *tails, *scoring])
-
-
 def _weights(grid: RegionGrid, places: list[tuple[int, int, int]]) -> Tensor:
     """The weight of each pixel of a region in the image, places x 1 x h x w."""
     down, across = grid.rows.weights(), grid.columns.weights()
     return torch.stack([torch.outer(down[row], across[column]) for _, row, column in places])[:, None].float()
 
 
-def _differences(outputs: list[Tensor], weights: Tensor) -> np.ndarray:
-    """Regions x exits."""
-    clipped = [output.float().clamp(0, 1) for output in outputs]
-    sums = [(weights * (output - clipped[-1]).square()).sum((1, 2, 3)) for output in clipped]
-    return torch.stack(sums, 1).cpu().double().numpy()
+def _differences(outputs: list[Tensor], target: Tensor | None, weights: Tensor) -> Tensor:
+    """Weighted squared differences to a target, regions x exits; without columns where there is none."""
+    if target is None:
+        return torch.empty(len(weights), 0, dtype=torch.float64)
+    sums = [(weights * (output - target).square()).sum((1, 2, 3)) for output in outputs]
+    return torch.stack(sums, 1).cpu().double()

@@ -15,7 +15,7 @@ from basicsr_ext.images.file_io import LEVELS, check_target, decode_image_file, 
 from basicsr_ext.images.metadata import read_metadata
 from basicsr_ext.images.pixels import LUMA
 from basicsr_ext.inference.adaptive import ExitNetwork
-from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
+from basicsr_ext.inference.exit_costs import known_costs
 from basicsr_ext.inference.exit_map import draw_exit_map, rule_in_words
 from basicsr_ext.inference.named_network import (
     NamedNetwork,
@@ -66,7 +66,6 @@ class Restorer:
         if self.channels not in (1, 3):
             raise OptionError('Restorer.channels', '1 or 3', self.channels, 'Name what the network takes.')
         self.net = net
-        self._costs: dict[tuple[int, int], ExitCosts] = {}
         self.settings = settings or InferenceSettings(regions=None if isinstance(net, ExitNetwork) else 1)
 
     @classmethod
@@ -197,9 +196,7 @@ class Restorer:
             draw_exit_map(pixels, restored.grid, exits, 1, path)
             return
         grid = settings.grid(*size)
-        if grid.region_size not in self._costs:
-            self._costs[grid.region_size] = exit_costs(net, self.channels, grid.region_size)
-        cost = self._costs[grid.region_size].fraction(grid, exits, settings.adaptive is not None)
+        cost = known_costs(net, self.channels, grid.region_size).fraction(grid, exits, settings.tails_passed)
         rule = rule_in_words(settings, settings.pointer or net.pointer)
         draw_exit_map(pixels, restored.grid, exits, net.num_branches, path, cost, rule)
 

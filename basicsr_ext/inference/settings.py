@@ -3,13 +3,15 @@
 import json
 from dataclasses import dataclass, fields
 from functools import partial
+from inspect import signature
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from torch import nn
 
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
+from basicsr_ext.inference.forecast import Forecast, plain_forecast
 from basicsr_ext.inference.regions import Partition, RegionGrid
 from basicsr_ext.options.blocks import NameIn, read_block
 from basicsr_ext.options.calls import check_call
@@ -17,44 +19,114 @@ from basicsr_ext.options.load import find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
 
 DEFAULT_REGIONS = 2
+MOST = 'at most 1, what the full network on the whole image costs'
+LESS_COSTLY = (
+    'Regions cost more than the whole image where they overlap or where windows do not divide them: take fewer of them '
+    'and less overlap, or regions: 1 without adaptive.'
+)
 CPU_BATCH_PIXELS, BATCH_PIXELS = 2**14, 2**18
 
 
 @dataclass(frozen=True)
 class AdaptiveSettings:
-    """The rule by which a region leaves the network: at the first exit whose score is above a threshold.
+    """The rule by which regions leave the network: each at the first exit whose score passes a threshold, or those with
+    the least to gain, so that an image costs a budget.
 
     Attributes:
-        threshold: h; -inf lets every region leave at the first exit, inf none before the last one.
-        score: a name in `EXIT_SCORES`.
-        relative: None for the threshold itself; `previous` for h times the score of the exit before, which is the input
-            for the first one; `input` for h times the score of the input.
+        threshold: h; a region leaves at the first exit whose score is beyond it.
+        score: a name in `EXIT_SCORES`; None for `sharpness`, the paper's, with a threshold, and for `mean_gradient`
+            with a budget.
+        relative: None for the threshold itself; `previous` for h times the score of the exit before, so that the second
+            exit is the first to be left by; `input` for h times the score of the input.
         operator, mean: arguments of the score, which has to have them; None for its default.
+        leave: regions leave whose score is `above` the threshold, as in the paper, or `below`; with a budget, those
+            that have less to gain. None for `above` with a threshold and for `change`, else for `below`.
+        budget: what an image costs instead, in parts of the multiply-accumulates of the full network on the whole
+            image; overlaps and padding of regions count. All regions pass the first stage; then their exits are planned
+            by what their input looks like and what the stage changed, so that no exit runs but the one that a region
+            leaves by. The budget is met to half a stage of a region.
+        forecast: of what regions have to gain, which `calibrate` fits; None for the score alone.
     """
 
-    threshold: float
-    score: Annotated[str, NameIn(EXIT_SCORES)] = 'sharpness'
+    threshold: float | None = None
+    score: Annotated[str, NameIn(EXIT_SCORES)] | None = None
     relative: Literal['previous', 'input'] | None = None
     operator: Literal['forward', 'roberts'] | None = None
     mean: Literal['trimmed', 'whole'] | None = None
+    leave: Literal['above', 'below'] | None = None
+    budget: Annotated[float, Gt(0)] | None = None
+    forecast: Forecast | None = None
 
     def __post_init__(self) -> None:
-        check_call(EXIT_SCORES[self.score], self._arguments(), 'score', given=2)
-        if self.relative is not None and (self.threshold < 0 or self.score == 'change'):
+        if (self.threshold is None) == (self.budget is None):
+            both = 'neither' if self.threshold is None else 'both'
+            raise OptionError('threshold', 'a value, or a budget instead', both, 'Write one of the two.')
+        if self.budget is not None and self.budget > 1:
+            raise OptionError('budget', MOST, self.budget, LESS_COSTLY)
+        self._check_forecast()
+        if self.forecast is None:
+            check_call(EXIT_SCORES[self.score_name], self._arguments(), 'score', given=2)
+        if self.relative is not None and (self.threshold is None or self.threshold < 0 or self.score == 'change'):
             raise OptionError(
                 'relative',
-                '~ for a negative threshold and for the score change',
+                '~ with a budget, for a negative threshold and for the score change',
                 f'{shown(self.relative)} with threshold {self.threshold} and score {self.score}',
                 'Remove it or change those.',
             )
 
+    def _check_forecast(self) -> None:
+        if self.forecast is None:
+            return
+        for key in ('threshold', 'score', 'leave'):
+            if getattr(self, key) is not None:
+                raise OptionError('forecast', f'no {key} beside it', shown(getattr(self, key)), 'Remove one of both.')
+
     def _arguments(self) -> dict[str, str]:
         return {key: value for key in ('operator', 'mean') if (value := getattr(self, key)) is not None}
 
+    @property
+    def score_name(self) -> str:
+        """The name of the score, its default filled in."""
+        return self.score or ('mean_gradient' if self.threshold is None else 'sharpness')
+
+    @property
+    def side(self) -> str:
+        """On which side of the threshold, or of others, regions leave: `above` or `below`."""
+        usual = 'above' if self.threshold is not None or self.score == 'change' else 'below'
+        return self.leave or usual
+
     def exit_score(self) -> ExitScore:
         """The function, its arguments set."""
-        score: Any = EXIT_SCORES[self.score]
-        return partial(score, **self._arguments())
+        return self.with_arguments(self.score_name)
+
+    def exit_scores(self) -> list[ExitScore]:
+        """The functions that a budget is spent by, in the order of its forecast."""
+        return [
+            self.with_arguments(name) for name in ([self.score_name] if self.forecast is None else self.forecast.scores)
+        ]
+
+    def with_arguments(self, name: str) -> ExitScore:
+        """A function of `EXIT_SCORES` with those of `operator` and `mean` that it has."""
+        score: Any = EXIT_SCORES[name]
+        known = {key: value for key, value in self._arguments().items() if key in signature(score).parameters}
+        return partial(score, **known) if known else score
+
+    def forecast_for(self, exits: int) -> Forecast:
+        """The forecast, or what the score alone says of a network with so many exits.
+
+        Raises:
+            OptionError: the forecast is of a network with another number of exits.
+        """
+        if self.forecast is None:
+            return plain_forecast(self.score_name, self.side, exits)
+        if len(self.forecast.weights) != exits - 1:
+            raise OptionError(
+                'val.inference.adaptive.forecast',
+                f'weights for {exits - 1} exits of this network',
+                len(self.forecast.weights),
+                'Run calibrate for it.',
+            )
+        return self.forecast
 
 
 @dataclass(frozen=True)
@@ -97,6 +169,11 @@ class InferenceSettings:
     def batch_limit(self, device: str) -> int:
         """`batch_pixels`, or its default for a type of device."""
         return self.batch_pixels or (CPU_BATCH_PIXELS if device == 'cpu' else BATCH_PIXELS)
+
+    @property
+    def tails_passed(self) -> bool:
+        """Whether every exit runs that a region passes, as a threshold needs it."""
+        return self.adaptive is not None and self.adaptive.budget is None
 
     def check_weights(self, net: nn.Module, where: str) -> None:
         """Refuse a network that these settings were not calibrated for: its exits cost something else.

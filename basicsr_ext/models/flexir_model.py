@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from basicsr_ext.archs.flexir_arch import BranchOutput, FlexIR
 from basicsr_ext.errors import OptionError
 from basicsr_ext.images.pixels import swap_order
-from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
+from basicsr_ext.inference.exit_costs import ExitCosts, known_costs
 from basicsr_ext.inference.exit_map import draw_exit_map, exit_shares, rule_in_words
 from basicsr_ext.inference.regions import RegionGrid
 from basicsr_ext.inference.restore import restore
@@ -189,8 +189,7 @@ class FlexIRModel(RestorationModel):
         height, width = self.lq.shape[2:]
         self.output = restored.image
         self.exits = settings.grid(height, width), restored.grid, restored.exits[0]
-        if self.exit_costs is None:
-            self.exit_costs = exit_costs(net, self.lq.shape[1], self.exits[0].region_size)
+        self.exit_costs = known_costs(net, self.lq.shape[1], self.exits[0].region_size)
 
     def extra_results(self, image: np.ndarray, saved_as: Path | None) -> dict[str, float]:
         """The cost of `val.inference`, and the exits by which regions left; see `validate`."""
@@ -198,9 +197,8 @@ class FlexIRModel(RestorationModel):
         if settings is None or self.exits is None or self.exit_costs is None:
             return {}
         grid, scaled, exits = self.exits
-        adaptive = settings.adaptive is not None
-        values = {'macs': self.exit_costs.fraction(grid, exits, adaptive)}
-        if not adaptive:
+        values = {'macs': self.exit_costs.fraction(grid, exits, settings.tails_passed)}
+        if settings.adaptive is None:
             return values
         branches = len(self.exit_costs.regular)
         shares = exit_shares(scaled, exits, branches)

@@ -1,4 +1,4 @@
-"""Whether early exits pay: thresholds against pointers at equal cost, in numbers and in words."""
+"""Whether early exits pay: budgets and thresholds against pointers at equal cost, in numbers and in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from basicsr_ext.inference.calibration import Operation
+from basicsr_ext.inference.calibration_tables import Tables
+from basicsr_ext.inference.exit_rules import Judged
+
+COSTLY = 1.05  # of the whole image, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,33 @@ class Advantage:
         else:
             found = f'{low:+.2f} to {high:+.2f} dB from pointers at equal cost, {mean:+.2f} on average'
         return f'Thresholds lie {found}; between two pointers a mixture of both counts.'
+
+
+def in_words(tables: Tables) -> list[str]:
+    """What the tables say of regions, rules and thresholds."""
+    found = [_costs_in_words(tables.pointers[-1].macs), rules_in_words(tables.judged)]
+    found.append(advantage(tables.pointers, tables.thresholds).sentence)
+    return [sentence for sentence in found if sentence]
+
+
+def rules_in_words(judged: Judged) -> str:
+    """Which rule is best, and how far it is from an oracle and from chance."""
+    best, *others = judged.rules
+    second = f'; next {others[0].name}, {others[0].share:.0%}' if others else ''
+    return (
+        f'At a budget of {judged.budget:.2f}, spending by {best.name} brings {best.share:.0%} of what an oracle gains '
+        f'over the first exit{second}; pointers mixed at random {judged.mixture:.0%}.'
+    )
+
+
+def _costs_in_words(full: float) -> str:
+    """What regions cost more than the whole image, where that is much."""
+    if full < COSTLY:
+        return ''
+    return (
+        f'In these regions the full network costs {full:.2f} times as much as on the whole image: fewer regions and '
+        'less overlap leave more of a budget for depth.'
+    )
 
 
 def advantage(pointers: Sequence[Operation], thresholds: Sequence[Operation]) -> Advantage:

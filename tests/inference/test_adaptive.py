@@ -12,6 +12,7 @@ from basicsr_ext.inference import EXIT_SCORES, AdaptiveSettings, InferenceSettin
 from basicsr_ext.inference.adaptive import restore_adaptively
 
 BRANCHES = 4
+FORECAST = {'scores': ['noise'], 'weights': [[1.0, 0.0]] * 3}
 # scores and what they are relative to; a change is measured against the exit before as it is
 PAIRS = [
     (score, relative)
@@ -42,14 +43,16 @@ def images(number: int = 9, size: tuple[int, int] = (12, 10)) -> Tensor:
 
 def by_loop(net: FlexIR, image: Tensor, settings: AdaptiveSettings, last: int) -> tuple[Tensor, int, list[float]]:
     """Algorithm 2 of the paper for one region; also what each exit but the last scored."""
-    score = EXIT_SCORES[settings.score]
+    score = EXIT_SCORES[settings.score_name]
     state, before, scores = net.begin(image), image, []
     reference = float(score(image, image)) if settings.relative else 1.0
+    sign = 1 if settings.side == 'above' else -1
     for branch in range(1, last + 1):
         state = net.step(state)
         restored = net.restore(state)
         value = float(score(restored, before))
-        if branch == last or value > settings.threshold * reference:
+        counts = settings.relative != 'previous' or branch > 1
+        if branch == last or (counts and sign * value > sign * settings.threshold * reference):
             break
         scores.append(value)
         before = restored
@@ -69,10 +72,11 @@ def middle(values: list[float]) -> float:
     ('upscale', 'score', 'relative'),
     [(1, *pair) for pair in PAIRS] + [(2, 'change', None), (2, 'sharpness', 'previous')],
 )
+@pytest.mark.parametrize('leave', ['above', 'below'])
 @torch.no_grad()
-def test_batched_equals_region_by_region(upscale: int, score: str, relative: str | None) -> None:
+def test_batched_equals_region_by_region(upscale: int, score: str, relative: str | None, leave: str) -> None:
     net, batch = flexir(upscale), images()
-    never = AdaptiveSettings(math.inf, score, relative)
+    never = AdaptiveSettings(math.inf if leave == 'above' else 0, score, relative, leave=leave)
     factors: list[list[float]] = [[] for _ in range(BRANCHES - 1)]  # for each exit the score over its reference
     for image in batch:
         values = by_loop(net, image[None], never, BRANCHES)[2]
@@ -82,7 +86,7 @@ def test_batched_equals_region_by_region(upscale: int, score: str, relative: str
             factors[exit].append(value / reference)
     seen = set()
     for threshold in map(middle, factors):
-        settings = AdaptiveSettings(threshold, score, relative)
+        settings = AdaptiveSettings(threshold, score, relative, leave=leave)
         restored, exits = restore_adaptively(net, batch, settings, BRANCHES)
         expected = [by_loop(net, image[None], settings, BRANCHES) for image in batch]
         assert exits.tolist() == [branch for _, branch, _ in expected]
@@ -171,6 +175,18 @@ def test_other_precision() -> None:
 @pytest.mark.parametrize(
     ('block', 'text'),
     [
+        ({'adaptive': {'threshold': 1, 'budget': 0.5}}, 'threshold: expected a value, or a budget instead, got both'),
+        ({'adaptive': {'budget': 1.2}}, r'budget: expected at most 1, what .* take fewer of them and less overlap'),
+        ({'adaptive': {'budget': 0}}, 'budget: expected more than 0'),
+        ({'adaptive': {'budget': 0.5, 'relative': 'input'}}, 'relative: expected ~ with a budget'),
+        ({'adaptive': {'budget': 0.5, 'leave': 'under'}}, 'leave: expected'),
+        (
+            {'adaptive': {'budget': 0.5, 'score': 'noise', 'forecast': FORECAST}},
+            'forecast: expected no score beside it',
+        ),
+        ({'adaptive': {'threshold': 0.5, 'forecast': FORECAST}}, 'forecast: expected no threshold beside it'),
+        ({'adaptive': {'budget': 0.5, 'forecast': {**FORECAST, 'scores': []}}}, 'weights: expected rows of 1 numbers'),
+        ({'adaptive': {'budget': 0.5, 'forecast': {**FORECAST, 'scores': ['nois']}}}, 'Did you mean noise'),
         ({'region': 2}, 'inference.region: expected a known key'),
         ({'regions': 0}, 'inference.regions: expected at least 1, got 0'),
         ({'regions': 2, 'region_size': 64}, 'inference.region_size: expected no regions beside it'),

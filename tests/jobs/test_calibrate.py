@@ -43,7 +43,7 @@ def test_the_job_writes_what_test_and_restorer_use(tmp_path: Path) -> None:
     assert calibrate_pipeline(tmp_path, ['-opt', str(file)]) == 0
     path = tmp_path / 'results/found/calibration.json'
     found = json.loads(path.read_text())
-    assert found['chosen']['macs'] == pytest.approx(0.8, rel=0.05)
+    assert found['chosen']['macs'] == pytest.approx(0.8, rel=0.02)
     assert found['chosen']['measured_ms_per_megapixel'] > 0
     assert [row['pointer'] for row in found['pointers']] == [1, 2]
     assert [row['pointer'] for row in found['thresholds']] == [None] * 4
@@ -51,10 +51,14 @@ def test_the_job_writes_what_test_and_restorer_use(tmp_path: Path) -> None:
     assert found['options']['calibrate']['budget'] == 0.8
     assert (tmp_path / 'results/found/calibration.png').stat().st_size > 10_000
     settings = read_settings({'calibration': str(path)}, 'val.inference')
-    assert settings.adaptive is not None
-    assert settings.adaptive.threshold == found['chosen']['threshold']
+    assert settings.adaptive is not None and settings.adaptive.forecast is not None
+    assert settings.adaptive.budget == found['chosen']['budget'] == 0.8
+    rules = found['rules']['rules']
+    assert len(rules) == 9 and rules[0]['share_of_oracle'] == max(rule['share_of_oracle'] for rule in rules)
+    assert settings.adaptive.forecast.scores == rules[0]['scores']
     metrics = run_job(tmp_path, val__inference={'calibration': str(path)})
     assert metrics['val']['exit_1'] + metrics['val']['exit_2'] == pytest.approx(1)
+    assert metrics['val']['macs'] == pytest.approx(0.8, rel=0.02)
     assert Restorer.from_options(tmp_path / 'run.yml').settings == settings
 
 
@@ -75,9 +79,10 @@ def test_a_budget_of_time_in_the_job(tmp_path: Path) -> None:
 
 
 def without_times(found: dict[str, Any]) -> dict[str, Any]:
-    rows = [*found['pointers'], *found['thresholds'], found['chosen']]
-    return {**found, 'rows': [{key: row[key] for key in row if '_ms' not in key and 'ms_' not in key} for row in rows],
-            'pointers': None, 'thresholds': None, 'chosen': None}  # fmt: skip
+    timed = ('pointers', 'thresholds', 'budgets', 'oracle')
+    rows = [*(row for name in timed for row in found[name]), found['chosen']]
+    rest = {key: value for key, value in found.items() if key not in (*timed, 'chosen')}
+    return {**rest, 'rows': [{key: row[key] for key in row if '_ms' not in key and 'ms_' not in key} for row in rows]}
 
 
 def test_stopped_and_continued_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +98,8 @@ def test_stopped_and_continued_gives_the_same(tmp_path: Path, monkeypatch: pytes
     seen: list[int] = []
     add = Observing.add
 
-    def add_and_stop(observing: Observing, image: torch.Tensor) -> None:
-        add(observing, image)
+    def add_and_stop(observing: Observing, *image: torch.Tensor | None) -> None:
+        add(observing, *image)
         seen.append(len(observing.seen))
         signal.raise_signal(signal.SIGTERM)
 
@@ -152,6 +157,8 @@ def test_check_writes_nothing_and_a_stop_neither(tmp_path: Path, monkeypatch: py
     ('calibrate', 'message'),
     [
         ({'budget': 0.8, 'budget_ms': 9}, r'calibrate\.budget_ms: expected no budget beside it'),
+        ({'budget': 1.1}, r'calibrate\.budget: expected at most 1, what the full network on the whole image costs'),
+        ({'inference': {'adaptive': {'budget': 0.5}}}, r'inference\.adaptive: expected a block without threshold and'),
         ({'budget': 0}, r'calibrate\.budget: expected more than 0'),
         ({'budget': 0.01}, r'calibrate\.budget: expected 0\.\d+ \(pointer 1\) to 1 \(pointer 2\), got 0\.01'),
         ({'bugdet': 0.5}, r'calibrate\.bugdet: expected a known key'),
@@ -215,3 +222,11 @@ def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=message):
         Restorer.from_options(tmp_path / 'run.yml')
     run_job(tmp_path, val__inference=found['inference'])
+
+
+def test_a_score_that_is_asked_for_is_taken(tmp_path: Path) -> None:
+    asked = {'regions': 5, 'adaptive': {'score': 'noise', 'leave': 'below'}}
+    assert calibrate_pipeline(tmp_path, ['-opt', str(prepare(tmp_path, budget=0.8, inference=asked))]) == 0
+    found = json.loads((tmp_path / 'results/found/calibration.json').read_text())
+    assert [(rule['scores'], rule['leave']) for rule in found['rules']['rules']] == [(['noise'], 'below')]
+    assert found['inference']['adaptive']['forecast']['scores'] == ['noise']

@@ -64,8 +64,8 @@ def test_the_fraction_counts_overlap_and_windows() -> None:
     grid = RegionGrid(Partition.by_number(18, 2, 0), Partition.by_number(16, 1, 0))  # regions of 9 x 16
     exits = torch.tensor([[1], [3]])
     expected = (costs.adaptive[0] + costs.adaptive[2]) * (12 * 16) / (20 * 16)
-    assert costs.fraction(grid, exits, adaptive=True) == pytest.approx(expected)
-    assert costs.fraction(grid, exits, adaptive=False) == pytest.approx((costs.regular[0] + 1) * 0.6)
+    assert costs.fraction(grid, exits, tails_passed=True) == pytest.approx(expected)
+    assert costs.fraction(grid, exits, tails_passed=False) == pytest.approx((costs.regular[0] + 1) * 0.6)
 
 
 # ---- the model ----

@@ -1,5 +1,6 @@
 """Thresholds against pointers at equal cost: in numbers, in words and in the picture of a calibration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +8,19 @@ import pytest
 from matplotlib.figure import Figure
 
 from basicsr_ext.inference.calibration import Operation
+from basicsr_ext.inference.calibration_tables import Tables
+from basicsr_ext.inference.exit_rules import ExitRule, Judged
+from basicsr_ext.inference.forecast import Forecast
 from basicsr_ext.reports import calibration_plot
-from basicsr_ext.reports.calibration_words import Advantage, advantage
+from basicsr_ext.reports.calibration_words import Advantage, advantage, in_words, rules_in_words
 
 
 def pointer(number: int, macs: float, psnr: float | None) -> Operation:
-    return Operation(number, None, psnr, macs, 100 * macs, [])
+    return Operation(number, None, None, psnr, None, macs, 100 * macs, [])
 
 
 def threshold(value: float, macs: float, psnr: float | None) -> Operation:
-    return Operation(None, value, psnr, macs, 100 * macs, [])
+    return Operation(None, value, None, psnr, None, macs, 100 * macs, [])
 
 
 POINTERS = [pointer(1, 0.25, 30.0), pointer(2, 0.5, 40.0), pointer(3, 1.0, None)]
@@ -51,13 +55,42 @@ def test_the_gap_in_words(gaps: list[float], found: str) -> None:
     assert Advantage(gaps).sentence.startswith(found)
 
 
-def test_the_picture_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def rule(score: str, leave: str, share: float) -> ExitRule:
+    return ExitRule([score], leave, share, 1 - share, Forecast(['noise'], [[1.0, 0.0]]))
+
+
+RULES = Judged(0.6, [rule('noise', 'below', 0.9), rule('noise', 'above', 0.3)], 0.1, 0.7)
+
+
+def test_the_best_rule_in_words() -> None:
+    assert rules_in_words(RULES) == (
+        'At a budget of 0.60, spending by noise, leave below brings 90% of what an oracle gains over the first exit; '
+        'next noise, leave above, 30%; pointers mixed at random 70%.'
+    )
+
+
+@pytest.mark.parametrize(('full', 'said'), [(1.04, False), (1.31, True)])
+def test_regions_that_cost_more_than_the_image_are_named(full: float, said: bool) -> None:
+    tables = Tables([*POINTERS[:2], pointer(3, full, None)], [], [], [], RULES)
+    assert any(f'costs {full:.2f} times as much as on the whole image' in each for each in in_words(tables)) == said
+
+
+@pytest.mark.parametrize('truth', [None, 30.0])
+def test_the_picture_says_it_too(monkeypatch: pytest.MonkeyPatch, truth: float | None) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(calibration_plot, 'save_figure', lambda figure, path: drawn.append(figure))
     thresholds = [threshold(1.0, 0.4, 20.0), threshold(2.0, 0.75, 25.0)]
-    calibration_plot.draw_calibration(POINTERS, thresholds, thresholds[1], Path('c.png'))
+    pointers = [replace(row, truth=truth) for row in POINTERS]
+    budgets = [replace(pointers[0], pointer=None, budget=0.6)]
+    tables = Tables(pointers, thresholds, budgets, budgets, RULES)
+    calibration_plot.draw_calibration(tables, budgets[0], Path('c.png'))
     (figure,) = drawn
-    assert advantage(POINTERS, thresholds).sentence in figure.get_supxlabel()
-    assert figure.get_suptitle().endswith('chosen: threshold 2, 75% of the MACs of the full network')
-    legend = [text.get_text() for text in figure.axes[2].get_legend().get_texts()]
-    assert legend == ['pointer', 'threshold', 'chosen', 'pointer 3, equal to the full network']
+    for sentence in in_words(tables):
+        assert sentence in ' '.join(figure.get_supxlabel().split())
+    assert figure.get_suptitle().endswith('chosen: budget 0.6, 25% of the MACs of the full network')
+    left, middle, right = figure.axes
+    legend = [text.get_text() for text in middle.get_legend().get_texts()]
+    expected = ['oracle, with a budget', 'pointer', 'threshold', 'budget', 'chosen: budget 0.6']
+    assert legend == expected + ([] if truth else ['pointer 3, equal to the full network'])
+    assert ('truth' in middle.get_ylabel()) == (truth is not None) and left.get_ylabel() == calibration_plot.FULL
+    assert [bar.get_width() for bar in right.patches] == [0.9, 0.3]

@@ -32,7 +32,7 @@ PAGES = {  # options of scripts/fuzz.py -> pictures, and rows of each table
     'audit': (8, [14]),
     'distill': (8, [3]),
     'align': (6, [3]),
-    'calibrate': (1, [6]),
+    'calibrate': (1, [10, 15]),
     'test': (6, [2, 4, 4]),
     'train': (1, [1]),
     'complexity': (0, [2]),

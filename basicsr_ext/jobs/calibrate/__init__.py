@@ -1,7 +1,7 @@
-"""The job `calibrate`: find the pointer or the threshold of early exits that meets a budget, on unlabelled images."""
+"""The job `calibrate`: find the pointer, or the rule of early exits, that makes most of a budget."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,9 +14,11 @@ from basicsr_ext.data.inventory import content_digest
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.adaptive import ExitNetwork
-from basicsr_ext.inference.budget import TOLERANCE, choose, choose_by_time
-from basicsr_ext.inference.calibration import as_block, evaluate, format_operations, sweep, uncertainty
-from basicsr_ext.inference.exit_costs import exit_costs
+from basicsr_ext.inference.budget import TOLERANCE, Choice, choose, choose_by_time
+from basicsr_ext.inference.calibration import as_block, evaluate, format_operations
+from basicsr_ext.inference.calibration_tables import tabulate
+from basicsr_ext.inference.exit_costs import known_costs
+from basicsr_ext.inference.exit_rules import Judged
 from basicsr_ext.inference.observation import Observations, Observing
 from basicsr_ext.inference.realised import realised_time
 from basicsr_ext.inference.settings import InferenceSettings
@@ -27,7 +29,7 @@ from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.calibration_page import write_calibration_page
 from basicsr_ext.reports.calibration_plot import draw_calibration
-from basicsr_ext.reports.calibration_words import advantage
+from basicsr_ext.reports.calibration_words import in_words
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
@@ -80,11 +82,11 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         datasets = _datasets(opt)
         chosen = _spread(datasets, settings.images)
         observed = settings.observed()
-        first = _image(datasets, chosen[0])
-        costs = exit_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
+        first = _images(datasets, chosen[0])[0]
+        costs = known_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
         observing = Observing(net, observed, costs)
         if only_check:
-            observing.add(first)
+            observing.add(*_images(datasets, chosen[0]))
             for key, dataset in zip(sorted(opt['datasets']), datasets, strict=True):
                 check_pixels(dataset, f'datasets.{key}')
             run.sound(f'{len(chosen)} images and the network')
@@ -96,21 +98,21 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
             return
         _observe(observing, SavedState(run.unfinished / 'observations.pth'), datasets, chosen)
         observations = observing.result()
-        pointers, thresholds = sweep(observations, observed, settings.thresholds)
-        logger.info(
-            f'{len(chosen)} images, {len(observations.pixels)} regions:\n{format_operations(pointers + thresholds)}'
-        )
-        compared = advantage(pointers, thresholds).sentence
-        if compared:
-            logger.info(compared)
+        found = tabulate(observations, observed, settings.thresholds, settings.budget, **settings.told())
+        logger.info(f'{len(chosen)} images, {len(observations.pixels)} regions:\n{format_operations(found.rows())}')
+        for sentence in in_words(found):
+            logger.info(sentence)
         measured = partial(_measured, net, datasets, chosen)
-        inference, taken = _meet(settings, observed, observations, measured)
+        choice, taken = _meet(settings, observed, observations, found.judged, measured)
+        inference = None if choice is None else choice.inference
         operation = None if inference is None else evaluate(observations, inference)
         content: dict[str, Any] = {
             'name': opt['name'],
             'made_from': {**made_from, 'asked': asked},
             'inference': None if inference is None else as_block(inference),
-            'chosen': None if operation is None else {**asdict(operation), 'measured_ms_per_megapixel': taken},
+            'chosen': None
+            if operation is None or choice is None
+            else {**asdict(operation), 'reason': choice.reason, 'measured_ms_per_megapixel': taken},
             'options': {
                 'calibrate': asdict(settings),
                 **{key: opt[key] for key in ('network_g', 'datasets', 'manual_seed')},
@@ -121,19 +123,14 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
                 'regions': len(observations.pixels),
                 'fingerprint': observations.fingerprint,
             },
-            'pointers': [asdict(row) for row in pointers],
-            'thresholds': [asdict(row) for row in thresholds],
+            **found.as_tables(),
         }
-        draw_calibration(pointers, thresholds, operation, run.folder / 'calibration.png')
+        draw_calibration(found, operation, run.folder / 'calibration.png')
         write_json(run.result, content)
-        if inference is not None and operation is not None:
-            error = uncertainty(observations, observations.macs, inference)
-            if not 2 * error < TOLERANCE:
-                logger.warning(
-                    f'calibrate.images: {len(chosen)} tell the cost on other images to {2 * error:.1%} (two standard '
-                    'errors). Take more to be surer.'
-                )
-            logger.info(f'Chosen, {taken:.1f} ms per megapixel when run:\n{format_operations([operation])}')
+        if choice is not None and operation is not None:
+            logger.info(
+                f'Chosen, {taken:.1f} ms per megapixel when run: {choice.reason}.\n{format_operations([operation])}'
+            )
         run.finish(f'{len(chosen)} images: {run.result}')
 
 
@@ -149,7 +146,7 @@ def _observe(
     done = len(observing.seen)
     with Progress('Exits', len(chosen), done) as progress:
         for place in chosen[done:]:
-            observing.add(_image(datasets, place))
+            observing.add(*_images(datasets, place))
             progress.update()
             saved.offer(observing.state)
     saved.save(observing.state())
@@ -159,25 +156,28 @@ def _measured(
     net: ExitNetwork, datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]], choice: InferenceSettings
 ) -> float:
     """The time per megapixel that a choice takes."""
-    images = (_image(datasets, place) for place in with_progress(chosen, 'Time', len(chosen)))
+    images = (_images(datasets, place)[0] for place in with_progress(chosen, 'Time', len(chosen)))
     return realised_time(net, images, choice)
 
 
 def _meet(
-    settings: CalibrateSettings, observed: InferenceSettings, observations: Observations, measure: Any
-) -> tuple[InferenceSettings | None, float]:
+    settings: CalibrateSettings,
+    observed: InferenceSettings,
+    observations: Observations,
+    judged: Judged,
+    measure: Callable[[InferenceSettings], float],
+) -> tuple[Choice | None, float]:
     """What the budget leads to, if there is one, and the time per megapixel that it took."""
     if settings.budget is not None:
-        inference = choose(observations, observed, observations.macs, settings.budget, 'calibrate.budget')
-        return inference, measure(inference)
+        found = choose(observations, observed, judged, observations.macs, settings.budget, 'calibrate.budget')
+        return found, measure(found.inference)
     if settings.budget_ms is None:
         return None, 0.0
-    inference, taken = choose_by_time(observations, observed, settings.budget_ms, 'calibrate.budget_ms', measure)
+    where = 'calibrate.budget_ms'
+    found, taken = choose_by_time(observations, observed, judged, settings.budget_ms, where, measure)
     if taken > (1 + TOLERANCE) * settings.budget_ms:
-        get_root_logger().warning(
-            f'calibrate.budget_ms: {settings.budget_ms:.1f} is not met: {taken:.1f} ms. Is the machine busy?'
-        )
-    return inference, taken
+        get_root_logger().warning(f'{where}: {settings.budget_ms:.1f} is not met: {taken:.1f} ms. Is the machine busy?')
+    return found, taken
 
 
 def _datasets(opt: Options) -> list[SampleDataset]:
@@ -195,13 +195,13 @@ def _spread(datasets: Sequence[SampleDataset], number: int | None) -> list[tuple
     return [every[place] for place in spread(len(every) if number is None else number, len(every))]
 
 
-def _image(datasets: Sequence[SampleDataset], place: tuple[int, int]) -> Tensor:
-    """The degraded image, C x H x W, at a dataset and an index.
+def _images(datasets: Sequence[SampleDataset], place: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+    """The degraded image, C x H x W, at a dataset and an index, and the ground truth, where there is one.
 
     Raises:
         Interrupted: a stop was asked for.
     """
     if interrupt.requested():
         raise interrupt.Interrupted
-    image: Tensor = read_item(datasets[place[0]], place[1])['lq']
-    return image
+    item = read_item(datasets[place[0]], place[1])
+    return item['lq'], item.get('gt')
