@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Interval
 
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.settings import InferenceSettings, with_calibration
@@ -70,14 +70,14 @@ class SweepSettings:
     """What `test` does with one network in turn, a row of a table each; one of these keys.
 
     Attributes:
-        thresholds: of `val.inference.adaptive`, in place of its own.
-        budgets: of `val.inference.adaptive`, in place of its threshold or its own budget.
+        thresholds: of `val.inference.adaptive`, in place of its own, or of a rule with defaults alone.
+        budgets: likewise, instead of a threshold.
         weights: name -> file of weights, loaded as `path.pretrain_network_g` is. Where `val.inference` names neither
             `pointer` nor `adaptive`, the values of a row are means over all exits, as in Table 6 of the paper.
     """
 
     thresholds: list[float] | None = None
-    budgets: list[Annotated[float, Gt(0)]] | None = None
+    budgets: list[Annotated[float, Interval(gt=0, le=1)]] | None = None
     weights: Block | None = None
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from basicsr_ext.reports.sweep_table import HEADS, Swept
+from basicsr_ext.reports.sweep_table import AVERAGED, HEADS, Swept
 from basicsr_ext.runtime.figures import Caption, short_name, tidy
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _draw_weights(axis: 'Axes', swept: Swept, data_set: str) -> None:
 def _caption(swept: Swept) -> Caption:
     metric = next(iter(swept.metrics))
     if swept.kind == 'weights':
-        return Caption(f'{metric} of each file of weights', swept.notes)
+        return Caption(f'{metric} of each file of weights', [AVERAGED] if swept.exits > 1 else [])
     better = swept.metrics[metric].get('better', 'higher')
     notes = [
         f'Each point is a row of the table, a mean over the images of a set; {better} is better.',

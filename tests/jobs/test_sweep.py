@@ -12,11 +12,11 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.inference.exit_costs import ExitCosts, exit_costs
+from basicsr_ext.inference import exit_costs
+from basicsr_ext.inference.exit_costs import ExitCosts
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
 from basicsr_ext.jobs.test import sweeping
 from basicsr_ext.jobs.test.rows import PAPER_THRESHOLDS, rows_of
-from basicsr_ext.models import flexir_model
 from basicsr_ext.models.flexir_options import FlexIRValOptions, SweepSettings
 from basicsr_ext.reports.sweep_table import Swept, lines_of, records_of
 from basicsr_ext.runtime import interrupt
@@ -34,14 +34,14 @@ ADAPTIVE = {'score': 'sharpness', 'threshold': 60.0}
 
 @pytest.fixture(scope='module')
 def costs() -> ExitCosts:
-    """Of the network of all tests: tracing it takes longer than a test."""
-    return exit_costs(build_network(dict(NETWORK)), 1, (40, 40))
+    """Of the network of all tests, in which windows count alike: tracing it takes longer than a test."""
+    return exit_costs.exit_costs(build_network(dict(NETWORK)), 1, (40, 40))
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, costs: ExitCosts) -> Path:
     """A current directory with two test sets and two files of weights of a FlexIR with two exits."""
-    monkeypatch.setattr(flexir_model, 'exit_costs', lambda *_: costs)
+    monkeypatch.setattr(exit_costs, 'exit_costs', lambda *_: costs)
     monkeypatch.chdir(tmp_path)
     for name, number in (('one', 2), ('two', 1)):
         write_images(Path(name), number=number, size=40)
@@ -138,6 +138,26 @@ def test_a_row_of_thresholds_equals_a_test_with_that_threshold_and_costs_rise_wi
     assert found['threshold inf', 'one']['exit_mean'] == pytest.approx(2)
 
 
+def test_a_row_of_budgets_equals_a_test_with_that_budget_and_costs_as_much() -> None:
+    run('swept', sweep={'budgets': [0.7, 0.9]}, inference={'regions': 5, 'adaptive': {'threshold': 60.0}})
+    run('tested', inference={'regions': 5, 'adaptive': {'budget': 0.7}})
+    assert_row_equals_test('budget 0.7', 'swept', 'tested')
+    for budget in (0.7, 0.9):
+        assert values('swept')[f'budget {budget}', 'one']['macs'] == pytest.approx(
+            budget, abs=0.01
+        )  # half a stage of a region
+
+
+def test_a_rule_keeps_what_the_sweep_does_not_vary() -> None:
+    rule = AdaptiveSettings(budget=0.5, score='mean_gradient', operator='roberts')
+    swept = {'thresholds': [3.0], 'budgets': None}
+    options = FlexIRValOptions(
+        metrics=METRICS, sweep=SweepSettings(**swept), inference=InferenceSettings(adaptive=rule)
+    )
+    (row,) = rows_of(options, 2)
+    assert row.passes[0].adaptive == AdaptiveSettings(threshold=3.0, score='mean_gradient', operator='roberts')
+
+
 def test_thresholds_alone_are_those_of_the_paper() -> None:
     metrics = {'psnr': METRICS['psnr']}
     for inference in (None, InferenceSettings(adaptive=AdaptiveSettings(threshold=41, score='mean_gradient'))):
@@ -145,7 +165,7 @@ def test_thresholds_alone_are_those_of_the_paper() -> None:
         rules = [row.passes[0].adaptive for row in rows]
         assert [rule.threshold for rule in rules] == [1.0, 1.05, 1.1, 1.15] == list(PAPER_THRESHOLDS)
         assert {rule.relative for rule in rules} == {'previous'}
-        assert {rule.score for rule in rules} == {'sharpness' if inference is None else 'mean_gradient'}
+        assert {rule.score_name for rule in rules} == {'sharpness' if inference is None else 'mean_gradient'}
 
 
 def test_a_row_of_weights_is_the_mean_over_all_exits() -> None:
@@ -272,8 +292,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({'sweep': {'budgets': [0.5], 'thresholds': [1.0]}}, 'val.sweep: expected one of thresholds, budgets and weights'),
     ({'sweep': {'thresholds': []}}, 'val.sweep.thresholds: expected one or more that differ'),
     ({'sweep': {'thresholds': [1, 1]}}, 'val.sweep.thresholds: expected one or more that differ'),
-    ({'sweep': {'thresholds': [1]}}, 'val.inference.adaptive: expected the rule that the sweep varies, got none'),
     ({'sweep': {'budgets': [0]}}, 'val.sweep.budgets.0: expected more than 0'),
+    ({'sweep': {'budgets': [0.9, 0.1]}}, 'budget: expected at least 0.5'),
     ({'sweep': {'weights': {'a/b': '0.pth'}}}, 'val.sweep.weights: expected a plain file name'),
     ({'sweep': {'weights': {'SD': 1}}}, 'val.sweep.weights.SD: expected a file, got 1'),
     ({'sweep': {'weights': {'SD': 'none.pth'}}}, "val.sweep.weights.SD: expected a file, got 'none.pth'"),

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from basicsr_ext.errors import OptionError, under
+from basicsr_ext.errors import under
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
 from basicsr_ext.models.flexir_options import FlexIRValOptions, SweepSettings
 
 PAPER_THRESHOLDS = (1.0, 1.05, 1.1, 1.15)  # Table 5 of "FlexIR", times the score at the exit before
-NEITHER: dict[str, Any] = {'threshold': None}  # keys of a rule of which a sweep sets one
+NEITHER: dict[str, Any] = {'threshold': None, 'budget': None}  # keys of a rule of which a sweep sets one
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,18 @@ def rows_of(options: FlexIRValOptions, exits: int) -> list[Row]:
     Raises:
         OptionError: the rule of `val.inference.adaptive` does not take a value of the sweep.
     """
-    settings, swept = options.settings, options.sweep
-    whole = settings or InferenceSettings(regions=1)  # as a test without val.inference
+    swept = options.sweep
+    whole = options.settings or InferenceSettings(regions=1)  # as a test without val.inference
+    parts = options.settings or InferenceSettings()
     if swept == 'pointers':
         rows = [Row(f'pointer {row.pointer}', (row,), row.pointer) for row in _regular(whole, exits)]
         return rows if whole.adaptive is None else [*rows, Row('adaptive', (whole,), whole.pointer or exits)]
     if swept == 'thresholds':
-        settings = settings or InferenceSettings()  # the paper's regions
-        settings = replace(settings, adaptive=settings.adaptive or AdaptiveSettings(threshold=0))
-        return [_by_rule(settings, 'threshold', h, relative='previous') for h in PAPER_THRESHOLDS]
+        return [_by_rule(parts, 'threshold', h, relative='previous') for h in PAPER_THRESHOLDS]
     if not isinstance(swept, SweepSettings):
         raise TypeError(f'{swept} is no sweep')
-    rows = [_by_rule(whole, 'threshold', h) for h in swept.thresholds or ()]
-    rows += [_by_rule(whole, 'budget', budget) for budget in swept.budgets or ()]
+    rows = [_by_rule(parts, 'threshold', h) for h in swept.thresholds or ()]
+    rows += [_by_rule(parts, 'budget', budget) for budget in swept.budgets or ()]
     is_told = whole.pointer is not None or whole.adaptive is not None
     passes = (whole,) if is_told else _regular(whole, exits)
     return rows + [Row(name, passes, weights=str(file)) for name, file in (swept.weights or {}).items()]
@@ -68,9 +67,8 @@ def _regular(settings: InferenceSettings, exits: int) -> tuple[InferenceSettings
 
 
 def _by_rule(settings: InferenceSettings, key: str, value: float, **more: Any) -> Row:
-    """A row whose rule of leaving has this value, and these further ones."""
-    if settings.adaptive is None:
-        raise OptionError('val.inference.adaptive', 'the rule that the sweep varies', 'none', 'Add it.')
+    """A row whose rule of leaving has this value, and these further ones; what else it says stays."""
+    known = settings.adaptive or AdaptiveSettings(threshold=0)
     with under('val.inference.adaptive'):
-        rule = replace(settings.adaptive, **{**NEITHER, key: value, **more})
+        rule = replace(known, **{**NEITHER, key: value, **more})
     return Row(f'{key} {value}', (replace(settings, adaptive=rule),))

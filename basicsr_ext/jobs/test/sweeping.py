@@ -48,7 +48,7 @@ def sweep(opt: Options, asked: Options, only_check: bool = False) -> None:
     Args:
         opt: completed and checked options.
         asked: the options before they were completed, for the page.
-        only_check: decode all images, and restore the first ones as the first row says; write nothing.
+        only_check: decode all images, and restore the first of each set as the first row says; write nothing.
 
     Raises:
         OptionError: the model knows no sweep, or a row does not fit it.
@@ -59,8 +59,10 @@ def sweep(opt: Options, asked: Options, only_check: bool = False) -> None:
         exits = _exits(model)
         rows = rows_of(model.val_options, exits)
         made_from = _made_from(opt, model, datasets, rows, _load_all(model, rows))
-        _restore_by(model, rows[0], 0)
-        try_first(model, datasets)
+        kind = kind_of(model.val_options)
+        for row in rows if kind == 'budgets' else rows[:1]:  # one of which may be less than any exit costs
+            _restore_by(model, row, 0)
+            try_first(model, datasets)
         counts = _counts(opt, rows)
         if only_check:
             for dataset in datasets:
@@ -72,9 +74,7 @@ def sweep(opt: Options, asked: Options, only_check: bool = False) -> None:
         found = _measure_rows(opt, model, datasets, rows, SavedState(run.unfinished / 'rows.pth', interval=0))
         distributed.barrier()  # every rank has read what the first one removes now
         if run.is_first:
-            swept = Swept(
-                opt['name'], kind_of(model.val_options), opt['val']['metrics'], found, counts, len(rows[0].passes)
-            )
+            swept = Swept(opt['name'], kind, opt['val']['metrics'], found, counts, len(rows[0].passes))
             get_root_logger().info('\n'.join(['The sweep:', *lines_of(swept)]))
             write_sweep(swept, run.folder, asked, made_from)
             run.finish(f'{len(rows)} rows: {run.folder}/sweep.md, .csv, .json, .png, .html')
