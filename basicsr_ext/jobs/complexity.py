@@ -18,7 +18,7 @@ from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.networks.deployed import deployed_network
 from basicsr_ext.networks.described import CuttableNetwork, input_channels
 from basicsr_ext.networks.fits import try_network
-from basicsr_ext.networks.macs import Complexity, format_table, full_macs, paper_count
+from basicsr_ext.networks.macs import PAPER_SIZE, Complexity, at_pointer, format_table, full_macs, paper_count
 from basicsr_ext.options.blocks import read_block, refuse_unknown, require
 from basicsr_ext.options.command_line import read_options
 from basicsr_ext.options.file_names import check_file_name
@@ -39,7 +39,7 @@ class ComplexitySettings:
         input_size: height and width of the image that is restored, in pixels; the paper's by default.
     """
 
-    input_size: list[int] = field(default_factory=lambda: [128, 128])
+    input_size: list[int] = field(default_factory=lambda: list(PAPER_SIZE))
 
     def __post_init__(self) -> None:
         if len(self.input_size) != 2 or min(self.input_size) < 1:
@@ -110,9 +110,7 @@ def complexity_rows(net: nn.Module, opt: Options, settings: ComplexitySettings) 
 def _branch_row(net: nn.Module, pointer: int, channels: int, size: Sequence[int]) -> Complexity:
     """Regular inference: one tail."""
     branched = cast(CuttableNetwork, net)
-    branched.pointer = pointer
-    tile, times = branched.equal_part(size[0], size[1])
-    image = torch.zeros(1, channels, *tile)
+    image, times = at_pointer(branched, pointer, channels, size)
     kept, _ = branched.cut(pointer)
     stored = sum(value.numel() for name, value in net.named_parameters() if name in kept)
     one = Complexity(pointer, *paper_count(net, image), stored, full_macs(net, image))

@@ -18,7 +18,7 @@ from basicsr_ext.data.read_item import read_item
 from basicsr_ext.jobs import checks
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.load import Options
-from basicsr_ext.runtime import distributed
+from basicsr_ext.runtime import clock, distributed
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_train_loader, build_validation_sets
@@ -151,8 +151,6 @@ def _until(work: Callable[[], float], seconds: float, at_most: int = 10**6) -> I
 
 
 def _timed(work: Callable[[], object]) -> float:
-    began = time.monotonic()
+    began = clock.seconds()
     work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.monotonic() - began
+    return clock.seconds() - began

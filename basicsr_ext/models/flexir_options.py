@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated, Literal
 
-from basicsr_ext.errors import OptionError
+from annotated_types import Interval
+
+from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.settings import InferenceSettings, with_calibration
 from basicsr_ext.models.restoration_options import Block, ModelOptions, TrainOptions, ValOptions
+from basicsr_ext.options.file_names import check_file_name
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,64 @@ class FlexIRTrainOptions(TrainOptions):
 
 
 @dataclass(frozen=True)
+class SweepSettings:
+    """What `test` does with one network in turn, a row of a table each; one of these keys.
+
+    Attributes:
+        thresholds: of `val.inference.adaptive`, in place of its own, or of a rule with defaults alone.
+        budgets: likewise, instead of a threshold.
+        weights: name -> file of weights, loaded as `path.pretrain_network_g` is. Where `val.inference` names neither
+            `pointer` nor `adaptive`, the values of a row are means over all exits, as in Table 6 of the paper.
+    """
+
+    thresholds: list[float] | None = None
+    budgets: list[Annotated[float, Interval(gt=0, le=1)]] | None = None
+    weights: Block | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if len(given) != 1:
+            raise OptionError('', 'one of thresholds, budgets and weights', ' and '.join(given) or 'none', 'Keep one.')
+        ((name, values),) = given.items()
+        if not values or len(set(values)) < len(values):
+            raise OptionError(name, 'one or more that differ', shown(values), 'Correct them.')
+        for row, file in (self.weights or {}).items():
+            check_file_name(row, 'weights')
+            if not isinstance(file, str):
+                raise OptionError(f'weights.{row}', 'a file', shown(file), 'Correct it.')
+
+
+@dataclass(frozen=True)
 class FlexIRValOptions(ValOptions):
     """The block `val`.
 
     Attributes:
         inference: regions, pointer and exits; None restores whole images, or tiles, at the pointer of the network.
+        sweep: of `test` alone, which then writes a table, `sweep.md`, instead of `metrics.json`. `pointers`: a row for
+            each pointer, and one as `inference.adaptive` says where that is given; `thresholds`: the paper's, 1, 1.05,
+            1.1 and 1.15 times the score at the exit before; or a block that names thresholds, budgets or weights.
     """
 
     inference: InferenceSettings | None = None
+    sweep: Literal['pointers', 'thresholds'] | SweepSettings | None = None
 
     def __post_init__(self) -> None:
-        if self.inference is not None and self.tile_size is not None:
-            raise OptionError('tile_size', '~ beside inference', self.tile_size, 'Write inference.region_size instead.')
-        _ = self.settings  # raises what is wrong with its calibration
+        settings = self.settings  # raises what is wrong with its calibration
+        has_regions = self.inference is not None or self.sweep is not None
+        if has_regions and self.tile_size is not None:
+            raise OptionError(
+                'tile_size', '~ beside inference and sweep', self.tile_size, 'Write inference.region_size instead.'
+            )
+        if self.sweep is not None and not self.metrics:
+            raise OptionError('metrics', 'what a sweep measures', 'none', 'Add one.')
+        has_weights = isinstance(self.sweep, SweepSettings) and self.sweep.weights is not None
+        if has_weights and settings is not None and settings.weights is not None:
+            raise OptionError(
+                'inference.calibration',
+                'none beside sweep.weights, as it was made for one file of weights',
+                shown(self.inference and self.inference.calibration),
+                'Copy its block `inference` to the option file.',
+            )
 
     @cached_property
     def settings(self) -> InferenceSettings | None:

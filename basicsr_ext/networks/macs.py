@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from basicsr_ext.networks.described import CuttableNetwork
+
 COUNTED = (_ConvNd, nn.Linear, _NormBase, nn.LayerNorm, nn.Softmax)
+PAPER_SIZE = (128, 128)  # height and width of the image in the tables of "FlexIR"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,23 @@ def _attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
     """Multiply-accumulates of softmax(q k^T) v, for q of ... x n x d, k of ... x m x d and v of ... x m x e."""
     query, key, value = (node.type().sizes() for node in inputs[:3])
     return int(prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
+
+
+def at_pointer(net: CuttableNetwork, pointer: int, channels: int, size: Sequence[int]) -> tuple[Tensor, int]:
+    """Let a network restore by one of its branches, and tell what part of an image has to be counted how often.
+
+    Args:
+        net: its pointer is set.
+        pointer: the branch, from 1.
+        channels: of the image.
+        size: its height and width.
+
+    Returns:
+        The part, 1 x C x h x w, zeros; the number of such parts that the image costs.
+    """
+    net.pointer = pointer
+    tile, times = net.equal_part(size[0], size[1])
+    return torch.zeros(1, channels, *tile), times
 
 
 def format_table(rows: Sequence[Complexity]) -> str:

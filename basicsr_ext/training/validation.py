@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,7 +25,7 @@ from basicsr_ext.data.image_names import distinct_names, result_names
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.options.calls import building
-from basicsr_ext.runtime import distributed, interrupt
+from basicsr_ext.runtime import clock, distributed, interrupt
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import Sample, SampleDataset
@@ -75,10 +75,10 @@ def validate(model: Any, dataset: SampleDataset, current_iter: int | str, tb_log
 
     def measure(sample: Sample, image: str) -> dict[str, float]:
         saved_as = image_path(model.opt, image, name, current_iter) if save_img else None
-        values, visuals = _validate_image(model, sample, name, metrics, saved_as)
+        validated = validate_image(model, sample, name, metrics, saved_as)
         if len(strips) < wanted:
-            strips[image] = comparison_strip(visuals)
-        return values
+            strips[image] = comparison_strip(validated.visuals)
+        return validated.values
 
     results = measure_all(model, dataset, measure)
     for image, strip in strips.items():
@@ -146,13 +146,19 @@ def _no_ground_truth(metric: str, dataset_name: str) -> OptionError:
     )
 
 
-def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample, str], dict[str, float]]) -> Results:
+def measure_all(
+    model: Any,
+    dataset: SampleDataset,
+    measure: Callable[[Sample, str], dict[str, float]],
+    progress: Progress | None = None,
+) -> Results:
     """Measure every sample of a dataset, dealt to the ranks in turn.
 
     Args:
         model: offers `net_g` and `opt`.
         dataset: gives `lq_path`.
         measure: gives the values of a sample in a batch of one, and of the name of its image.
+        progress: of a larger work, in which the images are counted; None for one of this dataset.
 
     Returns:
         {image: {name: value}}, on all ranks; images are named as by `result_names`.
@@ -168,13 +174,14 @@ def measure_all(model: Any, dataset: SampleDataset, measure: Callable[[Sample, s
     hidden = rank != 0 or model.opt['val'].get('pbar') is False
     own = range(rank, len(dataset), world_size)
     mine: Results = {}
-    with bare_networks(model), Progress(f'Validation {dataset.opt["name"]}', len(own), hidden=hidden) as progress:
+    title = f'Validation {dataset.opt["name"]}'
+    with bare_networks(model), Progress(title, len(own), hidden=hidden or progress is not None) as alone:
         for index in own:
             if interrupt.requested() and world_size == 1:
                 raise interrupt.Interrupted
             sample = default_collate([read_item(dataset, index)])
             mine[names[index]] = measure(sample, names[index])
-            progress.update()
+            (progress or alone).update()
     results: Results = {}
     for part in distributed.gather(mine):
         results.update(part)
@@ -253,12 +260,40 @@ def _names_in_samples(dataset: SampleDataset) -> list[str]:
     return _names_read[dataset]
 
 
-def _validate_image(
+class Validated(NamedTuple):
+    """An image that was restored and measured.
+
+    Attributes:
+        values: metric -> value, and what the model adds of its own.
+        visuals: the tensors `lq`, `result` and, where there is one, `gt`.
+        seconds: that the network took; reading and measuring are not in it.
+    """
+
+    values: dict[str, float]
+    visuals: dict[str, torch.Tensor]
+    seconds: float
+
+
+def validate_image(
     model: Any, sample: Sample, dataset_name: str, metrics: dict[str, Any], saved_as: Path | None
-) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Restore and measure an image; returns its values, and the tensors `lq`, `result` and `gt`."""
+) -> Validated:
+    """Restore and measure an image.
+
+    Args:
+        model: as in `validate`.
+        sample: a batch of one: `lq` and, for metrics, `gt`, 1 x C x H x W in [0, 1].
+        dataset_name: named in errors.
+        metrics: `val.metrics`.
+        saved_as: the file to write the restored image to; None for none.
+
+    Raises:
+        OptionError: a metric needs ground truth, and there is none.
+        DataError: the output is not finite, in a test.
+    """
     model.feed_data(sample)
+    began = clock.seconds()
     model.test()
+    seconds = clock.seconds() - began
     visuals = model.get_current_visuals()
     is_finite = gives_finite(model, visuals['result'], f'{dataset_name}, {sample["lq_path"][0]}')
     images = {'img': tensor2img([visuals['result']])}
@@ -274,7 +309,7 @@ def _validate_image(
         metric: float(calculate_metric(images, block)) if is_finite else math.nan for metric, block in metrics.items()
     }
     extra: dict[str, float] = model.extra_results(images['img'], saved_as) if hasattr(model, 'extra_results') else {}
-    return {**values, **extra}, visuals
+    return Validated({**values, **extra}, visuals, seconds)
 
 
 def gives_finite(model: Any, output: torch.Tensor, image: str) -> bool:

@@ -1,4 +1,4 @@
-"""The job `test`: restore and measure test sets with trained weights."""
+"""The job `test`: restore and measure test sets with trained weights, once or by a sweep of settings."""
 
 import os
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from pathlib import Path
 from basicsr.utils import get_root_logger, make_exp_dirs
 from basicsr.utils.misc import set_random_seed
 
-from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.jobs import checks
+from basicsr_ext.jobs.option_file import STOPPED
 from basicsr_ext.jobs.resumable import open_log
+from basicsr_ext.jobs.test.parts import prepare, try_first
+from basicsr_ext.jobs.test.sweeping import sweep
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.complete import parse_options
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.beside import write_beside
 from basicsr_ext.reports.metrics_page import Tested
-from basicsr_ext.runtime import distributed
+from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import put_aside
 from basicsr_ext.runtime.folder_lock import locked
-from basicsr_ext.training.building import build_model
-from basicsr_ext.training.loader import build_validation_sets
-from basicsr_ext.training.validation import check_validation, image_path, validate_with, write_metrics
+from basicsr_ext.training.validation import image_path, validate_with, write_metrics
 
 EXAMPLE = 'basicsr-ext test -opt options/test/DnCNN/test_DnCNN_gray_sigma25.yml'
 
@@ -34,7 +34,7 @@ def test_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
         argv: the command line; None takes the process's own.
 
     Returns:
-        0.
+        0, or 128 + the signal that stopped a sweep; the same command continues it.
 
     Raises:
         BasicsrExtError: whatever is wrong with options, data or checkpoints, before testing starts where possible.
@@ -44,6 +44,8 @@ def test_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None 
         require(opt, ('val',))
         require(opt['val'], ('save_img',), 'val')
         checks.check_options(opt)
+        if opt['val'].get('sweep') is not None:
+            return interrupt.run(lambda: sweep(opt, asked, args.check), STOPPED)
         if args.check:
             checks.check_everything(opt)
         else:
@@ -62,14 +64,8 @@ def test(opt: Options, asked: Options) -> None:
     """
     with open_log(opt, 'test') as open_log_file:
         set_random_seed(opt['manual_seed'])
-        datasets = build_validation_sets(opt)
-        if opt['rank'] == 0:
-            for dataset in datasets:
-                check_dataset(dataset, f'dataset {dataset.opt["name"]}')
-        model = build_model(opt)
-        for dataset in datasets:
-            check_validation(model, dataset, (opt.get('val') or {}).get('metrics'))
-        checks.check_first_batches(model, {f'dataset {dataset.opt["name"]}': dataset for dataset in datasets})
+        model, datasets = prepare(opt)
+        try_first(model, datasets)
 
         folder = Path(opt['path']['results_root'])
         with locked(folder, opt['rank'] == 0):
