@@ -9,11 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
+from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
+from tests.helpers.flexir import NETWORK
 from tests.helpers.images import write_images
 from tests.helpers.option_files import REPOSITORY
 
@@ -23,6 +26,7 @@ import choices  # noqa: E402
 import comparing  # noqa: E402
 import dataset_distillation  # noqa: E402
 import documents  # noqa: E402
+import early_exits  # noqa: E402
 import influence_subsets  # noqa: E402
 import patch_mining  # noqa: E402
 import pixel_shuffle_warmup  # noqa: E402
@@ -372,3 +376,31 @@ def test_the_papers_comparisons_run(
 ) -> None:
     run(script, monkeypatch, *SHORT, *words)
     assert list(compared(name)) == titles
+
+
+def test_early_exits_on_images_that_calibration_has_not_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, number, side in (('seen', 3, 24), ('other', 2, 32)):
+        write_images(folder / name, number, side, color=True)
+    network = {**NETWORK, 'in_chans': 3}
+    torch.manual_seed(0)
+    torch.save(build_network(network).state_dict(), folder / 'net.pth')
+    block = {'name': 'seen', 'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'seen', 'sigma': 25, 'color': 'rgb'}
+    opt = {
+        'name': 'tiny', 'num_gpu': 0, 'network_g': network, 'path': {'pretrain_network_g': 'net.pth'},
+        'datasets': {'test_1': {**block, 'io_backend': {'type': 'disk'}}}, 'calibrate': {'inference': {'regions': 3}},
+    }  # fmt: skip
+    Path('tiny.yml').write_text(yaml.safe_dump(opt))
+    monkeypatch.setattr(sys, 'argv', ['early_exits.py', '-opt', 'tiny.yml', '--held_out', 'other', '--images', '3'])
+    assert early_exits.main() == 0
+    text = Path('results/reproduce/early_exits_tiny.md').read_text()
+    assert text.strip() in capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line]
+    budget = float(rows[0][0].split()[-1])
+    shares = {row[0]: float(row[2].rstrip('%')) for row in rows[2:12]}
+    assert rows[0][1:] == ['calibration', 'other'] and len(shares) == 10 and max(shares.values()) <= 100
+    costs = {row[1]: row for row in rows[14:]}
+    assert float(costs['pointer 1'][2]) < budget < float(costs['pointer 2'][2])
+    (own,) = (row for name, row in costs.items() if name.startswith('budget') and 'oracle' not in name)
+    assert float(own[2]) / budget == pytest.approx(float(own[5]), abs=2e-3) == pytest.approx(1, abs=0.03)

@@ -21,7 +21,9 @@ class Forecast:
     """A linear regression of the logarithm of the error that is left after each exit but the last.
 
     The error is the mean squared difference to what the last exit restores, whose own is 0. A score s enters as
-    sign(s) log(1 + |s|).
+    sign(s) log(1 + |s|). Wang et al., "Adaptive Patch Exiting for Scalable Single Image Super-Resolution", ECCV 2022,
+    train a regressor of the gain of each exit with the network and ask it at every exit; this one is fitted to a
+    trained network, in closed form, and asked once.
 
     Attributes:
         scores: names in `EXIT_SCORES`, taken after the first exit.
