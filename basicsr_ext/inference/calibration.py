@@ -11,7 +11,7 @@ import numpy as np
 from basicsr_ext.inference.forecast import Forecast
 from basicsr_ext.inference.observation import Expense, Observations
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
-from basicsr_ext.inference.spending import spend
+from basicsr_ext.inference.spending import dither_of, spend
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,35 @@ def exits_at(observations: Observations, settings: InferenceSettings) -> np.ndar
     if adaptive.budget is not None:
         forecast = adaptive.forecast_for(number)
         which = [observations.names.index(name) for name in forecast.scores]
-        errors = forecast.errors(observations.looks[:, which]) * observations.pixels[:, None]
-        return exits_within(observations, errors[:, :last], adaptive.budget)
+        looks = observations.looks[:, which]
+        errors = forecast.errors(looks) * observations.pixels[:, None]
+        return exits_within(observations, errors[:, :last], adaptive.budget, looks)
     scores = observations.scores[:, : last - 1]
     leaves = scores > adaptive.threshold if adaptive.side == 'above' else scores < adaptive.threshold
     return np.where(leaves.any(1), leaves.argmax(1) + 1 if last > 1 else 1, last)
 
 
-def exits_within(observations: Observations, errors: np.ndarray, budget: float) -> np.ndarray:
-    """The exit of each region, (regions,), from 1, when every image spends a budget by errors, regions x exits."""
+def exits_within(
+    observations: Observations, errors: np.ndarray, budget: float, looks: np.ndarray | None = None
+) -> np.ndarray:
+    """The exit of each region when every image spends a budget.
+
+    Args:
+        observations: of images.
+        errors: by which it is spent, regions x exits.
+        budget: of an image, in parts of the MACs of the full network on it.
+        looks: scores, regions x any number, by which what is spent is dithered; None for those of all names.
+
+    Returns:
+        Exits, from 1, (regions,).
+    """
+    looks = observations.looks if looks is None else looks
     exits = np.empty(len(errors), int)
     ends = np.searchsorted(observations.images, np.arange(len(observations.whole)), side='right')
     for image, (start, end) in enumerate(pairwise([0, *ends])):
         share = observations.pixels[start] / observations.whole[image]
-        exits[start:end] = spend(errors[start:end], observations.macs.regular[: errors.shape[1]] * share, budget)
+        costs, dither = observations.macs.regular[: errors.shape[1]] * share, dither_of(looks[start:end])
+        exits[start:end] = spend(errors[start:end], costs, budget, dither)
     return exits
 
 

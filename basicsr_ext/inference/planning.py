@@ -10,7 +10,7 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.exit_costs import ExitCosts
 from basicsr_ext.inference.regions import RegionGrid
 from basicsr_ext.inference.settings import LESS_COSTLY, AdaptiveSettings
-from basicsr_ext.inference.spending import spend
+from basicsr_ext.inference.spending import dither_of, spend
 
 WHERE = 'val.inference.adaptive.budget'
 
@@ -70,6 +70,6 @@ class Planner:
         for image in np.unique(which):
             own = which == image
             given = self.budget * own.sum() / np.prod(self.grid.shape) + self.left[image]
-            exits[own] = spend(errors[own], self.costs, given)
+            exits[own] = spend(errors[own], self.costs, given, dither_of(scores[own]))
             self.left[image] = given - self.costs[exits[own] - 1].sum()
         return exits

@@ -44,7 +44,7 @@ class AdaptiveSettings:
         budget: what an image costs instead, in parts of the multiply-accumulates of the full network on the whole
             image; overlaps and padding of regions count. All regions pass the first stage; then their exits are planned
             by what their input looks like and what the stage changed, so that no exit runs but the one that a region
-            leaves by. The budget is met to half a stage of a region.
+            leaves by. Each image costs it to a stage of a region, many images on average.
         forecast: of what regions have to gain, which `calibrate` fits; None for the score alone.
     """
 

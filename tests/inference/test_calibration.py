@@ -163,7 +163,8 @@ def test_a_budget_is_met_on_held_out_images(net: Any, costs: ExitCosts) -> None:
         assert chosen.adaptive is not None
         restored = restore(net, torch.stack(images[1::2]), chosen)
         macs = [costs.fraction(SETTINGS.grid(40, 40), exits, tails_passed=False) for exits in restored.exits]
-        assert macs == pytest.approx([budget] * len(macs), abs=0.3 / 25 / 2)  # half a stage of one of 25 regions
+        assert macs == pytest.approx([budget] * len(macs), abs=0.4 / 25)  # a stage of one of 25 regions
+        assert np.mean(macs) == pytest.approx(budget, rel=0.01)
 
 
 def choice(observed: Observations, budget: float, settings: InferenceSettings = SETTINGS) -> Choice:
@@ -260,7 +261,7 @@ def test_the_pointer_is_recommended_where_scores_tell_nothing(monkeypatch: pytes
     rng = np.random.default_rng(1)
     errors = np.tile([10.0, 1e-3, 0.0], (200, 1))
     errors[::10] = [1.0, 0.9, 0.0]
-    found = choice(made_up(rng.uniform(1, 9, (200, 1)), errors, regions=10), 0.67)
+    found = choice(made_up(rng.uniform(1, 9, (200, 1)), errors, regions=10), 0.667)
     assert (found.inference.pointer, found.rule) == (2, None)
     assert found.reason.startswith('pointer 2 agrees better with the full network than spending the rest by regions')
 
