@@ -150,7 +150,7 @@ def test_regions_of_images_equal_a_plain_loop(adaptive: AdaptiveSettings, upscal
         paid = costs.fraction(grid, restored.exits[number], settings.tails_passed)
         assert abs(paid - (adaptive.budget or 0)) <= 2 * (
             share[1] - share[0]
-        )  # at most two stages of a region are bought at once
+        )  # two stages at once
     assert len(seen) > 1
 
 
