@@ -29,21 +29,21 @@ import torch
 from alternate import alternate, median_ratio
 from basicsr.archs.swinir_arch import SwinIR
 from flexir_forward import FULL
-from one_engine import ENGINES
+from one_engine import ENGINES, serve
 
 REFERENCE = "BasicSR's SwinIR, float32"
 WORTH = 1.1  # times as fast: what another engine is worth its dependency for
 
 
 class Engine:
-    """A process of `one_engine.py`.
+    """A process that serves one engine.
 
     Attributes:
         said: what it says of itself.
     """
 
     def __init__(self, name: str, folder: Path, size: int, threads: int) -> None:
-        command = [sys.executable, str(Path(__file__).with_name('one_engine.py')), name, folder, size, threads]
+        command = [sys.executable, __file__, '--alone', name, folder, '--sizes', size, '--threads', threads]
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -108,7 +108,7 @@ def measure(folder: Path, size: int, args: argparse.Namespace) -> bool:
             print(f'{name:<42}{engine.said["missing"]}')
             continue
         faster, seconds = median_ratio(measured, REFERENCE, name), statistics.median(measured[name])
-        memory = engine.said['memory'] / (size * size / 1e6)
+        memory = float('nan') if engine.said['memory'] is None else engine.said['memory'] / (size * size / 1e6)
         print(f'{name:<42}{seconds:8.3f}{faster:8.2f}{engine.said["difference"]:12.2g}{memory:12.0f}')
     return not any(beats(name, measured) for name in there)
 
@@ -132,9 +132,13 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--processor_time', action='store_true', help='for a busy machine, with one thread')
     parser.add_argument('--engines', nargs='+', default=['*'], metavar='PATTERN', help="such as 'FlexIR*' '*compile*'")
+    parser.add_argument('--alone', nargs=2, metavar=('ENGINE', 'FOLDER'), help='serve one engine, see one_engine.py')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
+    if args.alone:
+        serve(args.alone[0], Path(args.alone[1]), args.sizes[0], args.threads)
+        return
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         met = [measure(Path(folder), size, args) for size in args.sizes]

@@ -5,13 +5,10 @@ SwinIR and `memory`, what a forward pass adds at its peak to the memory of the p
 Each line after that is the time of one forward pass in seconds, and that of the processor.
 """
 
-import argparse
 import json
-import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +24,7 @@ from torch import Tensor, nn
 from basicsr_ext.archs.flexir_arch import FlexIR
 
 Run = Callable[[Tensor], Tensor]
-WARM = 64  # pixels of the side of the image that goes first through networks which take any
+WARM = 16  # pixels of the side of the image that goes first through networks which take any
 
 
 def basicsr(folder: Path, size: int, _: int) -> nn.Module:
@@ -124,50 +121,46 @@ def memory(line: str) -> float:
     return int(found[0].split()[1]) / 1024
 
 
-def load(args: argparse.Namespace) -> tuple[Run, Tensor, dict[str, object]]:
+def load(name: str, folder: Path, size: int, threads: int) -> tuple[Run, Tensor, dict[str, object]]:
     """Build the engine and let it restore the image once."""
-    image, expected = torch.load(args.folder / f'{args.size}.pt')
-    run = ENGINES[args.engine](args.folder, args.size, args.threads)
-    if args.engine.startswith('FlexIR'):  # it takes any size, and prepares its weights when it meets the first image
+    image, expected = torch.load(folder / f'{size}.pt')
+    run = ENGINES[name](folder, size, threads)
+    if name.startswith('FlexIR'):  # it takes any size, and prepares its weights when it meets the first image
         run(torch.zeros(1, 3, WARM, WARM))
     Path('/proc/self/clear_refs').write_text('5')  # the peak is counted from here on
     before = memory('VmRSS')
     restored = run(image)
-    return run, image, {
+    said: dict[str, object] = {
         'difference': (restored - expected).abs().max().item(),
-        'memory': memory('VmHWM') - before,
-    }  # fmt: skip
+        'memory': None if 'compile' in name else memory('VmHWM') - before,  # compiling has run it at this size
+    }
+    return run, image, said
 
 
-def main() -> None:
-    """Load the engine, then run it whenever a line comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('engine', choices=ENGINES)
-    parser.add_argument('folder', type=Path, help='of the weights, the image and the models')
-    parser.add_argument('size', type=int)
-    parser.add_argument('threads', type=int)
-    args = parser.parse_args()
-    logging.disable(logging.WARNING)
-    warnings.simplefilter('ignore')
+@torch.inference_mode()
+def serve(name: str, folder: Path, size: int, threads: int) -> None:
+    """Load an engine, then run it whenever a line comes.
+
+    Args:
+        name: of ENGINES.
+        folder: of the weights, the image and the models.
+        size: side of the image in pixels.
+        threads: for the engine.
+    """
     answers = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)  # what libraries print is no answer
-    torch.set_num_threads(args.threads)
-    with torch.inference_mode():
-        try:
-            run, image, said = load(args)
-        except ModuleNotFoundError as error:
-            print(json.dumps({'missing': f'not installed: {error.name}'}), file=answers, flush=True)
-            return
-        except Exception as error:  # an engine that fails is a row of the table
-            reason = f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ""}'
-            print(json.dumps({'missing': reason[:80]}), file=answers, flush=True)
-            return
-        print(json.dumps(said), file=answers, flush=True)
-        for _ in sys.stdin:
-            start, busy = time.perf_counter(), time.process_time()
-            run(image)
-            print(time.perf_counter() - start, time.process_time() - busy, file=answers, flush=True)
-
-
-if __name__ == '__main__':
-    main()
+    torch.set_num_threads(threads)
+    try:
+        run, image, said = load(name, folder, size, threads)
+    except ModuleNotFoundError as error:
+        print(json.dumps({'missing': f'not installed: {error.name}'}), file=answers, flush=True)
+        return
+    except Exception as error:  # an engine that fails is a row of the table
+        reason = f'{type(error).__name__}: {str(error).partition(chr(10))[0]}'
+        print(json.dumps({'missing': reason[:80]}), file=answers, flush=True)
+        return
+    print(json.dumps(said), file=answers, flush=True)
+    for _ in sys.stdin:
+        start, busy = time.perf_counter(), time.process_time()
+        run(image)
+        print(time.perf_counter() - start, time.process_time() - busy, file=answers, flush=True)
