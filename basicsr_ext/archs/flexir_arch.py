@@ -10,7 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.archs.channel_scoring import ChannelScoring
-from basicsr_ext.archs.prepared_attention import forget_prepared
+from basicsr_ext.archs.prepared import forget_prepared
 from basicsr_ext.archs.swin_layers import residual_swin_block
 from basicsr_ext.archs.swinir_tail import TAIL_PARTS, SwinIRTail
 from basicsr_ext.errors import OptionError, shown

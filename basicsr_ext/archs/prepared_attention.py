@@ -1,13 +1,13 @@
 """The weights of window attention in the form in which they are used."""
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from basicsr.archs.swinir_arch import WindowAttention
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
+from basicsr_ext.archs.prepared import prepared
 from basicsr_ext.archs.window_order import window_masks
 
 HEAD_MULTIPLE = 8  # of channels per head; fused kernels need it and matrix products are faster
@@ -32,33 +32,14 @@ class PreparedAttention(NamedTuple):
         return self.proj_weight.shape[1] // self.bias.shape[1]
 
 
-_kept: WeakKeyDictionary[WindowAttention, tuple[object, PreparedAttention]] = WeakKeyDictionary()
-
-
 def prepared_attention(attention: WindowAttention, shift: int) -> PreparedAttention:
     """Prepare the weights, or take them as they were prepared if they are the same and need no gradient."""
     sources = (attention.qkv.weight, attention.qkv.bias, attention.proj.weight, attention.relative_position_bias_table)
-    parameters = [source for source in sources if source is not None]
-    learning = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)
-    plain = all(type(parameter) is nn.Parameter and not parameter.is_inference() for parameter in parameters)
-    if learning or not plain or torch.compiler.is_compiling():
-        return _prepare(attention, shift)
-    stamp = [(p.data_ptr(), p.dtype, p.device, p._version) for p in parameters]
-    known = _kept.get(attention)
-    if known is None or known[0] != stamp:
-        with torch.inference_mode(False), torch.no_grad():
-            known = _kept[attention] = stamp, _prepare(attention, shift)
-    return known[1]
+    return prepared(attention, sources, lambda: prepare_attention(attention, shift))
 
 
-def forget_prepared(net: nn.Module) -> None:
-    """Drop what is kept of a network: writing through `.data` changes weights without leaving a trace."""
-    for module in net.modules():
-        if isinstance(module, WindowAttention):
-            _kept.pop(module, None)
-
-
-def _prepare(attention: WindowAttention, shift: int) -> PreparedAttention:
+def prepare_attention(attention: WindowAttention, shift: int) -> PreparedAttention:
+    """Prepare the weights of an attention whose windows are rolled by `shift`."""
     heads, dim = attention.num_heads, attention.dim
     extra = -(dim // heads) % HEAD_MULTIPLE
     weight = attention.qkv.weight.view(3, heads, -1, dim)

@@ -4,8 +4,6 @@ Everything but the attention treats pixels one by one. So pixels stay sorted by 
 reordering takes the place of roll, partition, their inverses and the copies between.
 """
 
-from collections.abc import Iterator
-
 import torch
 from basicsr.archs.swinir_arch import RSTB, SwinTransformerBlock, WindowAttention
 from torch import Tensor
@@ -13,9 +11,8 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from basicsr_ext.archs.prepared_attention import prepared_attention
+from basicsr_ext.archs.swin_inference import infer_block
 from basicsr_ext.archs.window_order import WindowOrder, reorder, reordering, window_order
-
-CACHED_BYTES = 2_600_000  # features of this size go through a whole block within the caches of a CPU
 
 Groups = tuple[tuple[int, int], ...]
 
@@ -47,21 +44,10 @@ def residual_swin_block(layer: RSTB, features: Tensor) -> Tensor:
 
 
 def _swin_block(block: SwinTransformerBlock, rows: Tensor, order: Tensor, windows: WindowOrder) -> Tensor:
-    """Sort pixels by windows and pass them through a Swin block, on a CPU part by part."""
-    if torch.is_grad_enabled() or rows.device.type != 'cpu' or block.training:
-        return _layers(block, reorder(rows, order), windows.groups, windows.samples)
-    pixels = block.window_size**2
-    parts, done = [], 0
-    limit = max(1, CACHED_BYTES // (pixels * rows.shape[1] * rows.element_size()))
-    for count, kind in _parts(windows.groups, limit):
-        part = slice(done * pixels, (done + count) * pixels)
-        parts.append(_layers(block, reorder(rows, order[part]), ((count, kind),), None))
-        done += count
-    return torch.cat(parts)
-
-
-def _parts(groups: Groups, limit: int) -> Iterator[tuple[int, int]]:
-    return ((min(limit, count - start), kind) for count, kind in groups for start in range(0, count, limit))
+    """Sort pixels by windows and pass them through a Swin block."""
+    if rows.device.type == 'cpu' and not (torch.is_grad_enabled() or block.training):
+        return infer_block(block, rows, order, windows)
+    return _layers(block, reorder(rows, order), windows.groups, windows.samples)
 
 
 def _layers(block: SwinTransformerBlock, rows: Tensor, groups: Groups, samples: Tensor | None) -> Tensor:

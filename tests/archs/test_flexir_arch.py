@@ -114,7 +114,7 @@ def test_the_fast_path_goes_part_by_part_through_large_images(monkeypatch: pytes
     ours = flexir(net)
     x = images(ours, 20, 24)
     for size in (1, 2400, 10**9):  # a window, three windows, the image
-        monkeypatch.setattr('basicsr_ext.archs.swin_layers.CACHED_BYTES', size)
+        monkeypatch.setattr('basicsr_ext.archs.swin_inference.CACHED_BYTES', size)
         torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
 
 
