@@ -63,6 +63,11 @@ class ProgressiveDistillationLoss(nn.Module):
             raise OptionError('ProgressiveDistillationLoss.epsilon', 'a positive number', epsilon, 'Correct the value.')
         self.alpha, self.epsilon, self.loss_weight = alpha, epsilon, loss_weight
 
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether what the teacher says has a weight."""
+        return self.alpha > 0
+
     def forward(self, branches: Sequence[Branch] | Tensor, gt: Tensor, teacher_feature: Tensor | None = None) -> Tensor:
         """Compare the active branches with ground truth and teacher.
 

@@ -31,8 +31,9 @@ class FlexIRModel(RestorationModel):
     "FlexIR", Sec. 3.2 and Algorithm 1 (progressive self-distillation, PSD). The pointer of an iteration follows from
     its number; branches beyond it are not computed. The teacher is frozen: a FlexIR with the weights, also of a SwinIR,
     of `path.pretrain_network_t`, built as `network_t` or else as `network_g` says; without such weights the network as
-    it was when training started. The ablations of Table 6 are one option each: SD with
-    `train.progressive: false`, PSD by default, PSD with channel-wise scoring by `network_g.channel_scoring: true`.
+    it was when training started. It is not computed where the loss gives it no weight. The ablations of Table 6 are one
+    option each: SD with `train.progressive: false`, PSD by default, PSD with channel-wise scoring by
+    `network_g.channel_scoring: true`.
 
     Readings chosen: one backward pass for the sum of all branches (Eq. 5); `train.detach_between_blocks: true` is
     Algorithm 1 by the letter, where the loss of a branch changes its own block only. `pixel_opt`, `perceptual_opt` and
@@ -114,6 +115,7 @@ class FlexIRModel(RestorationModel):
                 'Add or remove some.',
             )
         self.distillation = build_loss(self.train_options.distillation_opt).to(self.device)
+        self.needs_teacher: bool = getattr(self.distillation, 'needs_teacher', True)
         self._build_teacher(student)
         self._point(0)
 
@@ -158,11 +160,11 @@ class FlexIRModel(RestorationModel):
         """The loss of the active branches, and what other losses say of the last one."""
         with self._autocast():
             branches: list[BranchOutput] = self.net_g(lq, self.train_options.detach_between_blocks)
-            teacher_feature = self._teacher_feature(lq)
+            teacher_feature = self._teacher_feature(lq).float() if self.needs_teacher else None
         if self.model_options.use_amp:
             branches = [branch.float() for branch in branches]
         self.output = branches[-1].image
-        losses = OrderedDict(l_distill=self.distillation(branches, gt, teacher_feature.float()))
+        losses = OrderedDict(l_distill=self.distillation(branches, gt, teacher_feature))
         losses.update(self.losses(self.output, gt))
         return losses
 

@@ -97,6 +97,19 @@ def test_steps_are_those_of_a_plain_loop(tmp_path: Path, scoring: bool, progress
         assert torch.equal(model.net_t.state_dict()[name], value)
 
 
+def test_a_teacher_without_weight_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step is that of the ground truth alone."""
+    loss = {'type': 'ProgressiveDistillationLoss', 'alpha': 0}
+    model = build(tmp_path, train__distillation_opt=loss, train__progressive=False)
+    net, data = copy.deepcopy(model.net_g), batch()
+    monkeypatch.setattr(model, '_teacher_feature', lambda _: pytest.fail('the teacher was asked'))
+    step(model, data)
+    images = [branch.image for branch in net(data['lq'])]
+    errors = [((image - data['gt']) ** 2 + 1e-6).sqrt().mean() for image in images]
+    expected = sum(number * error for number, error in enumerate(errors, 1)) / sum(range(1, len(errors) + 1))
+    assert model.get_current_log()['l_distill'] == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_inactive_branches_do_not_move(tmp_path: Path) -> None:
     model = build(tmp_path)
     before = {name: value.clone() for name, value in model.net_g.state_dict().items()}
