@@ -148,9 +148,7 @@ def test_regions_of_images_equal_a_plain_loop(adaptive: AdaptiveSettings, upscal
             grid.scaled(upscale).add(total, net(region), [(0, row, column)])
         torch.testing.assert_close(restored.image[number], total[0], rtol=0, atol=1e-5)
         paid = costs.fraction(grid, restored.exits[number], settings.tails_passed)
-        assert abs(paid - (adaptive.budget or 0)) <= 2 * (
-            share[1] - share[0]
-        )  # two stages at once
+        assert abs(paid - (adaptive.budget or 0)) <= 2 * (share[1] - share[0])  # two stages at once
     assert len(seen) > 1
 
 
