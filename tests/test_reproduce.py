@@ -27,6 +27,7 @@ import comparing  # noqa: E402
 import dataset_distillation  # noqa: E402
 import documents  # noqa: E402
 import early_exits  # noqa: E402
+import flexir_ablation  # noqa: E402
 import influence_subsets  # noqa: E402
 import patch_mining  # noqa: E402
 import pixel_shuffle_warmup  # noqa: E402
@@ -34,6 +35,7 @@ import pools  # noqa: E402
 import spoilt  # noqa: E402
 import targeted  # noqa: E402
 import training_files  # noqa: E402
+import training_runs  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -233,6 +235,46 @@ def test_what_the_user_adds_counts_and_a_comparison_that_fails_ends_the_script(
     assert ended.value.code == 1
 
 
+# ---- the ablation of FlexIR ----
+
+
+def ablation(*words: str) -> dict[str, Any]:
+    """The trainings that these words ask for, by choice."""
+    args = flexir_ablation._parser().parse_args(['--start', 'start.pth', '--test', 'datasets/Set5', *words])
+    return {choice: flexir_ablation._run(args, {}, choice, 100, 0) for choice in flexir_ablation.CHOICES}
+
+
+def test_an_ablation_differs_in_its_choices_alone_and_other_settings_have_other_names(datasets: Path) -> None:
+    Path('start.pth').write_bytes(b'weights')
+    runs = ablation()
+    different = {
+        key for key in runs['SD'].changes for run in runs.values() if run.changes[key] != runs['SD'].changes[key]
+    }
+    assert different == {'train.progressive', 'train.milestones', 'network_g.channel_scoring'}
+    assert runs['PSD'].changes['train.milestones'] == 'auto' and runs['SD'].changes['train.milestones'] == '~'
+    val = yaml.safe_load(runs['SD'].changes['datasets.val'])
+    assert Path(val['meta_info_file']).read_text().split() == [min(path.name for path in (datasets / 'Set5').iterdir())]
+    names = [run.name for words in ([], ['--lr', '1e-4'], ['--patch', '48']) for run in ablation(*words).values()]
+    Path('start.pth').write_bytes(b'others')
+    names += [run.name for run in ablation().values()]
+    assert len(set(names)) == 12
+    assert ablation('--every', '4')['SD'].name == ablation('--output', 'elsewhere')['SD'].name
+
+
+def test_the_ablations_tables_are_of_the_means_of_seeds_and_of_differences_to_sd() -> None:
+    rng = np.random.default_rng(0)
+    scores = {(choice, 100): rng.normal(30, 0.1, (3, 4, 2)) for choice in flexir_ablation.CHOICES}
+    ends = {key: [[]] * 3 if key[0] == 'SD' else [[10, 20], [12, 22], [11, 24]] for key in scores}
+    lines = flexir_ablation.table(scores, ends)
+    by_seed = scores['PSD', 100].mean(1)
+    means, spreads = by_seed.mean(0), by_seed.std(0, ddof=1)
+    cells = ' | '.join(f'{means[p]:.3f} ({spreads[p]:.3f})' for p in range(2))
+    assert lines[3] == f'| 100 | PSD | {cells} | 11, 22 |' and lines[2].endswith('|  |')
+    text = flexir_ablation.table_of_differences(scores)
+    gain = (scores['PSD + scoring', 100] - scores['SD', 100]).mean((0, 1))
+    assert text[3].startswith(f'| 100 | PSD + scoring | {gain[0]:+.3f} ± ') and f'| {gain[1]:+.3f} ± ' in text[3]
+
+
 # ---- the scripts as a whole ----
 
 
@@ -404,3 +446,24 @@ def test_early_exits_on_images_that_calibration_has_not_seen(
     assert float(costs['pointer 1'][2]) < budget < float(costs['pointer 2'][2])
     (own,) = (row for name, row in costs.items() if name.startswith('budget') and 'oracle' not in name)
     assert float(own[2]) / budget == pytest.approx(float(own[5]), abs=2e-3) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.slow
+def test_the_ablation_of_flexir_runs_and_repeats_nothing(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = {'type': 'SwinIR', 'upscale': 1, 'in_chans': 3, 'img_size': 32, 'window_size': 8, 'depths': [2, 2]}
+    block |= {'embed_dim': 12, 'num_heads': [2, 2], 'mlp_ratio': 2, 'upsampler': ''}
+    torch.save({'params': build_network(block).state_dict()}, 'start.pth')
+    words = ['--start', 'start.pth', '--lengths', '8', '16', '--seeds', '1', '--test', 'datasets/Set5', '--every', '2']
+    words += ['--embed_dim', '12', '--depths', '2', '2', '--heads', '2', '2', '--batch', '1']
+    run(flexir_ablation, monkeypatch, *words)
+    path = Path('results/reproduce/flexir_ablation.md')
+    table = path.read_text()
+    rows = [line.split(' | ')[:2] for line in table.splitlines() if line.startswith(('| 8', '| 16'))]
+    assert rows == [[f'| {length}', choice] for length in (8, 16) for choice in flexir_ablation.CHOICES] + [
+        [f'| {length}', choice] for length in (8, 16) for choice in ('PSD', 'PSD + scoring')
+    ]
+    assert (path.parent / 'flexir_ablation.png').stat().st_size > 0
+    monkeypatch.setattr(training_runs.subprocess, 'run', None)  # a training would fail
+    monkeypatch.setattr(flexir_ablation, '_measure', None)
+    run(flexir_ablation, monkeypatch, *words)
+    assert path.read_text() == table

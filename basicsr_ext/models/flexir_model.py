@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
+from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 
@@ -22,18 +23,23 @@ from basicsr_ext.inference.restore import restore
 from basicsr_ext.models.flexir_options import FlexIRModelOptions, FlexIRTrainOptions, FlexIRValOptions
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.models.restoration_options import ModelOptions, TrainOptions, ValOptions
+from basicsr_ext.runtime import distributed
+from basicsr_ext.training.state import refusing_foreign_values
 
 
 @MODEL_REGISTRY.register()
 class FlexIRModel(RestorationModel):
     """Train the branches of a FlexIR together, from the first to the last, with the full network as their teacher.
 
-    "FlexIR", Sec. 3.2 and Algorithm 1 (progressive self-distillation, PSD). The pointer of an iteration follows from
-    its number; branches beyond it are not computed. The teacher is frozen: a FlexIR with the weights, also of a SwinIR,
+    "FlexIR", Sec. 3.2 and Algorithm 1 (progressive self-distillation, PSD). The pointer of an iteration is that of its
+    stage; branches beyond it are not computed. The teacher is frozen: a FlexIR with the weights, also of a SwinIR,
     of `path.pretrain_network_t`, built as `network_t` or else as `network_g` says; without such weights the network as
     it was when training started. It is not computed where the loss gives it no weight. The ablations of Table 6 are one
     option each: SD with `train.progressive: false`, PSD by default, PSD with channel-wise scoring by
     `network_g.channel_scoring: true`.
+
+    With `train.milestones: auto` a stage ends when the loss of its newest branch alone has stopped falling: of
+    `distillation_opt` on that branch, averaged over the ranks. It lasts no longer than a stage of `milestones: ~`.
 
     Readings chosen: one backward pass for the sum of all branches (Eq. 5); `train.detach_between_blocks: true` is
     Algorithm 1 by the letter, where the loss of a branch changes its own block only. `pixel_opt`, `perceptual_opt` and
@@ -78,7 +84,7 @@ class FlexIRModel(RestorationModel):
             type: Adam
             lr: 1e-5
           progressive: true
-          milestones: [250]
+          milestones: [250]  # or auto, or {window: 50, tolerance: 0.01}
           detach_between_blocks: false
           distillation_opt:
             type: ProgressiveDistillationLoss
@@ -106,17 +112,11 @@ class FlexIRModel(RestorationModel):
         """Build losses, optimiser, schedule, moving average and teacher."""
         super().init_training_settings()
         student = _flexir(self.get_bare_model(self.net_g), 'network_g')
-        milestones = self.train_options.milestones
-        if milestones is not None and len(milestones) != student.num_branches - 1:
-            raise OptionError(
-                'train.milestones',
-                f'{student.num_branches - 1}, one for each branch but the first',
-                len(milestones),
-                'Add or remove some.',
-            )
+        self.stages = self.train_options.stages(student.num_branches)
         self.distillation = build_loss(self.train_options.distillation_opt).to(self.device)
         self.needs_teacher: bool = getattr(self.distillation, 'needs_teacher', True)
         self._build_teacher(student)
+        self._watched: list[Tensor] = []  # the loss of the newest branch on each part of a batch
         self._point(0)
 
     def _build_teacher(self, student: FlexIR) -> None:
@@ -149,12 +149,26 @@ class FlexIRModel(RestorationModel):
         """Activate the branches of an iteration in the network and in its moving average."""
         for net in (self.get_bare_model(self.net_g), getattr(self, 'net_g_ema', None)):
             if net is not None:
-                net.pointer = self.train_options.pointer(iteration, net.num_branches)
+                net.pointer = self.stages.at(iteration)
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One optimiser step on the branches that are active in this iteration; see RestorationModel."""
         self._point(current_iter)
+        self._watched.clear()
         super().optimize_parameters(current_iter)
+        if self.stages.is_watching:
+            self._watch(current_iter)
+
+    def _watch(self, current_iter: int) -> None:
+        """Let the loss of the newest branch decide, averaged over the batches of all ranks."""
+        loss = distributed.add_up(torch.stack(self._watched).mean()) / self.opt['world_size']
+        reason = self.stages.observe(current_iter, loss.item())
+        self.stage_state = self.stages.state()
+        if reason:
+            newest = self.stages.at(current_iter)
+            get_root_logger().info(
+                f'Branch {newest + 1} is active from iteration {current_iter + 1} on. Of branch {newest} {reason}.'
+            )
 
     def compute_losses(self, lq: Tensor, gt: Tensor) -> OrderedDict[str, Tensor]:
         """The loss of the active branches, and what other losses say of the last one."""
@@ -164,6 +178,9 @@ class FlexIRModel(RestorationModel):
         if self.model_options.use_amp:
             branches = [branch.float() for branch in branches]
         self.output = branches[-1].image
+        if self.stages.is_watching:
+            with torch.no_grad():
+                self._watched.append(self.distillation(branches[-1:], gt, teacher_feature))
         losses = OrderedDict(l_distill=self.distillation(branches, gt, teacher_feature))
         losses.update(self.losses(self.output, gt))
         return losses
@@ -226,6 +243,8 @@ class FlexIRModel(RestorationModel):
         iteration = resume_state['iter']
         if self.teacher_is_initial:
             self.load_network(self.net_t, f'{self.opt["path"]["models"]}/net_t_{iteration}.pth')
+        with refusing_foreign_values(resume_state):
+            self.stages.restore(self.stage_state, iteration)
         self._point(iteration)
 
 

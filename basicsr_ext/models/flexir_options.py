@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Literal
 
-from annotated_types import Interval
+from annotated_types import Ge, Interval
 
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.settings import InferenceSettings, with_calibration
 from basicsr_ext.models.restoration_options import Block, ModelOptions, TrainOptions, ValOptions
 from basicsr_ext.options.file_names import check_file_name
+from basicsr_ext.schedule.stages import PlateauStages, Stages
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,34 @@ class FlexIRModelOptions(ModelOptions):
 
 
 @dataclass(frozen=True)
+class EarlyEnds:
+    """Stages that end when the loss has stopped falling (see `Plateau`); `milestones: auto` takes the defaults.
+
+    Attributes:
+        window: iterations over which the loss is averaged; None takes a tenth of the largest length of a stage, but at
+            least 32, and at most a quarter of that length. Nothing is decided before two windows.
+        tolerance: relative fall below which a window counts as none.
+    """
+
+    window: Annotated[int, Ge(1)] | None = None
+    tolerance: Annotated[float, Interval(ge=0, le=1)] = 0.01
+
+
+@dataclass(frozen=True)
 class FlexIRTrainOptions(TrainOptions):
     """The block `train`.
 
     Attributes:
         progressive: activate branch after branch (PSD); false trains all from the start (SD).
         milestones: iterations after which the branches 2, 3, ... become active; None takes n equal stages, n being the
-            number of branches, over the first half of the training.
+            number of branches, over the first half of the training; `auto`, or a block with its settings, ends each of
+            them as soon as the loss of its branch, the newest one alone, has stopped falling.
         detach_between_blocks: every RSTB learns from its own branch alone.
         distillation_opt: the loss of the branches.
     """
 
     progressive: bool = True
-    milestones: list[int] | None = None
+    milestones: list[int] | Literal['auto'] | EarlyEnds | None = None
     detach_between_blocks: bool = False
     distillation_opt: Block = field(default_factory=lambda: {'type': 'ProgressiveDistillationLoss'})
 
@@ -44,7 +60,7 @@ class FlexIRTrainOptions(TrainOptions):
         super().__post_init__()
         if self.milestones is not None and not self.progressive:
             raise OptionError('milestones', 'none with progressive: false', 'some', 'Remove one of the two.')
-        if self.milestones is not None and (
+        if isinstance(self.milestones, list) and (
             sorted(self.milestones) != self.milestones or min(self.milestones, default=1) < 0
         ):
             raise OptionError('milestones', 'iterations in ascending order', self.milestones, 'Correct them.')
@@ -53,16 +69,38 @@ class FlexIRTrainOptions(TrainOptions):
         """Whether `pixel_opt`, `perceptual_opt` and `losses` may not all be empty."""
         return False
 
-    def pointer(self, iteration: int, branches: int) -> int:
-        """The number of branches that are active in an iteration, counted from 1 (S of FlexIR, Algorithm 1).
+    def stages(self, branches: int) -> Stages:
+        """The stages of the training; in stage S the branches 1 to S are active (FlexIR, Algorithm 1).
 
         Reading chosen: the paper does not give the schedule; the default is that of `milestones` above.
+
+        Raises:
+            OptionError: another number of milestones than branches need, or a window that leaves no room to decide.
         """
         if not self.progressive:
-            return branches
+            return Stages([-1] * (branches - 1))
         if self.milestones is None:
-            return min(branches, 1 + 2 * branches * max(0, iteration - 1) // max(1, self.total_iter))
-        return 1 + sum(iteration > milestone for milestone in self.milestones)
+            return Stages([-(-number * self.total_iter // (2 * branches)) for number in range(1, branches)])
+        if isinstance(self.milestones, list):
+            if len(self.milestones) != branches - 1:
+                expected = f'{branches - 1}, one for each branch but the first'
+                raise OptionError('train.milestones', expected, len(self.milestones), 'Add or remove some.')
+            return Stages(self.milestones)
+        early = EarlyEnds() if self.milestones == 'auto' else self.milestones
+        return _stages_until_plateaus(early, branches, self.total_iter)
+
+
+def _stages_until_plateaus(early: EarlyEnds, branches: int, total_iter: int) -> PlateauStages:
+    limit = max(1, total_iter // (2 * branches))
+    window = early.window or min(max(32, limit // 10), max(1, limit // 4))
+    if early.window is not None and 2 * window > limit:
+        raise OptionError(
+            'train.milestones.window',
+            f'at most {limit // 2} iterations, half of the {limit} that a stage may last',
+            window,
+            'Lower it, raise train.total_iter, or write milestones: ~.',
+        )
+    return PlateauStages(branches, limit, window, early.tolerance)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ class CarryingModel(Protocol):
         opt: the whole option file, completed.
         in_warmup: whether the iteration belongs to a pixel-shuffled warm-up.
         warmup_state: what such a warm-up has seen of its loss; None without one that decides by it.
+        stage_state: what stages have seen of theirs; None without ones that end by it.
         validation_due: whether the validation of the newest state is still to be done.
         best_score: the score of the best checkpoint; see `best.best_score`.
         made_with: the options that decide how a state goes on; see `made_with`.
@@ -22,6 +23,7 @@ class CarryingModel(Protocol):
     opt: dict[str, Any]
     in_warmup: bool
     warmup_state: dict[str, Any] | None
+    stage_state: dict[str, Any] | None
     validation_due: bool
     best_score: dict[str, Any] | None
     made_with: dict[str, Any] | None
@@ -31,6 +33,7 @@ class CarryingModel(Protocol):
 AT_FIRST: dict[str, Callable[[], Any]] = {
     'in_warmup': bool,
     'warmup_state': lambda: None,
+    'stage_state': lambda: None,
     'validation_due': bool,
     'best_score': lambda: None,
     'made_with': lambda: None,

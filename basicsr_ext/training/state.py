@@ -43,6 +43,7 @@ class TrainingState:
         scaler: of mixed precision.
         validation_due: whether the validation of this iteration is still to be done.
         warmup: what a warm-up has seen of its loss.
+        stages: what stages that end early have seen of theirs.
         made_with: the options that the run had, see `made_with`; older versions wrote none.
     """
 
@@ -58,6 +59,7 @@ class TrainingState:
     scaler: Block | None = None
     validation_due: bool = False
     warmup: Block | None = None
+    stages: Block | None = None
     made_with: Block | None = None
 
 
@@ -134,9 +136,9 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
     """Write `<iter>.state`: BasicSR's keys and what it leaves out.
 
     BasicSR's keys are `epoch`, `iter`, `optimizers`, `schedulers`; added are the generators of every rank, the seed,
-    the planned iterations, the best metrics, the gradient scaler, what a warm-up has seen of its loss, whether the
-    validation of this iteration is still to be done and the options that the run was made with. To be called on all
-    ranks; the data position follows from the iteration.
+    the planned iterations, the best metrics, the gradient scaler, what a warm-up and stages have seen of their losses,
+    whether the validation of this iteration is still to be done and the options that the run was made with. To be
+    called on all ranks; the data position follows from the iteration.
     """
     generators = distributed.gather(rng_state())
     if current_iter == -1 or model.opt['rank'] != 0:
@@ -155,6 +157,7 @@ def save_training_state(model: Any, epoch: int, current_iter: int) -> None:
         'scaler': scaler.state_dict() if scaler is not None else None,
         'validation_due': notes.validation_due,
         'warmup': notes.warmup_state,
+        'stages': notes.stage_state,
         'made_with': notes.made_with,
     }
     atomic_torch_save(state, os.path.join(model.opt['path']['training_states'], f'{current_iter}.state'))
@@ -184,7 +187,7 @@ def resume(model: Any, load: Callable[[dict[str, Any]], None], state: dict[str, 
     _check_values(state, f'state of iteration {state["iter"]}', required=False)
     before, now = state.get('made_with'), carrying(model).made_with
     found = list(changes(before, now)) if before and now else []
-    with _refusing_foreign_values(state):
+    with refusing_foreign_values(state):
         if follows_new_rates(found):
             _load_moments(model, state)
             _replay_schedules(model, state['iter'])
@@ -205,7 +208,8 @@ def resume(model: Any, load: Callable[[dict[str, Any]], None], state: dict[str, 
 
 
 @contextmanager
-def _refusing_foreign_values(state: dict[str, Any]) -> Iterator[None]:
+def refusing_foreign_values(state: dict[str, Any]) -> Iterator[None]:
+    """Turn what goes wrong while a state is put back into a CheckpointError."""
     try:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, RuntimeError) as error:
@@ -241,6 +245,7 @@ def restore_extras(model: Any, state: dict[str, Any]) -> None:
     model.best_score = state.get('best_score')
     model.validation_due = state.get('validation_due', False)
     model.warmup_state = state.get('warmup')
+    model.stage_state = state.get('stages')
     if state.get('scaler') and getattr(model, 'scaler', None) is not None:
         model.scaler.load_state_dict(state['scaler'])
     generators = state.get('rng') or []

@@ -19,13 +19,15 @@ PAPER = {1: 27.03, 3: 26.20, 5: 25.03, 10: 23.30, 20: 22.22}  # after 1,000,000 
 
 def main() -> int:
     """Train, print and draw."""
-    parser = arguments(__doc__, iterations=2000, seeds=1)
+    parser = arguments(__doc__, seeds=1)
+    parser.add_argument('--iterations', type=int, default=2000, help='of each training (2000)')
     parser.add_argument('--kernel_sizes', type=int, nargs='+', default=list(PAPER), help='r; 1 blurs nothing')
     args = parser.parse_args()
     runs = {
         (r, seed): Run(
             f'reproduce_rblur{r}_{args.iterations}_seed{seed}',
             OPTION_FILE,
+            args.iterations,
             {
                 **short_schedule(args.iterations),
                 **{f'datasets.train.{key}': str(value) for key, value in LOADER.items()},
@@ -39,7 +41,7 @@ def main() -> int:
         for r in args.kernel_sizes
         for seed in range(args.seeds)
     }
-    train_all(list(runs.values()), args.iterations, args.jobs)
+    train_all(list(runs.values()), args.jobs)
 
     lines = ['| r | PSNR [dB] | SSIM | below r = 1 | paper | below D (paper) |', '|---|---|---|---|---|---|']
     means = {}

@@ -17,10 +17,11 @@ EXPERIMENTS = Path('experiments')
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the name of the experiment, its option file, and what `--set` changes in it."""
+    """One training: the name of the experiment, its option file, its `total_iter`, and what `--set` changes in it."""
 
     name: str
     option_file: str
+    iterations: int
     changes: dict[str, str] = field(default_factory=dict)
 
     def curve(self, metric: str = 'psnr') -> dict[int, float]:
@@ -36,18 +37,17 @@ class Run:
         return max(self.curve(metric).values())
 
 
-def train_all(runs: Sequence[Run], iterations: int, jobs: int) -> None:
-    """Train what is not there yet; a run that was stopped continues.
+def train_all(runs: Sequence[Run], jobs: int) -> None:
+    """Train what is not there yet; a run that was stopped continues, and one that has validated at its end is done.
 
     Args:
         runs: which.
-        iterations: their `total_iter`: a run that has validated there is done.
         jobs: how many at a time.
 
     Raises:
         SystemExit: a run failed; says where its output is.
     """
-    todo = [run for run in runs if iterations not in run.curve()]
+    todo = [run for run in runs if run.iterations not in run.curve()]
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(todo), desc='Training', unit='run') as bar:
         for run, code in zip(todo, pool.map(lambda run: _train(run, jobs), todo), strict=True):
             if code:
@@ -67,7 +67,7 @@ def _train(run: Run, jobs: int) -> int:
     output = _output(run)
     output.parent.mkdir(parents=True, exist_ok=True)
     with open(output, 'w', encoding='utf-8') as file:
-        environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
+        environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
         return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
 
 
@@ -75,10 +75,9 @@ def _output(run: Run) -> Path:
     return Path('results', 'reproduce', 'output', f'{run.name}.txt')
 
 
-def arguments(description: str | None, iterations: int, seeds: int) -> argparse.ArgumentParser:
+def arguments(description: str | None, seeds: int) -> argparse.ArgumentParser:
     """The command line that these experiments share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
     parser.add_argument('--seeds', type=int, default=seeds, help=f'trainings of each row ({seeds})')
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='trainings at a time (one per core)')
     parser.add_argument('--output', type=Path, default=Path('results/reproduce'), help='folder of tables and plots')

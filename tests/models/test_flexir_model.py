@@ -24,7 +24,8 @@ from tests.helpers.training import assert_same, lines, options, prepare, train
 
 def schedule(branches: int, total_iter: int, **more: Any) -> list[int]:
     train_options = FlexIRTrainOptions(total_iter=total_iter, optim_g={}, **more)
-    return [train_options.pointer(iteration, branches) for iteration in range(1, total_iter + 1)]
+    stages = train_options.stages(branches)
+    return [stages.at(iteration) for iteration in range(1, total_iter + 1)]
 
 
 def test_equal_stages_over_the_first_half() -> None:
@@ -45,6 +46,13 @@ def test_milestones_and_no_progress() -> None:
         ({'train__milestones': [2, 3]}, 'train.milestones: expected 1, one for each branch but the first, got 2'),
         ({'train__milestones': [-1]}, 'train.milestones: expected iterations in ascending order'),
         ({'train__milestones': [2], 'train__progressive': False}, 'milestones: expected none with progressive: false'),
+        (
+            {'train__milestones': 'auto', 'train__progressive': False},
+            'milestones: expected none with progressive: false',
+        ),
+        ({'train__milestones': 'early'}, "train.milestones: expected a list of an integer or 'auto' or a block"),
+        ({'train__milestones': {'window': 0}}, 'train.milestones.window: expected at least 1, got 0'),
+        ({'train__milestones': {'window': 1}}, 'window: expected at most 0 iterations, half of the 1 that .*, got 1'),
         ({'train__distilation_opt': {}}, 'train.distilation_opt: expected a known key'),
         (
             {'network_g': {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1}},
@@ -194,6 +202,67 @@ def test_testing_uses_all_branches(tmp_path: Path) -> None:
     assert model.output.shape == (1, 1, 10, 7)
 
 
+# ---- stages that end early ----
+
+
+def watch(model: FlexIRModel, losses: list[float], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps whose losses are given; the pointers of network and average in each."""
+    found = []
+    for iteration, loss in enumerate(losses, start=1):
+        monkeypatch.setattr(model.stages, 'observe', _with(model.stages.observe, loss))
+        step(model, batch(), iteration)
+        monkeypatch.undo()
+        assert model.net_g.pointer == model.net_g_ema.pointer
+        found.append(model.net_g.pointer)
+    return found
+
+
+def _with(observe: Any, loss: float) -> Any:
+    return lambda iteration, _: observe(iteration, loss)
+
+
+def test_a_branch_is_active_from_the_iteration_after_a_plateau(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    early = {'window': 2, 'tolerance': 0.1}
+    model = build(tmp_path, train__milestones=early, train__total_iter=48, train__ema_decay=0.9)
+    assert model.stages.limit == 12
+    with caplog.at_level('INFO', logger='basicsr'):
+        assert watch(model, [4.0, 4.0, 3.0, 3.0, 2.8, 2.8, 0.1, 0.1], monkeypatch) == [1] * 6 + [2] * 2
+    reason = 'the loss has stopped falling, the best mean of 2 iterations is 2.8.'
+    assert [line for line in caplog.messages if 'active' in line] == [
+        f'Branch 2 is active from iteration 7 on. Of branch 1 {reason}'
+    ]
+
+
+def test_a_stage_whose_loss_falls_lasts_its_share_of_the_first_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = build(tmp_path, train__milestones={'window': 2}, train__total_iter=16, train__ema_decay=0.9)
+    with caplog.at_level('INFO', logger='basicsr'):
+        pointers = watch(model, [1 / n for n in range(1, 9)], monkeypatch)
+    assert pointers == schedule(2, 16)[:8] == [1] * 4 + [2] * 4
+    assert 'Of branch 1 the stage is at its limit' in caplog.text
+
+
+def test_the_loss_that_is_watched_is_that_of_the_newest_branch_on_the_whole_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = {**NETWORK, 'depths': [2, 2, 2], 'num_heads': [2, 2, 2]}
+    changes = {'train__milestones': 'auto', 'train__total_iter': 48, 'train__accum_iter': 2}
+    model = build(tmp_path, network_g=block, datasets__train__batch_size_per_gpu=2, **changes)
+    model.stages.ends = [0]  # the second of three stages
+    seen: list[float] = []
+    monkeypatch.setattr(model.stages, 'observe', lambda iteration, loss: seen.append(loss))
+    net, data = copy.deepcopy(model.net_g), batch(4)
+    step(model, data)
+    net.pointer = 2
+    newest = net(data['lq'])[1]
+    image = torch.sqrt((newest.image - data['gt']) ** 2 + 1e-6).mean()
+    feature = (newest.feature - model._teacher_feature(data['lq'])).abs().mean()
+    assert seen == [pytest.approx((0.9 * image + 0.1 * feature).item(), rel=1e-4)]
+
+
 # ---- whole runs ----
 
 RUN = {
@@ -224,6 +293,55 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path: Path) -> None:
         files = [folder / 'experiments/run' / name for folder in (whole, resumed)]
         assert_same(*(torch.load(file, weights_only=True) for file in files))
     assert lines(whole) == lines(resumed)
+
+
+EARLY = {**RUN, 'train__milestones': {'window': 2, 'tolerance': 1.0}, 'train__total_iter': 32, 'val__val_freq': 16}
+
+
+@pytest.mark.parametrize('stopped', [3, 6])  # in the middle of a window; after the stage has ended
+def test_a_resumed_run_ends_its_stages_where_the_whole_run_did(tmp_path: Path, stopped: int) -> None:
+    file = prepare(tmp_path, **{**EARLY, 'logger__save_checkpoint_freq': stopped})
+    whole, resumed = tmp_path / 'whole', tmp_path / 'resumed'
+    whole.mkdir()
+    assert 'Branch 2 is active from iteration 5 on. Of branch 1 the loss has stopped falling' in train(file, whole)
+    shutil.copytree(whole, resumed)
+    run = resumed / 'experiments/run'
+    for path in [*run.glob('training_states/*.state'), *run.glob('models/net_g_*.pth')]:
+        if path.stem.removeprefix('net_g_') != str(stopped):
+            path.unlink()
+    assert f'Resuming training from iter: {stopped}' in train(file, resumed, '--auto_resume')
+    for name in ('models/net_g_32.pth', 'training_states/32.state'):
+        files = [folder / 'experiments/run' / name for folder in (whole, resumed)]
+        assert_same(*(torch.load(file, weights_only=True) for file in files))
+    assert lines(whole) == lines(resumed)
+
+
+def test_a_state_with_foreign_stages_is_refused(tmp_path: Path) -> None:
+    file = prepare(tmp_path, **EARLY)
+    train(file, tmp_path)
+    path = tmp_path / 'experiments/run/training_states/32.state'
+    torch.save({**torch.load(path, weights_only=True), 'stages': {'ends': [4]}}, path)
+    output = train(file, tmp_path, '--auto_resume', code=2)
+    assert 'state of iteration 32: expected optimisers, schedules and generators of this model, got others' in output
+
+
+def test_two_ranks_end_their_stages_together_and_by_the_losses_of_both(tmp_path: Path) -> None:
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    block = {**NETWORK, 'channel_scoring': True}
+    early = {**EARLY, 'network_g': block}
+    train(prepare(one, **early, datasets__train__batch_size_per_gpu=4), one)
+    file = prepare(two, **early, datasets__train__batch_size_per_gpu=2)
+    output = run_ranks(['-m', 'basicsr_ext', 'train', '-opt', str(file), '--launcher', 'pytorch'], two)
+    assert 'Branch 2 is active from iteration 5 on' in output[0]
+    folders = [folder / 'experiments/run' for folder in (one, two)]
+    seen = [torch.load(folder / 'training_states/3.state', weights_only=True)['stages'] for folder in folders]
+    for name in ('lowest', 'sum'):  # of the first window, and of half of the second
+        assert seen[0]['plateau'][name] == pytest.approx(seen[1]['plateau'][name], rel=1e-4)
+    stages = [torch.load(folder / 'training_states/32.state', weights_only=True)['stages'] for folder in folders]
+    assert stages[0]['ends'] == stages[1]['ends'] == [4]
+    weights = [torch.load(folder / 'models/net_g_32.pth', weights_only=True) for folder in folders]
+    for name, value in weights[0]['params'].items():
+        torch.testing.assert_close(weights[1]['params'][name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_two_ranks_train_with_inactive_branches(tmp_path: Path) -> None:
