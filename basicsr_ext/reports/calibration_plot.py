@@ -77,12 +77,12 @@ def _draw_shares(axis: Axes, judged: Judged) -> None:
     """Draw what each rule brings of an oracle's gain, the best above."""
     names = [rule.name if len(rule.scores) == 1 else 'all scores together' for rule in judged.rules]
     shares = [rule.share for rule in judged.rules]
-    axis.barh(names, shares, color=BUDGET)
+    axis.plot(shares, names, 'o', color=BUDGET, label='rule')
     axis.axvline(judged.mixture, color=POINTER, linestyle='--', label='pointers mixed at random')
     axis.axvline(1, color=ORACLE, linestyle=':', label='oracle')
     axis.invert_yaxis()
-    axis.set(xlabel=f"share of an oracle's gain over the first exit, budget {judged.budget:.2f}")
-    axis.legend(frameon=False, fontsize='small', loc='lower left')
+    axis.set(xlabel="share of an oracle's gain over the first exit")
+    axis.legend(fontsize='small', loc='lower left')
 
 
 def _caption(tables: Tables, chosen: Operation | None) -> Caption:

@@ -93,4 +93,4 @@ def test_the_picture_says_it_too(monkeypatch: pytest.MonkeyPatch, truth: float |
     expected = ['oracle, with a budget', 'pointer', 'threshold', 'budget', 'chosen: budget 0.6']
     assert legend == expected + ([] if truth else ['pointer 3, equal to the full network'])
     assert ('truth' in middle.get_ylabel()) == (truth is not None) and left.get_ylabel() == calibration_plot.FULL
-    assert [bar.get_width() for bar in right.patches] == [0.9, 0.3]
+    assert right.lines[0].get_xdata().tolist() == [0.9, 0.3]
