@@ -82,7 +82,8 @@ def _draw_shares(axis: Axes, judged: Judged) -> None:
     axis.axvline(1, color=ORACLE, linestyle=':', label='oracle')
     axis.invert_yaxis()
     axis.set(xlabel="share of an oracle's gain over the first exit")
-    axis.legend(fontsize='small', loc='lower left')
+    axis.locator_params(axis='x', nbins=5)
+    axis.legend(fontsize='small', loc='lower right')
 
 
 def _caption(tables: Tables, chosen: Operation | None) -> Caption:
