@@ -1,5 +1,6 @@
 """By which score regions should spend a budget: the share that each brings of what an oracle would gain."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ class Judged:
 
     Attributes:
         budget: of each image.
-        rules: the best first.
+        rules: the one to take first, the others by their errors.
         oracle: squared differences to the full network that an oracle leaves.
         mixture: share of the oracle's gain of the two pointers around the budget, mixed at random.
     """
@@ -57,7 +58,8 @@ def judge(observations: Observations, budget: float, score: str | None, leave: s
     """Judge the scores and all of them together, each in both directions, at a budget.
 
     A forecast is fitted on one half of the images and judged on the other, and the other way round; of a single image
-    it is judged on the same.
+    it is judged on the same. The best of many scores owes something to chance, so all together are taken unless one
+    alone is better by more than a standard error of the differences between images.
 
     Args:
         observations: of images as those that will be restored.
@@ -67,13 +69,25 @@ def judge(observations: Observations, budget: float, score: str | None, leave: s
     best = error_at(exits_within(observations, observations.differences, budget), observations.differences)
     first = observations.differences[:, 0].sum()
     gain = max(float(first - best), np.finfo(float).tiny)
-    rules = []
+    judged: list[tuple[np.ndarray, ExitRule]] = []  # the errors of each image
     for names, side in _asked(observations.names, score, leave):
-        error = _held_out(observations, names, side, budget)
-        share = float(first - error) / gain
-        rules.append(ExitRule(names, side, share, error, _fit(observations, names, side, slice(None))))
+        errors = _held_out(observations, names, side, budget)
+        error = float(errors.sum())
+        forecast = _fit(observations, names, side, slice(None))
+        judged.append((errors, ExitRule(names, side, float(first - error) / gain, error, forecast)))
+    judged.sort(key=lambda each: each[1].error)
+    for place, (errors, rule) in enumerate(judged):
+        if rule.leave is None and not _is_clear(errors - judged[0][0]):
+            judged.insert(0, judged.pop(place))
+            break
     mixture = float(first - mixture_error(observations, budget)) / gain
-    return Judged(budget, sorted(rules, key=lambda rule: rule.error), best, mixture)
+    return Judged(budget, [rule for _, rule in judged], best, mixture)
+
+
+def _is_clear(differences: np.ndarray) -> bool:
+    """Whether the sum of differences between images is more than its standard error."""
+    number = len(differences)
+    return number > 1 and float(differences.sum()) > math.sqrt(number * differences.var(ddof=1))
 
 
 def mixture_error(observations: Observations, budget: float) -> float:
@@ -91,8 +105,8 @@ def _asked(names: Sequence[str], score: str | None, leave: str | None) -> Iterat
             yield [name], side
 
 
-def _held_out(observations: Observations, names: list[str], side: str | None, budget: float) -> float:
-    """The error that is left when each half of the images is judged by the forecast of the other."""
+def _held_out(observations: Observations, names: list[str], side: str | None, budget: float) -> np.ndarray:
+    """The error of each image that is left when each half of them is judged by the forecast of the other, (images,)."""
     folds = observations.images % FOLDS
     columns = [observations.names.index(name) for name in names]
     errors = np.empty_like(observations.differences)
@@ -101,7 +115,9 @@ def _held_out(observations: Observations, names: list[str], side: str | None, bu
         forecast = _fit(observations, names, side, others)
         own = folds == fold
         errors[own] = forecast.errors(observations.looks[own][:, columns]) * observations.pixels[own, None]
-    return error_at(exits_within(observations, errors, budget), observations.differences)
+    exits = exits_within(observations, errors, budget)
+    left = observations.differences[np.arange(len(exits)), exits - 1]
+    return np.bincount(observations.images, left, len(observations.whole))
 
 
 def _fit(observations: Observations, names: list[str], side: str | None, which: np.ndarray | slice) -> Forecast:

@@ -54,7 +54,7 @@ def test_the_job_writes_what_test_and_restorer_use(tmp_path: Path) -> None:
     assert settings.adaptive is not None and settings.adaptive.forecast is not None
     assert settings.adaptive.budget == found['chosen']['budget'] == 0.8
     rules = found['rules']['rules']
-    assert len(rules) == 9 and rules[0]['share_of_oracle'] == max(rule['share_of_oracle'] for rule in rules)
+    assert len(rules) == 9 and all(rule['share_of_oracle'] <= 1 + 1e-9 for rule in rules)
     assert settings.adaptive.forecast.scores == rules[0]['scores']
     metrics = run_job(tmp_path, val__inference={'calibration': str(path)})
     assert metrics['val']['exit_1'] + metrics['val']['exit_2'] == pytest.approx(1)
