@@ -8,11 +8,11 @@ from torch import Tensor
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.inference.adaptive import ExitNetwork
-from basicsr_ext.inference.budget import check_budget, choose
-from basicsr_ext.inference.exit_costs import exit_costs
+from basicsr_ext.inference.budget import choose
+from basicsr_ext.inference.exit_costs import known_costs
 from basicsr_ext.inference.exit_rules import judge
 from basicsr_ext.inference.observation import observe
-from basicsr_ext.inference.settings import InferenceSettings, read_settings
+from basicsr_ext.inference.settings import InferenceSettings, check_budget, read_settings
 from basicsr_ext.networks.tiling import evaluating
 
 
@@ -53,7 +53,7 @@ def calibrate(net: ExitNetwork, images: Iterable[Tensor], budget: float, **infer
     if first is None:
         raise DataError('images', 'at least one', 'none', 'Give images like those to be restored.')
     with evaluating(net):  # type: ignore[arg-type]
-        costs = exit_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
+        costs = known_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
         observations = observe(net, chain([first], queue), observed, costs)
     judged = judge(observations, budget, adaptive.get('score'), adaptive.get('leave'))
     return choose(observations, observed, judged, observations.macs, budget, 'budget').inference

@@ -69,7 +69,7 @@ def restore_adaptively(
     Returns:
         Restored images, N x C x (h scale) x (w scale), and the exits they left by, (N,), 1 to `last`.
     """
-    rule = ThresholdRule(settings)
+    rule = ThresholdScores(settings)
     state, previous = net.begin(images), images
     rule.begin(images)
     inside = torch.arange(len(images), device=images.device)
@@ -80,7 +80,7 @@ def restore_adaptively(
         if branch == last:
             left.append((inside, current, last))
             break
-        leave = rule.leaves(rule.scores(current, previous))
+        leave = settings.leaves(rule.scores(current, previous))
         left.append((inside[leave], current[leave], branch))
         if leave.all():
             break
@@ -94,15 +94,15 @@ def restore_adaptively(
     return torch.cat([restored for _, restored, _ in left])[order], exits[order]
 
 
-class ThresholdRule:
-    """Scores in the unit of the threshold, parts of a reference if it is relative to one, and who leaves.
+class ThresholdScores:
+    """Scores in the unit of the threshold: parts of a reference if it is relative to one.
 
     Args:
-        settings: with a threshold, which `scores` alone does not read.
+        settings: whose threshold is not read.
     """
 
     def __init__(self, settings: AdaptiveSettings) -> None:
-        self.score, self.relative, self.threshold = settings.exit_score(), settings.relative, settings.threshold
+        self.score, self.relative = settings.exit_score(), settings.relative
         self.above = settings.side == 'above'
         self.reference: Tensor | None = None
 
@@ -124,10 +124,6 @@ class ThresholdRule:
         if reference is None:
             return never
         return torch.where(reference > 0, scores / reference, torch.where(scores > 0, torch.inf, never))
-
-    def leaves(self, scores: Tensor) -> Tensor:
-        """Who leaves, (N,)."""
-        return scores > self.threshold if self.above else scores < self.threshold  # type: ignore[operator]
 
     def keep(self, stay: Tensor) -> None:
         """Go on with a part of the batch."""

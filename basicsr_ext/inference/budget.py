@@ -7,7 +7,7 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.inference.calibration import error_at, exits_at, spent, with_budget, with_pointer
 from basicsr_ext.inference.exit_rules import ExitRule, Judged
 from basicsr_ext.inference.observation import Expense, Observations
-from basicsr_ext.inference.settings import LESS_COSTLY, MOST, InferenceSettings
+from basicsr_ext.inference.settings import LESS_COSTLY, InferenceSettings
 
 TOLERANCE = 0.05  # of a budget of time
 CORRECTIONS = 4  # runs that a budget of time may take
@@ -22,24 +22,12 @@ class Choice:
     Attributes:
         inference: the settings.
         rule: by which regions spend the budget; None for a pointer.
-        pointer: the best one that costs no more; None if none does.
         reason: why, in one sentence.
     """
 
     inference: InferenceSettings
     rule: ExitRule | None
-    pointer: int | None
     reason: str
-
-
-def check_budget(budget: float, where: str) -> None:
-    """Refuse more than the full network on the whole image costs.
-
-    Raises:
-        OptionError: the budget is above 1.
-    """
-    if budget > 1:
-        raise OptionError(where, MOST, budget, LESS_COSTLY)
 
 
 def choose(
@@ -74,7 +62,7 @@ def choose(
     pointer = max(number for number, cost in enumerate(costs, 1) if cost <= budget)
     regular = with_pointer(settings, pointer)
     if pointer == last:
-        return Choice(regular, None, pointer, f'pointer {pointer}, the full network, costs no more')
+        return Choice(regular, None, f'pointer {pointer}, the full network, costs no more')
     rule = judged.rules[0]
     adaptive = _within(observations, settings, rule, expense, budget)
     error = float(observations.differences[:, pointer - 1].sum())
@@ -86,8 +74,8 @@ def choose(
     found = f'{rule.name} brings {rule.share:.0%} of what an oracle gains over the first exit'
     if held_out >= error:
         reason = f'pointer {pointer} agrees better with the full network than spending the rest by regions: {found}'
-        return Choice(regular, None, pointer, reason)
-    return Choice(adaptive, rule, pointer, f'{found}, and agrees better with the full network than pointer {pointer}')
+        return Choice(regular, None, reason)
+    return Choice(adaptive, rule, f'{found}, and agrees better with the full network than pointer {pointer}')
 
 
 def _within(

@@ -48,12 +48,10 @@ def exits_at(observations: Observations, settings: InferenceSettings) -> np.ndar
         return np.full(len(observations.pixels), last)
     if adaptive.budget is not None:
         forecast = adaptive.forecast_for(number)
-        which = [observations.names.index(name) for name in forecast.scores]
-        looks = observations.looks[:, which]
+        looks = observations.looks_by(forecast.scores)
         errors = forecast.errors(looks) * observations.pixels[:, None]
         return exits_within(observations, errors[:, :last], adaptive.budget, looks)
-    scores = observations.scores[:, : last - 1]
-    leaves = scores > adaptive.threshold if adaptive.side == 'above' else scores < adaptive.threshold
+    leaves = adaptive.leaves(observations.scores[:, : last - 1])
     return np.where(leaves.any(1), leaves.argmax(1) + 1 if last > 1 else 1, last)
 
 

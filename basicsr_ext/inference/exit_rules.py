@@ -108,19 +108,17 @@ def _asked(names: Sequence[str], score: str | None, leave: str | None) -> Iterat
 def _held_out(observations: Observations, names: list[str], side: str | None, budget: float) -> np.ndarray:
     """The error of each image that is left when each half of them is judged by the forecast of the other, (images,)."""
     folds = observations.images % FOLDS
-    columns = [observations.names.index(name) for name in names]
-    errors = np.empty_like(observations.differences)
+    looks, errors = observations.looks_by(names), np.empty_like(observations.differences)
     for fold in np.unique(folds):
         others = folds != fold if (folds != fold).any() else folds == fold
         forecast = _fit(observations, names, side, others)
         own = folds == fold
-        errors[own] = forecast.errors(observations.looks[own][:, columns]) * observations.pixels[own, None]
+        errors[own] = forecast.errors(looks[own]) * observations.pixels[own, None]
     exits = exits_within(observations, errors, budget)
     left = observations.differences[np.arange(len(exits)), exits - 1]
     return np.bincount(observations.images, left, len(observations.whole))
 
 
 def _fit(observations: Observations, names: list[str], side: str | None, which: np.ndarray | slice) -> Forecast:
-    columns = [observations.names.index(name) for name in names]
     errors = observations.differences[which] / observations.pixels[which, None]
-    return fit_forecast(names, observations.looks[which][:, columns], errors, side)
+    return fit_forecast(names, observations.looks_by(names)[which], errors, side)

@@ -1,6 +1,6 @@
 """Run every region through all exits once: what each exit would have scored, missed and cost."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from basicsr_ext.errors import DataError
-from basicsr_ext.inference.adaptive import ExitNetwork, ThresholdRule
+from basicsr_ext.inference.adaptive import ExitNetwork, ThresholdScores
 from basicsr_ext.inference.exit_costs import ExitCosts
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, region_scores
 from basicsr_ext.inference.regions import RegionGrid
@@ -81,6 +81,10 @@ class Observations:
     time: Expense
     fingerprint: str
 
+    def looks_by(self, names: Sequence[str]) -> np.ndarray:
+        """The columns of `looks` of some scores, regions x scores."""
+        return self.looks[:, [self.names.index(name) for name in names]]
+
 
 @dataclass(frozen=True)
 class ImageObservation:
@@ -126,7 +130,7 @@ class Observing:
     ) -> None:
         self.net, self.settings, self.costs = net, settings, costs
         adaptive = settings.adaptive or AdaptiveSettings(threshold=0)
-        self.rule, self.names = ThresholdRule(adaptive), list(EXIT_SCORES)
+        self.rule, self.names = ThresholdScores(adaptive), list(EXIT_SCORES)
         self.look = partial(region_scores, [adaptive.with_arguments(name) for name in self.names])
         self.like = next(p for p in net.parameters() if p.is_floating_point())  # type: ignore[attr-defined]
         self.watch, self.is_warm = _Watch(self.like.device, clock), False

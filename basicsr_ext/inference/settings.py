@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass, fields
 from functools import partial
 from inspect import signature
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from annotated_types import Ge, Gt
-from torch import nn
+from torch import Tensor, nn
 
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.exit_scores import EXIT_SCORES, ExitScore
@@ -19,12 +20,22 @@ from basicsr_ext.options.load import find_file
 from basicsr_ext.runtime.checkpoint import weights_digest
 
 DEFAULT_REGIONS = 2
-MOST = 'at most 1, what the full network on the whole image costs'
+Scores = TypeVar('Scores', Tensor, np.ndarray)
 LESS_COSTLY = (
     'Regions cost more than the whole image where they overlap or where windows do not divide them: take fewer of them '
     'and less overlap, or regions: 1 without adaptive.'
 )
 CPU_BATCH_PIXELS, BATCH_PIXELS = 2**14, 2**18
+
+
+def check_budget(budget: float, where: str) -> None:
+    """Refuse more than the full network on the whole image costs.
+
+    Raises:
+        OptionError: the budget is above 1.
+    """
+    if budget > 1:
+        raise OptionError(where, 'at most 1, what the full network on the whole image costs', budget, LESS_COSTLY)
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,8 @@ class AdaptiveSettings:
         if (self.threshold is None) == (self.budget is None):
             both = 'neither' if self.threshold is None else 'both'
             raise OptionError('threshold', 'a value, or a budget instead', both, 'Write one of the two.')
-        if self.budget is not None and self.budget > 1:
-            raise OptionError('budget', MOST, self.budget, LESS_COSTLY)
+        if self.budget is not None:
+            check_budget(self.budget, 'budget')
         self._check_forecast()
         if self.forecast is None:
             check_call(EXIT_SCORES[self.score_name], self._arguments(), 'score', given=2)
@@ -94,6 +105,10 @@ class AdaptiveSettings:
         """On which side of the threshold, or of others, regions leave: `above` or `below`."""
         usual = 'above' if self.threshold is not None or self.score == 'change' else 'below'
         return self.leave or usual
+
+    def leaves(self, scores: Scores) -> Scores:
+        """Which scores are beyond the threshold; of a tensor or an array, of its shape."""
+        return scores > self.threshold if self.side == 'above' else scores < self.threshold  # type: ignore[operator]
 
     def exit_score(self) -> ExitScore:
         """The function, its arguments set."""

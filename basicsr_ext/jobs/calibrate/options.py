@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt
 
 from basicsr_ext.errors import OptionError, shown
-from basicsr_ext.inference.budget import check_budget
-from basicsr_ext.inference.settings import InferenceSettings, read_settings
+from basicsr_ext.inference.settings import InferenceSettings, check_budget, read_settings
 from basicsr_ext.jobs.option_file import JobFile
 
 FOUND = ('pointer', 'calibration')  # what calibration is for

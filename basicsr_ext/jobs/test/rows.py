@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from basicsr_ext.errors import under
+from basicsr_ext.inference.calibration import with_pointer
 from basicsr_ext.inference.settings import AdaptiveSettings, InferenceSettings
 from basicsr_ext.models.flexir_options import FlexIRValOptions, SweepSettings
 
@@ -63,7 +64,7 @@ def rows_of(options: FlexIRValOptions, exits: int) -> list[Row]:
 
 def _regular(settings: InferenceSettings, exits: int) -> tuple[InferenceSettings, ...]:
     """The same regions, all leaving at exit 1, 2, ..."""
-    return tuple(replace(settings, pointer=pointer, adaptive=None) for pointer in range(1, exits + 1))
+    return tuple(with_pointer(settings, pointer) for pointer in range(1, exits + 1))
 
 
 def _by_rule(settings: InferenceSettings, key: str, value: float, **more: Any) -> Row:
