@@ -27,7 +27,8 @@ def nearest_channels(x: Tensor, candidates: Tensor, count: int) -> Tensor:
     """
     pixels = candidates.flatten(2)
     with torch.no_grad():
-        distance, nearest = torch.cdist(x.flatten(2), pixels).min(dim=2)
+        exact = torch.promote_types(x.dtype, torch.float32)  # distances know no bfloat16
+        distance, nearest = torch.cdist(x.flatten(2).to(exact), pixels.to(exact)).min(dim=2)
         kept = distance.topk(count, dim=1, largest=False).indices.sort(dim=1).values
         chosen = nearest.gather(1, kept)
     return pixels.gather(1, chosen[..., None].expand(-1, -1, pixels.shape[2])).unflatten(2, x.shape[2:])

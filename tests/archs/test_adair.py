@@ -59,6 +59,14 @@ def test_has_the_official_keys() -> None:
     assert [len(state[f'fre{number}.channel_cross_l.temperature']) for number in (2, 3)] == [4, 4]
 
 
+def test_mixed_precision_changes_little() -> None:
+    net, x = AdaIR(**TINY), torch.rand(1, 3, 16, 16)
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = net(x)
+    torch.testing.assert_close(mixed.float(), net(x), atol=0.05, rtol=0)
+    assert net.to(torch.bfloat16)(x.bfloat16()).dtype is torch.bfloat16
+
+
 def test_weights_come_back() -> None:
     net, again = AdaIR(**TINY).eval(), AdaIR(**TINY).eval()
     again.load_state_dict(net.state_dict(), strict=True)

@@ -101,6 +101,14 @@ def test_has_the_official_keys() -> None:
     assert {key: tuple(value.shape) for key, value in state.items()} == expected
 
 
+def test_mixed_precision_changes_little() -> None:
+    net, x = UHDformer(**TINY), torch.rand(1, 3, 16, 16)
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = net(x)
+    torch.testing.assert_close(mixed.float(), net(x), atol=0.05, rtol=0)
+    assert net.to(torch.bfloat16)(x.bfloat16()).dtype is torch.bfloat16
+
+
 def test_weights_come_back() -> None:
     net, again = UHDformer(**TINY).eval(), UHDformer(**TINY).eval()
     again.load_state_dict(net.state_dict(), strict=True)
