@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.archs.restormer_arch import Restormer, channel_attention
+from basicsr_ext.archs.channel_transformer import channel_attention
+from basicsr_ext.archs.restormer_arch import Restormer
 from basicsr_ext.errors import OptionError
 
 CELL = 128  # pixels of features that let the low frequencies reach one step further, at most

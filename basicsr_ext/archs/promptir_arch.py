@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from basicsr_ext.archs.restormer_arch import Restormer, TransformerBlock, enlarge
+from basicsr_ext.archs.channel_transformer import TransformerBlock, enlarge
+from basicsr_ext.archs.restormer_arch import Restormer
 from basicsr_ext.errors import OptionError
 
 PROMPT_CHANNELS = (64, 128, 320)  # of the prompts of levels 1, 2 and 3

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from basicsr_ext.archs.adair_arch import AdaIR, ChannelCrossAttention, FreModule, FreRefine, split_bands
-from basicsr_ext.archs.restormer_arch import MDTA, Restormer
+from basicsr_ext.archs.channel_transformer import MDTA
+from basicsr_ext.archs.restormer_arch import Restormer
 from basicsr_ext.errors import OptionError
 from basicsr_ext.networks.tiling import run_padded
 

@@ -5,15 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from basicsr_ext.archs.uhdformer_arch import (
-    AdaptiveChannelModulator,
-    CMTBlock,
-    CMTGroup,
-    ConvNeXtBlock,
-    DualCMT,
-    UHDformer,
-    nearest_channels,
-)
+from basicsr_ext.archs.correlation_matching import CMTBlock, CMTGroup, DualCMT, nearest_channels
+from basicsr_ext.archs.uhdformer_arch import AdaptiveChannelModulator, ConvNeXtBlock, UHDformer
 from basicsr_ext.errors import OptionError
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.tiling import run_padded
