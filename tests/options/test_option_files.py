@@ -159,7 +159,7 @@ def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
         build_model(opt)
 
 
-RANKING = re.compile(r'results/(\w+)/ranking\.parquet')
+RANKING = re.compile(r'results/([\w-]+)/ranking\.parquet')
 
 
 @pytest.mark.parametrize(
