@@ -153,11 +153,16 @@ class FlexIR(nn.Module):
     ) -> None:
         super().__init__()
         _check(embed_dim, depths, num_heads, upsampler or '', plain and use_checkpoint)
+        is_real_world = upsampler == 'nearest+conv'
+        if is_real_world and upscale not in (2, 4):
+            raise OptionError('FlexIR.upscale', "2 or 4 with upsampler: 'nearest+conv'", upscale, 'Correct it.')
         net = SwinIR(
             img_size, patch_size, in_chans, embed_dim, depths, num_heads, window_size, mlp_ratio, qkv_bias, qk_scale,
-            drop_rate, attn_drop_rate, drop_path_rate, norm_layer, ape, patch_norm, use_checkpoint, upscale, img_range,
-            upsampler or '', resi_connection,
+            drop_rate, attn_drop_rate, drop_path_rate, norm_layer, ape, patch_norm, use_checkpoint,
+            4 if is_real_world else upscale, img_range, upsampler or '', resi_connection,
         )  # fmt: skip
+        if is_real_world and upscale == 2:
+            del net.conv_up2  # as in SwinIR's weights for x2; BasicSR builds x4 alone
         self.upscale = upscale if upsampler else 1
         self.img_range = img_range
         self.plain = plain
