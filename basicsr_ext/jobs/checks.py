@@ -26,7 +26,14 @@ from basicsr.utils.registry import (
 )
 from torch.utils.data import default_collate
 
-from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
+from basicsr_ext.data.file_checks import (
+    check_dataset,
+    check_pairs,
+    check_pixels,
+    check_real_esrgan,
+    check_stock_folder,
+    check_stock_list,
+)
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, shown
@@ -287,6 +294,8 @@ def _check_dataset_block(block: Options, where: str) -> None:
             check_stock_list(os.path.expanduser(path), f'{where}.{key}')
     if block['type'] == 'PairedImageDataset':
         check_pairs(block, where)
+    if block['type'] == 'RealESRGANDataset':
+        check_real_esrgan(block, where)
     lq = block.get('dataroot_lq')
     if block['type'] == 'SingleImageDataset' and 'meta_info_file' not in block and os.path.isdir(str(lq)):
         check_stock_folder(str(lq), f'{where}.dataroot_lq')
