@@ -45,8 +45,9 @@ class RealWorldSROptions:
         gray_noise_prob: part of the samples whose channels have the same noise.
         jpeg_range: quality of JPEG, 1 to 100.
         second_blur_prob: part of the samples that the second round blurs; the first one blurs all.
-        resize_prob2, resize_range2: as before, in the second round; factors of the size of the input.
-        gaussian_noise_prob2, noise_range2, poisson_scale_range2, gray_noise_prob2, jpeg_range2: as before.
+        resize_prob2, resize_range2: the same in the second round; its factors are those of the size of the input.
+        gaussian_noise_prob2, noise_range2, poisson_scale_range2, gray_noise_prob2, jpeg_range2: the same in the second
+            round.
         name, type, phase, scale: as in BasicSR.
     """
 
@@ -104,9 +105,20 @@ class RealWorldSROptions:
         return self._round('', 1), self._round('2', self.second_blur_prob)
 
     def _round(self, suffix: str, blur_prob: float) -> Round:
-        keys = ('resize_prob', 'resize_range', 'gaussian_noise_prob', 'noise_range', 'poisson_scale_range')
-        values = [getattr(self, f'{key}{suffix}') for key in (*keys, 'gray_noise_prob', 'jpeg_range')]
-        return Round(blur_prob, *(tuple(value) if isinstance(value, list) else value for value in values))
+        def of(key: str) -> Any:
+            value = getattr(self, f'{key}{suffix}')
+            return tuple(value) if isinstance(value, list) else value
+
+        return Round(
+            blur_prob=blur_prob,
+            resize_probs=of('resize_prob'),
+            resize_range=of('resize_range'),
+            gaussian_prob=of('gaussian_noise_prob'),
+            sigma_range=of('noise_range'),
+            poisson_range=of('poisson_scale_range'),
+            grey_prob=of('gray_noise_prob'),
+            quality_range=of('jpeg_range'),
+        )
 
 
 @DATASET_REGISTRY.register()
@@ -116,11 +128,10 @@ class RealWorldSRDataset(WrapperDataset):
     A sample has `lq` and `gt`, 3 x (gt_size / scale)^2 and 3 x gt_size^2, RGB, float32, [0, 1], `lq` on the 256 levels
     of 8 bits, and `lq_path` and `gt_path`, both the clean file. With `gt_usm` the ground truth is sharpened too.
 
-    What BasicSR's RealESRNetModel and RealESRGANModel do with a batch on a GPU is done here with a sample, in the
-    workers. It differs from these in four points: each sample has factors, modes and orders of its own, so there is no
-    pool of pairs (`queue_size`) to mix those of batches; JPEG is OpenCV's, at whole qualities and with 8 bits behind it,
-    instead of DiffJPEG; sizes alone, not factors, place the pixels of the first resizing; and grey noise is that of
-    OpenCV's grey image.
+    BasicSR's RealESRNetModel and RealESRGANModel degrade a batch, on a GPU. Here the workers degrade each sample, with
+    these differences: factors and orders are those of a sample, so no pool of pairs (`queue_size`) has to mix batches;
+    JPEG is OpenCV's, of whole qualities and 8 bits, instead of DiffJPEG; the first resizing places pixels by the sizes
+    of both images, not by the factor from which they were rounded.
 
     Args:
         opt: the block of the option file.

@@ -106,15 +106,14 @@ def test_it_is_that_of_basicsrs_model(share: float, monkeypatch: pytest.MonkeyPa
         is_train=True, opt=drawn, device='cpu', jpeger=jpeg, usm_sharpener=USMSharp(), _dequeue_and_enqueue=lambda: None
     )
     image = picture(64, 64)
-    names = ('kernel1', 'kernel2', 'sinc_kernel')
-    batch = {'gt': as_tensor(image)[None], **{k: torch.from_numpy(v)[None] for k, v in zip(names, kernels, strict=True)}}
+    first, second, last = (torch.from_numpy(kernel)[None] for kernel in kernels)
+    batch = {'gt': as_tensor(image)[None], 'kernel1': first, 'kernel2': second, 'sinc_kernel': last}
     RealESRNetModel.feed_data(model, batch)
 
-    first = Round(1, (0, 1, 0), (0.3, 1.2), 0.5, (0, 0), (0, 0), 0, (50, 50))
-    second = Round(0.8, (0, 1, 0), (0.3, 1.2), 0.5, (0, 0), (0, 0), 0, (50, 50))
+    rounds = [Round(part, (0, 1, 0), (0.3, 1.2), 0.5, (0, 0), (0, 0), 0, (50, 50)) for part in (1, 0.8)]
     sharp = usm_sharp(image)
     assert np.abs(sharp - as_array(model.gt[0])).max() < 1e-5
-    found = degrade(sharp, Kernels(*kernels), (first, second), 2, Fixed(share))  # type: ignore[arg-type]
+    found = degrade(sharp, Kernels(*kernels), tuple(rounds), 2, Fixed(share))  # type: ignore[arg-type]
     difference = np.abs(found - as_array(model.lq[0]))
     assert difference.max() <= 2.01 / 255 and difference.mean() < 0.05 / 255
     assert np.abs(found - image[::2, ::2]).mean() > 10 / 255  # it did something

@@ -39,6 +39,9 @@ def fill_dataroots(block: dict[str, Any], scale: int = 1, least: int = 200) -> N
             assert not os.path.isabs(value)
             side = max(least, block.get('gt_size') or 0)
             make_pictures(Path(value), height=side + 8, width=side)
+    if 'meta_info' in block:
+        names = sorted(path.name for path in Path(block['dataroot_gt']).iterdir())
+        Path(block['meta_info']).write_text('\n'.join(names))
     if 'dataroot_lq' in block:
         for path in list(Path(block['dataroot_lq']).iterdir()):
             small = cv2.resize(cv2.imread(str(path)), None, fx=1 / scale, fy=1 / scale)
