@@ -153,7 +153,7 @@ class RealWorldSRDataset(WrapperDataset):
             dataset:
               type: RealESRGANDataset
               dataroot_gt: datasets/DF2K
-              meta_info: datasets/DF2K/meta_info.txt
+              meta_info: datasets/DF2K.txt
               io_backend: {type: disk}
               use_hflip: true
               use_rot: false
