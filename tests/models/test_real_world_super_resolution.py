@@ -111,3 +111,18 @@ def test_every_pointer_is_tested_without_ground_truth() -> None:
     assert np.array_equal(plain, cv2.imread(last))
     write({**opt, 'val': {'save_img': True, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}}})
     assert main(['test', '-opt', 'run.yml']) == 2
+
+
+def test_images_without_ground_truth_have_to_fit_the_network_before_work_starts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grey = {**REAL_WORLD, 'in_chans': 1}
+    opt = {
+        'name': 'run', 'model_type': 'FlexIRModel', 'scale': 4, 'num_gpu': 0, 'manual_seed': 0,
+        'datasets': {'test_1': PICTURES}, 'network_g': grey, 'path': {}, 'val': {'save_img': True},
+    }  # fmt: skip
+    write(opt)
+    for words in ([], ['--check']):
+        assert main(['test', '-opt', 'run.yml', *words]) == 2
+        assert ': expected input that FlexIR takes, got lq (1, 3, 52, 52)' in capsys.readouterr().err
+    assert not Path('results').exists()
