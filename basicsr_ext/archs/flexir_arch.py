@@ -82,7 +82,8 @@ class FlexIR(nn.Module):
 
     The keys and defaults are those of BasicSR's SwinIR, and so are the names in the state dict, except that a tail
     stands below `tails.<branch>.`. A state dict of SwinIR loads as well and fills every branch with its tail. Images of
-    any size are padded to the window as BasicSR's SwinIRModel does, and the result is cropped.
+    any size are padded to the window as BasicSR's SwinIRModel does, and the result is cropped. With `upsampler:
+    nearest+conv`, for real-world super-resolution, `upscale` may be 2 besides BasicSR's 4, as in SwinIR's own weights.
 
     In evaluation the network returns the image of its branch `pointer`. In training it returns a BranchOutput for each
     of the branches 1 to `pointer`; nothing of the others is computed, their gradients stay None.

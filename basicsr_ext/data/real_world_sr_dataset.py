@@ -24,6 +24,8 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 KERNELS = ('kernel1', 'kernel2', 'sinc_kernel')
 ENDS = {'noise_range': (0, 255), 'poisson_scale_range': (0, math.inf), 'jpeg_range': (1, 100)}  # what they may hold
 
+LARGEST = 16  # factor, beyond which a sample may take all memory
+
 
 def _numbers(*values: float) -> Any:
     return field(default_factory=lambda: list(values))
@@ -90,10 +92,9 @@ class RealWorldSROptions:
             raise OptionError(
                 f'resize_prob{suffix}', 'three weights, not all 0: up, down, keep', weights, 'Correct them.'
             )
-        if len(factors) != 2 or not 0 < factors[0] <= 1 <= factors[1] < math.inf:
-            raise OptionError(
-                f'resize_range{suffix}', '[low, high] with 0 < low <= 1 <= high', factors, 'Correct them.'
-            )
+        if len(factors) != 2 or not 0 < factors[0] <= 1 <= factors[1] <= LARGEST:
+            expected = f'[low, high] with 0 < low <= 1 <= high <= {LARGEST}'
+            raise OptionError(f'resize_range{suffix}', expected, factors, 'Correct them.')
         for key, (least, most) in ENDS.items():
             values = getattr(self, f'{key}{suffix}')
             if len(values) != 2 or not least <= values[0] <= values[1] <= most or math.isinf(values[1]):
