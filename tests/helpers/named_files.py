@@ -47,10 +47,14 @@ def fill_dataroots(block: dict[str, Any], scale: int = 1, least: int = 200) -> N
 
 
 def make_manifests(block: dict[str, Any]) -> None:
-    """Write every ranking and audit that a dataset block names, of as many pictures as it asks for."""
+    """Write every ranking, audit and list that a dataset block names, of as many pictures as it asks for."""
     for value in block.values():
         if isinstance(value, dict):
             make_manifests(value)
+    if 'meta_info' in block:
+        names = sorted(path.name for path in Path(block['dataroot_gt']).iterdir())
+        Path(block['meta_info']).parent.mkdir(parents=True, exist_ok=True)
+        Path(block['meta_info']).write_text('\n'.join(names))
     for key in {'manifest', 'exclude'} & set(block):
         assert not os.path.isabs(block[key])
         items = []
