@@ -434,3 +434,21 @@ def test_a_network_of_dual_pixels_is_trained_validated_shown_and_ranks() -> None
     settings = {'method': 'influence', 'iterations': 1}
     ranking = job('rank', settings, datasets, network_g=RESTORMER, path=weights)
     assert len(read_manifest(str(ranking / 'ranking.parquet')).column('influence')) == 2
+
+
+def test_pairs_that_share_clean_images_are_distilled_into_pairs_of_their_own() -> None:
+    many()
+    reader = block(gt_until='_')
+    job('rank', {'method': 'complexity', 'criterion': 'entropy'}, {'train': reader})
+    network = {'type': 'IRCNN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4}
+    settings = {
+        'size': 4, 'kept': 0.5, 'manifest': 'results/rank/ranking.parquet', 'degradation': 'learned', 'image_size': 8,
+        'steps': 1, 'batch_size': 1,
+    }  # fmt: skip
+    folder = job('distill', settings, {'train': reader}, network_g=network)
+    names = sorted(path.name for path in (folder / 'gt').iterdir())
+    assert names == sorted(path.name for path in (folder / 'lq').iterdir()) and len(names) == 4
+    made = build(dataroot_gt=str(folder / 'gt'), dataroot_lq=str(folder / 'lq'), gt_until='_')
+    assert all(
+        Path(sample['gt_path']).name == Path(sample['lq_path']).name for sample in map(made.__getitem__, range(4))
+    )
