@@ -17,6 +17,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.selection.coreset.stored import Predictor
 from basicsr_ext.selection.manifest import Manifest, read_manifest, write_manifest
 from tests.helpers.images import write_images
 from tests.helpers.processes import kill_again_and_again, run, run_ranks
@@ -210,6 +211,8 @@ def test_a_finished_ranking_is_kept(folder: Path) -> None:
 def test_the_header_tells_the_unit(folder: Path, block: dict[str, Any], unit: str | None) -> None:
     header = rank(folder, **block).header
     assert header['unit'] is None if unit is None else unit in header['unit']
+    if 'size' in block:
+        assert Predictor('results/small/features.parquet').unit == header['unit']
     curvature = header['chosen']['']['loss_curvature']
     assert curvature == (None if unit is None else pytest.approx(2, rel=1e-3))
 

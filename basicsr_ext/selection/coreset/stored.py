@@ -42,6 +42,9 @@ class Predictor:
     Args:
         path: the file that `basicsr-ext rank` with `method: matching` and its relatives writes.
 
+    Attributes:
+        unit: what the scores of the ranking are; None where predictions have no unit, as by files of earlier versions.
+
     Raises:
         DataError: it is none.
 
@@ -66,7 +69,7 @@ class Predictor:
         columns = [manifest.array(f'feature_{place}') for place in range(len(target))]
         self.features = Features(np.stack(columns, 1), np.array([target]))
         self._rows = _rows_by_name(manifest)
-        self.source = manifest.source
+        self.source, self.unit = manifest.source, manifest.header.get('unit')
 
     def __call__(self, paths: Sequence[str], linear: bool = False) -> float:
         """The predicted change, negative where the subset helps, in units of `rank.grad_loss`; in no unit for a loss
