@@ -14,6 +14,7 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from tests.helpers.flexir import NETWORK
@@ -22,9 +23,11 @@ from tests.helpers.option_files import REPOSITORY
 
 SCRIPTS = str(REPOSITORY / 'scripts' / 'reproduce')
 sys.path.insert(0, SCRIPTS)
+import aligned_pairs  # noqa: E402
 import choices  # noqa: E402
 import comparing  # noqa: E402
 import dataset_distillation  # noqa: E402
+import detail_measures  # noqa: E402
 import documents  # noqa: E402
 import early_exits  # noqa: E402
 import flexir_ablation  # noqa: E402
@@ -467,3 +470,47 @@ def test_the_ablation_of_flexir_runs_and_repeats_nothing(datasets: Path, monkeyp
     monkeypatch.setattr(flexir_ablation, '_measure', None)
     run(flexir_ablation, monkeypatch, *words)
     assert path.read_text() == table
+
+
+def test_the_readings_of_detail_are_those_of_the_metric(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, 'argv', ['detail_measures.py', '--folder', 'datasets/BSD400_gray'])
+    assert detail_measures.main() == 0
+    cells = [line.strip('| ').split(' | ') for line in capsys.readouterr().out.splitlines()]
+    means = {name: float(mean) for name, mean, _ in cells}
+    images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(Path('datasets/BSD400_gray').iterdir())]
+    published = np.array([calculate_mgvg(image) for image in images])
+    assert means['IQA forward, pixels in [0, 255]'] == pytest.approx(published.mean(), rel=1e-3)
+    assert means['IQA forward, pixels in [0, 1]'] == pytest.approx(published.mean() / 255**0.61, rel=1e-3)
+    between = (published.mean() - published.min()) / (published.max() - published.min())
+    assert means['IQA forward, stretched to [0, 1] over the images'] == pytest.approx(between, rel=1e-3)
+
+
+def test_aligned_pairs_are_those_of_a_choice_and_their_trainings_are_accepted(datasets: Path) -> None:
+    root = Path('results/reproduce/aligned_pairs')
+    every, report = (aligned_pairs.pairs('noise', Path('datasets', name), root / name) for name in ('BSD400', 'Set5'))
+    assert len(list((root / 'BSD400' / 'lq').iterdir())) == len(list((root / 'BSD400' / 'gt').iterdir())) == 10
+    chosen = aligned_pairs.choose(every, 'chosen', root, 20)
+    sets = {kind: aligned_pairs.align(chosen, every, kind, f'aligned_{kind}', root, 2) for kind in aligned_pairs.INPUTS}
+    names = {path.name for path in Path('results/aligned_moved/lq').iterdir()}
+    assert len(names) == 2
+    for name in names:
+        before = [cv2.imread(str(root / 'BSD400' / kind / name)).astype(int) for kind in ('gt', 'lq')]
+        kept, moved = ([cv2.imread(f'results/aligned_{kind}/{each}/{name}') for each in ('gt', 'lq')] for kind in sets)
+        np.testing.assert_array_equal(kept[1], before[1])
+        np.testing.assert_array_equal(moved[1], np.clip(before[1] + moved[0] - before[0], 0, 255))
+        np.testing.assert_array_equal(kept[0], moved[0])
+    file = aligned_pairs.written({**load_options(aligned_pairs.TRAIN_FILE), 'scale': 1}, root / 'train.yml')
+    for row, block in {'all': every, aligned_pairs.REFERENCE: chosen, **sets}.items():
+        run_ = aligned_pairs.training(row, block, report, 4, 0, file)
+        changes = [f'{key}={value}' for key, value in {'name': run_.name, **run_.changes}.items()]
+        assert main(['train', '-opt', file, '--check', '--set', *changes]) == 0
+
+
+def test_the_table_of_aligned_pairs_is_of_paired_differences() -> None:
+    rng = np.random.default_rng(0)
+    chosen = 30 + rng.normal(size=(3, 5))
+    lines = aligned_pairs.table({aligned_pairs.REFERENCE: chosen, 'aligned, input moved': chosen + 0.5})
+    assert lines[2].startswith(f'| chosen | {chosen.mean():.2f} (') and lines[2].endswith('|  |')
+    assert '| +0.50 (+0.50 to +0.50) |' in lines[3]

@@ -18,9 +18,13 @@ class AlignSettings(TuningSettings):
     Attributes:
         target: whose statistics the tuned images shall have: `full` for those of `datasets.target`, `subset` for their
             own before tuning (TripleD, Eq. 4 as printed), which only restrains what the restoration loss does.
+        input: of pairs of files: `moved` by the change of the clean image, reduced by MATLAB's bicubic interpolation
+            where it is smaller, so that a network learns to restore and not to tune; or `kept`. Datasets that make
+            their input make it of the tuned image.
     """
 
     target: Literal['full', 'subset'] = 'full'
+    input: Literal['moved', 'kept'] = 'moved'
 
     def __post_init__(self) -> None:
         if self.target == 'subset' and not self.restoration_weight:
