@@ -137,6 +137,7 @@ DATA: dict[str, DataSet] = {
     'Set14': benchmark('Set14', 14),
     'BSD100': benchmark('BSD100', 100, 'B*100'),
     'Urban100': benchmark('Urban100', 100),
+    'Urban100_full': single('Urban100_full', f'{RESTORMER}/Denoising/README.md', 'test*.zip', 'Urban100/*.png', 100),
     # degraded images without clean ones
     'RealSRSet': single('RealSRSet', 'https://github.com/cszn/BSRGAN (testsets)', '*.zip', 'RealSRSet/*.*g', 20),
     # rain

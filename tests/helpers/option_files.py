@@ -66,9 +66,23 @@ def header(path: Path) -> str:
     return re.sub(r'\\\n *', '', re.sub(r'^# ?', '', comment[0], flags=re.MULTILINE))
 
 
+def variant_lines(path: Path) -> list[str]:
+    """The lines `--set ...` in the header of an option file, with the loops in front of them."""
+    return [line.strip() for line in header(path).splitlines() if re.match(r' *(?:for [^;]*; )*--set ', line)]
+
+
+def written_out(line: str) -> list[list[str]]:
+    """The assignments of `--set ...`; behind `for s in 15 50; ` those for each value of `${s}`."""
+    loop = re.match(r'for (\w+) in ([^;]+); (.*)', line)
+    if not loop:
+        return [shlex.split(line)[1:]]
+    name, values, rest = loop.groups()
+    return [words for value in values.split() for words in written_out(rest.replace(f'${{{name}}}', value))]
+
+
 def variants(path: Path) -> list[list[str]]:
-    """The assignments of every line `--set ...` in the header of an option file."""
-    return [shlex.split(line)[1:] for line in header(path).splitlines() if line.strip().startswith('--set ')]
+    """The assignments of every variant in the header of an option file."""
+    return [words for line in variant_lines(path) for words in written_out(line)]
 
 
 def write_variant(path: Path, assignments: list[str]) -> Path:
