@@ -147,7 +147,7 @@ class AllInOneDataset(ComposedDataset):
         return sum(count_distinct(part, epoch, indices, epochs) for part, indices in own)
 
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
-        """The sample of a given patch; see `DegradationDataset.patch`."""
+        """The sample of a given patch; see `ReaderDataset.patch`."""
         part, inside = self._at(index)
         return self._common(part.patch(inside, corner))  # type: ignore[attr-defined]
 
@@ -177,12 +177,18 @@ class AllInOneDataset(ComposedDataset):
 
 def _refuse_different(parts: Mapping[str, SampleDataset], where: str) -> None:
     """Refuse parts that differ in what has to be equal for the samples of a batch to be stacked."""
-    found: dict[str, dict[Any, str]] = {'gt_size': {}, 'scale': {}, 'number of channels': {}}
+    found: dict[str, dict[Any, str]] = {
+        'gt_size': {},
+        'scale': {},
+        'number of channels': {},
+        'number of channels of inputs': {},
+    }
     for group, part in parts.items():
         for reader in readers(part):
             found['gt_size'].setdefault(reader.opt.get('gt_size'), group)
             found['scale'].setdefault(reader.opt.get('scale', 1), group)
             found['number of channels'].setdefault(files_of(reader).channels, group)
+            found['number of channels of inputs'].setdefault(files_of(reader).lq_channels, group)
     for what, groups in found.items():
         if len(groups) > 1:
             shown = ', '.join(f'{value} in {group}' for value, group in groups.items())

@@ -11,9 +11,9 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.augmentation import draw_flips
-from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.fit_images import places_of, suspect_images
 from basicsr_ext.data.nesting import layers, readers, source
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
@@ -157,7 +157,7 @@ def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str,
             get_root_logger().warning(f'{where}: gt_size is {size}, as mined, instead of {reader["gt_size"]}.')
         reader['gt_size'] = size
         kind = registered(DATASET_REGISTRY, reader.get('type'), f'{path}.type')
-        if options.phase == 'train' and not issubclass(kind, DegradationDataset):
+        if options.phase == 'train' and not issubclass(kind, ReaderDataset):
             reader['phase'] = 'val'  # whole pairs, from which the patch is cut
     return block
 

@@ -8,8 +8,9 @@ import numpy as np
 from basicsr.data import build_dataset
 from torch.utils.data import Dataset
 
-from basicsr_ext.data.degradation_base import DegradationDataset, Filter
+from basicsr_ext.data.degradation_base import Filter
 from basicsr_ext.data.read_item import read_item
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.errors import DataError
 from basicsr_ext.options.dataset_blocks import inner_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
@@ -154,7 +155,7 @@ class WrapperDataset(ComposedDataset):
         return self.change(self.dataset[self.inner_index(index)], index)
 
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
-        """The sample of a given patch; see `DegradationDataset.patch`."""
+        """The sample of a given patch; see `ReaderDataset.patch`."""
         sample = self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
         return self.change(sample, index)
 
@@ -184,7 +185,7 @@ class WrapperDataset(ComposedDataset):
 
 def scheduled(dataset: SampleDataset) -> SampleDataset:
     """The dataset itself if it reads the scheduled index, else wrapped so that its randomness does."""
-    return dataset if isinstance(dataset, DegradationDataset | ComposedDataset) else StockDataset(dataset)
+    return dataset if isinstance(dataset, ReaderDataset | ComposedDataset) else StockDataset(dataset)
 
 
 def is_dynamic(dataset: SampleDataset) -> bool:

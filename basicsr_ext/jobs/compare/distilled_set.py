@@ -25,7 +25,7 @@ def distilled(frame: Frame, name: SetName, size: Size) -> Row:
     }
     job = Choosing('distill', 'distilled', f'distilled {size}', settings, DistillSettings)
     folder = frame.job(job, {'train': pool}, network=True, needs=[ranking.name])
-    block = {key: value for key, value in pool.items() if key != 'meta_info_file'}
+    block = {key: value for key, value in pool.items() if key not in ('meta_info_file', 'filename_tmpl', 'gt_until')}
     block['dataroot_gt'] = str(folder / 'gt')
     if 'dataroot_lq' in block:
         block['dataroot_lq'] = str(folder / 'lq')
