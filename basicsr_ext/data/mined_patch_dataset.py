@@ -61,8 +61,8 @@ class MinedPatchDataset(WrapperDataset):
     """Train on the patches where a criterion is large: Soh and Cho (2021, Sec. VI), who discard half of all patches.
 
     An item is one kept patch, cut where it was mined, then flipped and degraded as the dataset inside does with its
-    random crops; `use_hflip` and `use_rot` stand there. Of one of BasicSR's datasets the patch is cut from the pair
-    that it gives outside training. The side of the patches replaces `gt_size` of the dataset inside.
+    random crops; `use_hflip`, `use_vflip` and `use_rot` stand there. Of one of BasicSR's datasets the patch is cut from
+    the pair that it gives outside training. The side of the patches replaces `gt_size` of the dataset inside.
 
     The manifest may list more images than the dataset inside has if a wrapper inside chooses them; then `keep` is a
     part of the patches of the chosen images.

@@ -31,6 +31,7 @@ class ReaderOptions:
         io_backend: `{type: disk}` or `{type: lmdb}`.
         gt_size: side of the square training patch in pixels; None trains on whole images.
         use_hflip: flip half of the patches left-right.
+        use_vflip: flip half of them upside down; what papers call vertical flips, with `use_rot: false`.
         use_rot: flip half of them upside down, and transpose half of them.
         color: `rgb` or `gray`, and where a dataset says so `y`.
     """
@@ -44,6 +45,7 @@ class ReaderOptions:
     io_backend: dict[str, Any] = field(default_factory=lambda: {'type': 'disk'})
     gt_size: Annotated[int, Ge(1)] | None = None
     use_hflip: bool = True
+    use_vflip: bool = False
     use_rot: bool = True
     color: str = 'rgb'
 
@@ -149,7 +151,7 @@ class ReaderDataset(Dataset[Sample], ABC):
             )
         if not self.is_train:
             return images
-        flips = draw_flips(index, self.options.use_hflip, self.options.use_rot)
+        flips = draw_flips(index, self.options.use_hflip, self.options.use_rot, self.options.use_vflip)
         return [flips.of_array(image) for image in images]
 
     @staticmethod
