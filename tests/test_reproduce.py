@@ -14,6 +14,7 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from tests.helpers.flexir import NETWORK
@@ -25,6 +26,7 @@ sys.path.insert(0, SCRIPTS)
 import choices  # noqa: E402
 import comparing  # noqa: E402
 import dataset_distillation  # noqa: E402
+import detail_measures  # noqa: E402
 import documents  # noqa: E402
 import early_exits  # noqa: E402
 import flexir_ablation  # noqa: E402
@@ -467,3 +469,18 @@ def test_the_ablation_of_flexir_runs_and_repeats_nothing(datasets: Path, monkeyp
     monkeypatch.setattr(flexir_ablation, '_measure', None)
     run(flexir_ablation, monkeypatch, *words)
     assert path.read_text() == table
+
+
+def test_the_readings_of_detail_are_those_of_the_metric(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, 'argv', ['detail_measures.py', '--folder', 'datasets/BSD400_gray'])
+    assert detail_measures.main() == 0
+    cells = [line.strip('| ').split(' | ') for line in capsys.readouterr().out.splitlines()]
+    means = {name: float(mean) for name, mean, _ in cells}
+    images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(Path('datasets/BSD400_gray').iterdir())]
+    published = np.array([calculate_mgvg(image) for image in images])
+    assert means['IQA forward, pixels in [0, 255]'] == pytest.approx(published.mean(), rel=1e-3)
+    assert means['IQA forward, pixels in [0, 1]'] == pytest.approx(published.mean() / 255**0.61, rel=1e-3)
+    between = (published.mean() - published.min()) / (published.max() - published.min())
+    assert means['IQA forward, stretched to [0, 1] over the images'] == pytest.approx(between, rel=1e-3)

@@ -44,6 +44,7 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training import learning_rate
+from basicsr_ext.training.best import BestOptions
 from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
@@ -195,11 +196,20 @@ def _check_training(opt: Options, model: Callable[..., Any]) -> None:
     if opt.get('val'):
         require(opt['val'], ('val_freq', 'save_img'), 'val')
         read_value(opt['val']['val_freq'], Annotated[int, Ge(1)], 'val.val_freq')
+        _check_best(opt, model)
     elif any(block['phase'] == 'val' for block in opt['datasets'].values()):
         LOGGER.warning('There is no block val beside datasets.val: nothing will be validated.')
     for key, block in opt['train'].items():
         if is_known(model) and key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
             check_call(registered(LOSS_REGISTRY, block['type'], f'train.{key}.type'), block, f'train.{key}')
+
+
+def _check_best(opt: Options, model: Callable[..., Any]) -> None:
+    """Demand what chooses the best checkpoint."""
+    if opt['val'].get('best') is not None:
+        sets = [block['name'] for block in opt['datasets'].values() if block['phase'] == 'val']
+        metrics = {**(opt['val'].get('metrics') or {}), **getattr(model, 'own_metrics', {})}
+        read_block(BestOptions, opt['val']['best'], 'val.best').check(sets, metrics)
 
 
 def _check_logger(block: Options) -> None:

@@ -17,6 +17,7 @@ from basicsr_ext.runtime.spread import spread
 from basicsr_ext.selection.manifest import Manifest
 
 SHOWN = 4  # images before and after
+KINDS = {'ped': 'PED', 'pfd': 'PFD', 'pixels': 'pixels'}
 PARTS = {'mean': 'mean', 'q5': '5 %', 'q50': 'median', 'q95': '95 %'}  # of the distances
 
 
@@ -60,9 +61,10 @@ def _images(result: Path, made_from: dict[str, Any]) -> list[Part]:
 
 
 def _diversity(sets: Mapping[str, Any]) -> Table:
-    heads = ['set', *(f'{kind} {words}' for kind in ('PED', 'PFD') for words in PARTS.values())]
+    heads = ['set', *(f'{words} {part}' for words in KINDS.values() for part in PARTS.values())]
     rows = [
-        [name, *(f'{found[kind][part]:.4g}' for kind in ('ped', 'pfd') for part in PARTS)]
+        [name, *(f'{found[kind][part]:.4g}' for kind in KINDS for part in PARTS)]
         for name, found in sets.items()
+        if 'pixels' in found  # in results of earlier versions the others were different distances
     ]
-    return Table(heads, rows, 'Distances of pairs, of pixels (PED) and of features (PFD).')
+    return Table(heads, rows, 'Distances of pairs: of embeddings (PED), of their directions (PFD), of pixels.')

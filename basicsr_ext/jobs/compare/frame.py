@@ -232,7 +232,8 @@ class Frame:
         save = -(-self.iterations // SAVES)
         opt['logger'] = {'print_freq': max(1, self.iterations // 20), 'save_checkpoint_freq': save, 'keep_last': 1}
         freq = max(1, self.iterations // 10) if by_best else self.iterations
-        opt['val'] = {**(opt.get('val') or {}), 'val_freq': freq, 'save_img': seed == 0 and not by_best, 'pbar': False}
+        val = _without_best_set(opt.get('val') or {})
+        opt['val'] = {**val, 'val_freq': freq, 'save_img': seed == 0 and not by_best, 'pbar': False}
         opt.pop('dist_params', None)
         used = [self._content(self.pool), *map(self._content, sets.values())]
         name = f'{_slug(title)}_seed{seed}_{self._digest([opt, used])}'
@@ -301,6 +302,12 @@ class Frame:
         """Of options and other values, wherever the runs are."""
         text = json.dumps(content, sort_keys=True, default=_plain).replace(json.dumps(str(self.root))[1:-1], '')
         return blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _without_best_set(val: Block) -> Block:
+    """The block `val` where one set alone chooses checkpoints: of `val.best` the metric is left."""
+    best = {'metric': metric} if (metric := (val.get('best') or {}).get('metric')) else None
+    return {**_without(val, 'best'), **({'best': best} if best else {})}
 
 
 def _inherited(outer: Block) -> Block:
