@@ -140,11 +140,11 @@ class AllInOneDataset(ComposedDataset):
         groups = zip(self.groups, inside, strict=True)
         return [replace(item, path=f'{group}/{item.path}', group=group) for group, items in groups for item in items]
 
-    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
         """See `ComposedDataset`."""
         bounds = zip(self.parts, [0, *self.ends], self.ends, strict=False)
         own = ((part, begun[(begun >= first) & (begun < end)] - first) for part, first, end in bounds)
-        return sum(count_distinct(part, epoch, indices, epochs) for part, indices in own)
+        return sum(count_distinct(part, epoch, indices, epochs, seed) for part, indices in own)
 
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
         """The sample of a given patch; see `ReaderDataset.patch`."""

@@ -11,6 +11,7 @@ import cv2
 from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.nesting import used_items
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.data.stock_files import Files, files_of
 from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any, shown
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES
@@ -133,7 +134,8 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
 def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
     opt, files = reader.opt, files_of(reader)
     scale, is_train = opt.get('scale', 1), opt.get('phase', 'train') == 'train'
-    least = (opt.get('gt_size') if is_train else None) or scale
+    can_pad, is_padded = isinstance(reader, ReaderDataset), bool(opt.get('pad_small'))
+    least = (opt.get('gt_size') if is_train and not is_padded else None) or scale
     small, different, unprintable = [], [], []
     for index in used:
         paths = files.listed(index)
@@ -151,7 +153,8 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
             different.append(f'{named["gt"]} for {" and ".join(each for kind, each in named.items() if kind != "gt")}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
-    refuse_if_any(small, f'images of at least {least} x {least} pixels', 'Remove them or lower gt_size.', where)
+    advice = f'Remove them, lower gt_size or set pad_small: reflect{"" if can_pad else " in a PairsDataset"}.'
+    refuse_if_any(small, f'images of at least {least} x {least} pixels', advice, where)
 
 
 def _decoded_size(files: Files, index: int, kind: Kind) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -30,6 +30,8 @@ class ReaderOptions:
         meta_info_file: names of the images to use; None takes all.
         io_backend: `{type: disk}` or `{type: lmdb}`.
         gt_size: side of the square training patch in pixels; None trains on whole images.
+        pad_small: `reflect` pads images smaller than the training patch to its size, at the right and below, by their
+            mirror image, as Restormer's loader does; None refuses them.
         use_hflip: flip half of the patches left-right.
         use_vflip: flip half of them upside down; what papers call vertical flips, with `use_rot: false`.
         use_rot: flip half of them upside down, and transpose half of them.
@@ -44,6 +46,7 @@ class ReaderOptions:
     meta_info_file: str | None = None
     io_backend: dict[str, Any] = field(default_factory=lambda: {'type': 'disk'})
     gt_size: Annotated[int, Ge(1)] | None = None
+    pad_small: Literal['reflect'] | None = None
     use_hflip: bool = True
     use_vflip: bool = False
     use_rot: bool = True
@@ -132,6 +135,8 @@ class ReaderDataset(Dataset[Sample], ABC):
         """
         path, size, scale = self.files.path(index), self.options.gt_size, self.options.scale
         if size is not None and (self.is_train or corner is not None):
+            if corner is None and self.options.pad_small:
+                gt, lqs = padded(gt, size), [padded(lq, size // scale) for lq in lqs]
             top, left = corner or self._draw_corner(gt, size, index, path, scale if lqs else 1)
             height, width = size, size
         else:
@@ -159,10 +164,21 @@ class ReaderDataset(Dataset[Sample], ABC):
         """The place of a random patch; `step` divides it."""
         height, width = gt.shape[:2]
         if min(height, width) < size:
-            raise DataError(path, f'at least {size} x {size} pixels', f'{height} x {width}', 'Lower gt_size.')
+            advice = 'Lower gt_size or set pad_small: reflect.'
+            raise DataError(path, f'at least {size} x {size} pixels', f'{height} x {width}', advice)
         rng = sample_rng(index, 'crop')
         top, left = (int(rng.integers((side - size) // step, endpoint=True)) * step for side in (height, width))
         return top, left
+
+
+def padded(image: np.ndarray, size: int) -> np.ndarray:
+    """An image, H x W x C, padded at the right and below by its mirror image to `size` x `size` pixels at least.
+
+    Pixels at the edge are repeated, so that an image and its reduction stay above each other (OpenCV's BORDER_REFLECT);
+    a short one is mirrored again and again.
+    """
+    missing = [(0, max(0, size - side)) for side in image.shape[:2]]
+    return np.pad(image, [*missing, (0, 0)], mode='symmetric') if any(after for _, after in missing) else image
 
 
 def as_float(image: np.ndarray) -> np.ndarray:

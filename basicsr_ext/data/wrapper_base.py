@@ -24,10 +24,12 @@ class ComposedDataset(Dataset[Sample], ABC):
 
     Attributes:
         selects_anew: whether an item is another one of the datasets inside from epoch to epoch.
+        rises: whether which one it is depends on the length of the run too.
     """
 
     opt: dict[str, Any]
     selects_anew: ClassVar[bool] = False
+    rises: bool = False
 
     @property
     @abstractmethod
@@ -51,13 +53,14 @@ class ComposedDataset(Dataset[Sample], ABC):
         places = (self.place(index) for index in range(len(self)))
         return [inside[part][own] for part, own in places]
 
-    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
         """The number of different images that the epochs before one, and some items of that one, use.
 
         Args:
             epoch: the one that has begun, from 0.
             begun: the items that it has used.
             epochs: of the whole run, not rounded.
+            seed: `manual_seed` of the run.
         """
         return len(self) if epoch else len(begun)
 
@@ -159,11 +162,11 @@ class WrapperDataset(ComposedDataset):
         sample = self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
         return self.change(sample, index)
 
-    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
         """See `ComposedDataset`; around a selection that changes there is none that chooses itself."""
         if is_dynamic(self.dataset):
-            return count_distinct(self.dataset, epoch, begun, epochs)
-        return super().distinct_items(epoch, begun, epochs)
+            return count_distinct(self.dataset, epoch, begun, epochs, seed)
+        return super().distinct_items(epoch, begun, epochs, seed)
 
     def change(self, sample: Sample, index: int) -> Sample:
         """Change a sample of the inner dataset; a wrapper that changes something overrides this."""
@@ -193,8 +196,8 @@ def is_dynamic(dataset: SampleDataset) -> bool:
     return isinstance(dataset, ComposedDataset) and (dataset.selects_anew or any(map(is_dynamic, dataset.parts)))
 
 
-def count_distinct(dataset: SampleDataset, epoch: int, begun: np.ndarray, epochs: float) -> int:
+def count_distinct(dataset: SampleDataset, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
     """`ComposedDataset.distinct_items` of any dataset."""
     if isinstance(dataset, ComposedDataset):
-        return dataset.distinct_items(epoch, begun, epochs)
+        return dataset.distinct_items(epoch, begun, epochs, seed)
     return len(dataset) if epoch else len(begun)

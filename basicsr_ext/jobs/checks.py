@@ -104,7 +104,7 @@ NETWORK_PATH_KEYS = {  # each with the letter of a network
 
 
 LOGGER = logging.getLogger('basicsr')  # which is set up when it is known where the log file lies
-OURS = ('use_vflip', 'gt_until')  # keys of readers that BasicSR's would pass over in silence
+OURS = ('use_vflip', 'pad_small', 'gt_until')  # keys of readers that BasicSR's would pass over in silence
 BACKENDS = ('disk', 'lmdb', 'memcached')  # of BasicSR's FileClient
 
 

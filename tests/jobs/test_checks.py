@@ -305,7 +305,7 @@ def test_a_wrapped_dataset_is_checked_too(denoising: Options, key: str, value: A
 # ---- files ----
 
 
-@pytest.mark.parametrize('key', ['use_vflip', 'gt_until'])
+@pytest.mark.parametrize('key', ['use_vflip', 'pad_small', 'gt_until'])
 def test_a_key_of_ours_in_a_dataset_of_basicsr(paired: Options, key: str) -> None:
     paired['datasets']['train'][key] = True
     with pytest.raises(
