@@ -7,7 +7,7 @@ from basicsr_ext.options.dataset_blocks import walk_blocks
 
 # Type of a network, of SpandrelArch its architecture -> keys that take less.
 NETWORKS: dict[str, dict[str, Any]] = {
-    'Restormer': {'dim': 8, 'num_blocks': [1, 1, 1, 1], 'num_refinement_blocks': 1},
+    'Restormer': {'dim': 4, 'num_blocks': [1, 1, 1, 1], 'num_refinement_blocks': 1},
     'IRCNN': {'num_feat': 8},
     'DnCNN': {'num_feat': 8, 'num_layers': 3},
     'EDSR': {'num_feat': 8, 'num_block': 1},
@@ -23,28 +23,33 @@ DISTILL = {'image_size': 32, 'batch_size': 1, 'real_batch_size': 1, 'kept': 0}
 
 
 def smaller(opt: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The options with less to compute, and what `--set` makes them so; networks with weights of the package stay.
+    """The options with less to compute, and what `--set` makes them so; weights of the package become others.
 
     Args:
         opt: as loaded, changed in place.
     """
-    words = ['num_gpu=0'] if 'num_gpu' in opt else []
-    path = opt.get('path') or {}
-    levels = [level['pretrain_network_g'] for level in (opt.get('rank') or {}).get('levels') or []]
-    for key, network in opt.items():
-        named = [path.get(f'pretrain_{key}'), *(levels if key == 'network_g' else [])]
-        if key.startswith('network_') and not any(str(each).startswith('pkg://') for each in named):
-            less = NETWORKS.get(network.get('architecture', network['type']), {})
-            words += [f'{key}.{name}={value}' for name, value in less.items() if name in network]
+    words = [word for word in ('num_gpu=0', 'use_amp=false', 'amp_bf16=false', 'rank.size=2') if _has(opt, word)]
+    words += [f'distill.{name}={value}' for name, value in DISTILL.items() if 'distill' in opt]
+    for key in [key for key in opt if key.startswith('network_')]:
+        less = NETWORKS.get(opt[key].get('architecture', opt[key]['type']), {})
+        words += [f'{key}.{name}={value}' for name, value in less.items() if name in opt[key]]
+    for key, value in (opt.get('path') or {}).items():
+        if str(value).startswith('pkg://'):
+            words.append(f'path.{key}=weights/{opt["name"]}_{key}.pth')
+    for place, level in enumerate((opt.get('rank') or {}).get('levels') or []):
+        if level['pretrain_network_g'].startswith('pkg://'):
+            words.append(f'rank.levels.{place}.pretrain_network_g=weights/{opt["name"]}_{place}.pth')
     for key, outer in opt['datasets'].items():
         for block, where in walk_blocks(outer, f'datasets.{key}'):
-            for name in ('size', 'keep'):
-                if isinstance(block.get(name), int) and block[name] > 2:
-                    words.append(f'{where}.{name}=2')
-    if 'size' in (opt.get('rank') or {}):
-        words.append('rank.size=2')
-    if 'distill' in opt:
-        words += [f'distill.{name}={value}' for name, value in DISTILL.items()]
+            many = [name for name in ('size', 'keep') if isinstance(block.get(name), int) and block[name] > 2]
+            words += [f'{where}.{name}=2' for name in many]
     for word in words:
         override(opt, word)
     return opt, words
+
+
+def _has(opt: dict[str, Any], word: str) -> bool:
+    *above, key = word.partition('=')[0].split('.')
+    for each in above:
+        opt = opt.get(each) or {}
+    return key in opt

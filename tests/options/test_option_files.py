@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from basicsr.archs import build_network
 from basicsr.data import build_dataset
 
 from basicsr_ext.jobs import complexity
@@ -17,7 +19,8 @@ from basicsr_ext.jobs.checks import check_dataset, check_options
 from basicsr_ext.metrics import lpips_metric
 from basicsr_ext.options.complete import complete
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS, paths_in, reader_blocks, walk_blocks
-from basicsr_ext.options.load import load_options
+from basicsr_ext.options.load import find_file, load_options
+from basicsr_ext.runtime.checkpoint import load_network_weights
 from tests.helpers import beds
 from tests.helpers.named_files import (
     first_iteration,
@@ -86,6 +89,7 @@ def check(path: Path) -> None:
     """Run the job of an option file with `--check`, with networks and sizes that take no time."""
     changed, assignments = smaller(deepcopy(loaded(path)))
     assert changed['name'] == path.stem
+    shutil.rmtree(Path('results', path.stem), ignore_errors=True)  # which another test has made up
     make_named(changed)
     job = job_of(path)
     pipeline = getattr(load_job(job), f'{job}_pipeline')
@@ -120,6 +124,20 @@ def test_an_option_file_of_complexity_is_sound(path: Path, tmp_path: Path, monke
     assert load_options(path)['name'] == path.stem
     monkeypatch.setattr(complexity, 'full_macs', lambda *_: 0)
     assert complexity.complexity_pipeline(tmp_path, ['-opt', str(path), '--check']) == 0
+
+
+def test_the_weights_of_the_package_fit_the_networks_that_name_them() -> None:
+    fitted = set()
+    for opt in map(loaded, OPTION_FILES):
+        named = [(key.removeprefix('pretrain_'), value) for key, value in (opt.get('path') or {}).items()]
+        named += [('network_g', level['pretrain_network_g']) for level in (opt.get('rank') or {}).get('levels') or []]
+        for key, value in named:
+            pair = json.dumps([opt.get(key, opt.get('network_g')), value], sort_keys=True)
+            if str(value).startswith('pkg://') and pair not in fitted:
+                fitted.add(pair)
+                network = build_network(deepcopy(json.loads(pair)[0]))
+                load_network_weights(network, find_file(value), strict=True)
+    assert len(fitted) >= 8
 
 
 @pytest.mark.parametrize('path', NETWORKS, ids=option_id)
