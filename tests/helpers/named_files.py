@@ -16,6 +16,8 @@ from basicsr_ext.options.dataset_blocks import inner_blocks, reader_blocks
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.selection.manifest import write_manifest, write_patch_manifest
 
+CRITERIA = ('grad', 'std', 'freq', 'random', 'loss')
+
 
 def first_iteration(index: int) -> ScheduledIndex:
     """An index as the training loop gives it."""
@@ -60,7 +62,8 @@ def _make_manifest(key: str, block: dict[str, Any], scale: int) -> None:
     elif block['type'] == 'MinedPatchDataset':
         numbers = np.arange(len(items))
         patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
-        scores = {criterion: numbers.astype(float) for criterion in ('grad', 'std', 'freq', 'random', 'loss')}
+        criteria = CRITERIA if block.get('criterion') else CRITERIA[:1]  # of several, one has to be named
+        scores = {criterion: numbers.astype(float) for criterion in criteria}
         write_patch_manifest(block['manifest'], items, [{**patches, **scores}], {'method': 'none'})
     else:
         ranks = range(1, len(items) + 1)
