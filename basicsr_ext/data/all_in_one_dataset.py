@@ -59,6 +59,9 @@ class AllInOneDataset(ComposedDataset):
     in a column of its own, so that `per_group` of a selection gives every degradation its share. Name, phase and scale
     pass down.
 
+    A group may be an AllInOneDataset itself: it is one group with one share, whatever it holds, and its images are
+    `<group>/<group inside>/<path>`. Three levels of noise in a group `noise` thus count together as much as rain.
+
     Args:
         opt: the block of the option file.
 

@@ -134,8 +134,8 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
 def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
     opt, files = reader.opt, files_of(reader)
     scale, is_train = opt.get('scale', 1), opt.get('phase', 'train') == 'train'
-    can_pad, is_padded = isinstance(reader, ReaderDataset), bool(opt.get('pad_small'))
-    least = (opt.get('gt_size') if is_train and not is_padded else None) or scale
+    patch = opt.get('gt_size') if is_train and not opt.get('pad_small') else None
+    least = patch or scale
     small, different, unprintable = [], [], []
     for index in used:
         paths = files.listed(index)
@@ -153,7 +153,8 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
             different.append(f'{named["gt"]} for {" and ".join(each for kind, each in named.items() if kind != "gt")}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
-    advice = f'Remove them, lower gt_size or set pad_small: reflect{"" if can_pad else " in a PairsDataset"}.'
+    can_pad = 'set pad_small: reflect' if isinstance(reader, ReaderDataset) else 'set pad_small in a PairsDataset'
+    advice = f'Remove them, lower gt_size or {can_pad}.' if patch else 'Remove them.'
     refuse_if_any(small, f'images of at least {least} x {least} pixels', advice, where)
 
 
