@@ -23,6 +23,7 @@ from tests.helpers.option_files import (
     types_in,
     variant_lines,
     variants,
+    written_out,
 )
 
 README = REPOSITORY / 'README.md'
@@ -193,6 +194,12 @@ def test_every_option_file_and_variant_is_in_the_document_of_options() -> None:
 
 
 # ---- the headers of option files ----
+
+
+def test_loops_stand_for_each_with_each() -> None:
+    line = "for s in 15 50; for d in A; --set name=x_${s}_${d} sigma=${s} 'roots=[${d}, B]'"
+    assert written_out(line) == [[f'name=x_{s}_A', f'sigma={s}', 'roots=[A, B]'] for s in (15, 50)]
+    assert written_out('--set name=y') == [['name=y']]
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
