@@ -36,13 +36,17 @@ def make_pictures(folder: Path, count: int = 2, height: int = 208, width: int = 
 
 
 def make_manifests(block: dict[str, Any], scale: int = 1) -> None:
-    """Write every ranking and audit that a dataset block names, of the images of the dataset inside.
+    """Write every list, ranking and audit that a dataset block names, of its images or those of the dataset inside.
 
     Where there are too few, pictures are added.
     """
     for value in block.values():
         if isinstance(value, dict):
             make_manifests(value, scale)
+    if 'meta_info' in block:  # of RealESRGANDataset
+        names = sorted(path.name for path in Path(block['dataroot_gt']).iterdir())
+        Path(block['meta_info']).parent.mkdir(parents=True, exist_ok=True)
+        Path(block['meta_info']).write_text('\n'.join(names), encoding='utf-8')
     for key in {'manifest', 'exclude'} & set(block):
         assert not os.path.isabs(block[key])
         if not Path(block[key]).exists():

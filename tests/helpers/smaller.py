@@ -8,6 +8,10 @@ from basicsr_ext.options.dataset_blocks import walk_blocks
 # Type of a network, of SpandrelArch its architecture -> keys that take less.
 NETWORKS: dict[str, dict[str, Any]] = {
     'Restormer': {'dim': 4, 'num_blocks': [1, 1, 1, 1], 'num_refinement_blocks': 1},
+    'PromptIR': {'dim': 4, 'num_blocks': [1, 1, 1, 1], 'num_refinement_blocks': 1},
+    'AdaIR': {'dim': 8, 'num_blocks': [1, 1, 1, 1], 'num_refinement_blocks': 1},
+    'UHDformer': {'num_groups': 1, 'num_blocks': 1},
+    'OISR': {'num_feat': 8, 'num_block': 1},
     'IRCNN': {'num_feat': 8},
     'DnCNN': {'num_feat': 8, 'num_layers': 3},
     'EDSR': {'num_feat': 8, 'num_block': 1},
