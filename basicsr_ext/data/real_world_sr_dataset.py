@@ -148,13 +148,13 @@ class RealWorldSRDataset(WrapperDataset):
         scale: 4
         datasets:
           train:
-            name: DF2K
+            name: DIV2K
             type: RealWorldSRDataset
             gt_size: 256
             dataset:
               type: RealESRGANDataset
-              dataroot_gt: datasets/DF2K
-              meta_info: datasets/DF2K.txt
+              dataroot_gt: datasets/DIV2K/DIV2K_train_HR
+              meta_info: datasets/DIV2K/DIV2K_train_HR.txt
               io_backend: {type: disk}
               use_hflip: true
               use_rot: false
