@@ -15,7 +15,14 @@ import data_sets  # noqa: E402
 sys.path.remove(_SCRIPTS)
 
 SMALL, TRAINED_ON = (60, 48), (144, 132)  # height and width; patches of 64 and 128 pixels fit into what is trained on
-SIZES = {'DIV2K': (216, 204), 'BSD400': (180, 168), 'BSD400_gray': (180, 168), 'Rain100L': (321, 481)}
+SIZES = {
+    'DIV2K': (216, 204),
+    'BSD400': (180, 168),
+    'BSD400_gray': (180, 168),
+    'Rain100L': (321, 481),
+    'UHD-LL': (416, 400),
+    'UHD-LOL4K': (416, 400),
+}
 CLEAN = (*SIZES, 'Flickr2K', 'WED', 'ImageNet')
 GREY = ('BSD400_gray', 'Set12', 'BSD68', 'classic5', 'LIVE1')
 DEEP = ('DPDD', 'DND')  # 16 bits
