@@ -25,10 +25,10 @@ class Verdict:
 def verdict(comparison: Comparison) -> Verdict:
     """The answer of a comparison."""
     judged = comparison.judged
-    choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
+    choices = [each for each in judged if each.over is not None and not each.row.is_full]
     better = sorted((each for each in choices if each.word == 'better'), key=_gain, reverse=True)
     worse = [each for each in choices if each.word == 'worse']
-    full = next((each for each in judged if each.row.kind == FULL), None)
+    full = next((each for each in judged if each.row.is_full), None)
     if comparison.seeds < 2:
         sentences, winner = [_one_seed(comparison)], max(judged, key=lambda each: _mean(each, comparison)).row.title
     elif better:
@@ -37,7 +37,7 @@ def verdict(comparison: Comparison) -> Verdict:
         sentences, winner = _nothing(judged, full, comparison)
     if worse and comparison.seeds > 1:
         named = '; '.join(_over(each, comparison) for each in worse)
-        sentences.append(f'Worse than {_reference(worse[0])}: {named}.')
+        sentences.append(f'Worse than {_reference(*worse)}: {named}.')
     return Verdict(sentences, winner)
 
 
@@ -77,13 +77,13 @@ def _over(judged: Judged, comparison: Comparison) -> str:
 
 def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparison) -> tuple[list[str], str]:
     """No row beats its reference: the fewest images that are as good are enough."""
-    random = [each for each in judged if each.row.kind == RANDOM]
-    choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
+    random = [each for each in judged if each.row.is_random]
+    choices = [each for each in judged if each.over is not None and not each.row.is_full]
     if not choices:
         start = 'No choice was compared'
     else:
         seen = _range([each.over.visible for each in choices if each.over], comparison)
-        start = f'Nothing beats {_reference(choices[0])} here; {comparison.seeds} seeds would have seen {seen}'
+        start = f'Nothing beats {_reference(*choices)} here; {comparison.seeds} seeds would have seen {seen}'
     more = _more_seeds(choices, comparison)
     if not random:
         return [f'{start}: train on all.', *more], (full or judged[0]).row.title
@@ -134,8 +134,16 @@ def _is_worse_than_full(judged: Judged) -> bool:
     return difference is not None and difference.is_clear and difference.mean < 0
 
 
-def _reference(judged: Judged) -> str:
-    return 'random' if judged.reference.startswith(RANDOM) else 'all images'
+def _reference(*judged: Judged) -> str:
+    """What some rows are compared with, in words."""
+    names = {_named(each.reference) for each in judged}
+    return names.pop() if len(names) == 1 else 'what it is compared with'
+
+
+def _named(reference: str) -> str:
+    if ',' not in reference and reference.startswith(RANDOM):
+        return RANDOM
+    return 'all images' if reference == FULL else reference
 
 
 def _cost(judged: Judged, comparison: Comparison) -> str:
