@@ -53,7 +53,7 @@ class Measured:
 
     Attributes:
         title: of the row.
-        kind: of the choice, such as `influence:top`.
+        kind: of the choice, such as `influence:top`, with what the job that chooses is told.
         size: `5 %`, or '' for all images.
         images: files that are read.
         items: samples of an epoch: images, or patches.
@@ -61,7 +61,7 @@ class Measured:
         choosing: seconds that choosing took, with the training of the proxy.
         training: mean seconds of one training.
         values: reported set -> values of each seed on each image, (S, I).
-        changes: `KEY=VALUE` that the row changes beside its images.
+        changes: `KEY=VALUE` that the row changes in the training file.
         iterations: of a training, where that is another number than in the other rows.
         pixels: that it sees, likewise.
         memory: the most bytes that a training held; None where that is not known.

@@ -5,8 +5,9 @@
 
 criteria: half of the patches by each criterion, and half of the images. 1: numbers of patches by loss and gradients,
 with flips and without (Table I, Fig. 5). 2: at two strides (Table II). 3: by the depth of the network (Table III, Fig.
-8; super-resolution alone). 9: numbers by criterion (Fig. 6 and 9). Grey denoising at sigma 25, or with --task sr a small
-EDSR at x2, as in the paper; its strides of 120 and 60 for patches of 96 become the same parts of the patches here.
+8; super-resolution alone). 9: numbers by criterion (Fig. 6 and 9). Grey denoising at sigma 25, or with --task sr a
+small EDSR at x2, as in the paper; its strides of 120 and 60 for patches of 96 become the same parts of the patches
+here.
 """
 
 import sys
@@ -24,8 +25,9 @@ NUMBERS = ('1000patches', '2000patches', '4000patches', '7000patches')
 DEPTHS = ('2', '8', '16')  # residual blocks of EDSR, beside the 4 of the file
 TABLES = {
     'criteria': ['full', 'random', 'mined:grad', 'mined:loss', 'mined:std', 'mined:freq'],
-    '1': [f'{each}{flips}' for flips in ('', WITHOUT_FLIPS) for each in ('full', 'random', 'mined:grad', 'mined:loss')],
-    '2': ['random', 'mined:grad', 'mined:grad@mined.stride={close}'],
+    '1': ['full', 'random', 'mined:grad', 'mined:loss']
+    + [f'{each} without flips={each}{WITHOUT_FLIPS}' for each in ('full', 'random', 'mined:grad', 'mined:loss')],
+    '2': ['random', 'mined:grad', 'mined:grad close=mined:grad@mined.stride={close}'],
     '3': ['full', 'random', 'mined:grad']
     + [f'{each}@network_g.num_block={depth}' for depth in DEPTHS for each in ('full', 'random', 'mined:grad')],
     '9': ['full', 'random', 'mined:grad', 'mined:loss', 'mined:std', 'mined:freq'],

@@ -68,7 +68,7 @@ def sets_of(table: str, opt: Block) -> list[str]:
         return [f'{each}{change}' for change in changes for each in ('full', WARMUP)]
     if table == 'durations':
         return ['full', WARMUP]
-    rate = f'full@train.warmup_iter={round(SHARE * opt["train"]["total_iter"])}'
+    rate = f'rate warms up=full@train.warmup_iter={round(SHARE * opt["train"]["total_iter"])}'
     return ['full', WARMUP, rate, *(f'{WARMUP}:{side}' for side in BLOCKS)]
 
 

@@ -67,7 +67,7 @@ RATES = {
     'EDSR': '1e-3',
     'SwinIR': '1e-3',
     'Restormer': '1e-3',
-}  # of networks for which the rate of the others is too large
+}  # where the usual one is too large
 
 
 def network(name: str, color: str) -> Block:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import yaml
 from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext.data.shared_files import refuse_shared
 from basicsr_ext.errors import OptionError, nearest, shown
@@ -30,7 +31,7 @@ from basicsr_ext.jobs.pace import in_words, measure
 from basicsr_ext.networks.precision import is_fast_in_bfloat16
 from basicsr_ext.options.command_line import override
 from basicsr_ext.options.imports import import_all
-from basicsr_ext.options.load import load_options
+from basicsr_ext.options.load import Options, load_options
 from basicsr_ext.reports.comparison import Comparison
 from basicsr_ext.reports.comparison_report import table_lines, write_comparison
 from basicsr_ext.reports.verdict import verdict
@@ -39,6 +40,7 @@ from basicsr_ext.runtime.files import atomic_open, remove_stale
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.task_pool import Task, TaskPool
+from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.version import __version__
 
 EXAMPLE = (
@@ -101,8 +103,10 @@ def _compare(asked: Asked, root: Path) -> None:
         tasks = _tasks(frame, trainings)
         pool = TaskPool(folder / 'runs' / 'done', slots, PRELOADED)
         if asked.dry_run:
-            for each in frame.frames:
-                checks.check_everything(completed(each.file.opt, root))
+            first, *changed = (completed(each.file.opt, root) for each in frame.frames)
+            checks.check_everything(first)
+            for each in changed:
+                _check_first_batch(each)
             _tell_plan(frame, rows, tasks, pool)
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +137,13 @@ def _refuse_overlaps(frame: Frame, roles: Roles) -> None:
     pools = {str(each.pool): each.pool for each in frame.frames}
     for pool in pools.values():
         refuse_shared({name: frame.built(block) for name, block in {'datasets.train': pool, **roles.named()}.items()})
+
+
+def _check_first_batch(opt: Options) -> None:
+    """Run the first training sample of a row that changes something through its network."""
+    set_random_seed(opt['manual_seed'])
+    dataset = build_dataset(opt['datasets']['train'], 'datasets.train')
+    checks.check_first_batch(build_model(opt), dataset, 'datasets.train')
 
 
 def _find_against(rows: Sequence[Row], title: str | None) -> None:

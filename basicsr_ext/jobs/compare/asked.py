@@ -24,11 +24,13 @@ class SetName:
         kind: before the colon.
         part: behind it; '' for none.
         changes: `KEY=VALUE` behind each @, of the training file or of the job that chooses.
+        label: what the row is called, `LABEL=` before all that; '' for its choice and its changes.
     """
 
     kind: str
     part: str = ''
     changes: tuple[str, ...] = ()
+    label: str = ''
 
     @property
     def choice(self) -> str:
@@ -119,7 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='SET',
         help='full, random, influence:top, influence:mid, matching, complexity:top, complexity.std:top, dynamic, '
         'mined:grad, distilled, ...; random is always there. A row may change keys of its training too: '
-        'full@train.warmup_iter=80@train.optim_g.lr=1e-3, or of the job that chooses: mined:grad@mined.stride=60',
+        'full@train.warmup_iter=80@train.optim_g.lr=1e-3, or of the job that chooses: mined:grad@mined.stride=60; '
+        'a name for it stands in front: close=mined:grad@mined.stride=60',
     )
     parser.add_argument(
         '--sizes', nargs='+', default=[], metavar='K', help='of the choices: 5%%, 20 images or, of mined, 2000patches'
@@ -203,9 +206,10 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
 
 
 def _set_name(text: str) -> SetName:
-    choice, *changes = text.split('@')
+    named, *changes = text.split('@')
+    label, _, choice = named.rpartition('=')
     kind, _, part = choice.partition(':')
-    return SetName(kind, part, tuple(changes))
+    return SetName(kind, part, tuple(changes), label.strip())
 
 
 def _size(text: str) -> Size:

@@ -85,6 +85,7 @@ class Frame:
 
     Attributes:
         base: the frame without the changes of a row; itself where there are none.
+        changes: of the row in the training file.
         choosing: name -> tasks that are done before the trainings.
         known_kinds: of choices that a job makes, to whose settings the command line can add.
         option_files: name -> options that the tasks read.
@@ -94,7 +95,7 @@ class Frame:
         self, file: TrainingFile, roles: Roles, asked: Asked, root: Path, workers: int, precision: str
     ) -> None:
         self.file, self.roles, self.asked, self.root, self.precision = file, roles, asked, root, precision
-        self.base = self
+        self.base, self.changes = self, tuple[str, ...]()
         self.workers = min(workers, int(file.loader.get('num_worker_per_gpu') or 0))
         self.contents = Contents(root)
         self.choosing: dict[str, Task] = {}
@@ -118,10 +119,10 @@ class Frame:
         if name.changes not in self._changed:
             where = f'--sets {name}: change'
             own = [change for change in name.changes if change.partition('.')[0] in kinds]
-            opt = changed_options(self.file.opt, [each for each in name.changes if each not in own], where)
             frame = copy(self)
-            frame.known_kinds = set()
+            frame.changes, frame.known_kinds = tuple(each for each in name.changes if each not in own), set()
             frame.__dict__.pop('items', None)
+            opt = changed_options(self.file.opt, frame.changes, where)
             frame.file = TrainingFile(opt, completed(opt, self.root)['datasets']['train'])
             added = choosing_of(own, where)
             choosing = {kind: {**self.asked.choosing.get(kind, {}), **keys} for kind, keys in added.items()}

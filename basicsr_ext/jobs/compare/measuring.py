@@ -62,7 +62,7 @@ def _measured(frame: Frame, row: Row, trainings: Sequence[Training], metric: Met
     memory = [most for training in trainings if (most := pool.memory(training.tasks[0])) is not None]
     return Measured(
         row.title,
-        row.set.choice,
+        '@'.join([row.set.choice, *(each for each in row.set.changes if each not in own.changes)]),
         str(row.size),
         len(files),
         len(dataset),
@@ -70,7 +70,7 @@ def _measured(frame: Frame, row: Row, trainings: Sequence[Training], metric: Met
         _choosing_seconds(frame, row.needs, pool),
         float(np.mean(seconds)),
         {name: _values(trainings, name, metric) for name in frame.roles.reports},
-        row.set.changes,
+        own.changes,
         own.iterations,
         _pixels(own),
         max(memory, default=None),

@@ -1,5 +1,6 @@
 """The kinds of choices that can be compared, by name; each is a function in a module `<name>_set.py`."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ class Row:
     @property
     def title(self) -> str:
         """As a table names it."""
-        return ', '.join([f'{self.set.choice} {self.size}'.strip(), *self.set.changes])
+        changes = () if self.set.label else self.set.changes
+        return ', '.join([f'{self.set.label or self.set.choice} {self.size}'.strip(), *changes])
 
 
 Maker = Callable[[Frame, SetName, Size], Row]
@@ -96,6 +98,9 @@ def rows_of(frame: Frame, sets: Sequence[SetName], sizes: Sequence[Size]) -> lis
             raise OptionError(f'--sets {name}', 'a size in images', 'sizes in patches alone', 'Add --sizes 5%.')
     rows = [_row(frame, kind, name, Size()) for name, kind in kinds.items() if not kind.is_sized]
     rows += [_row(frame, kind, name, size) for size in sizes for name, kind in sized.items() if kind.fits(size)]
+    twice = [title for title, number in Counter(row.title for row in rows).items() if number > 1]
+    if twice:
+        raise OptionError('--sets', 'a title of its own for each row', f'{shown(twice[0])} twice', 'Rename one.')
     _refuse_idle(frame)
     return rows
 
