@@ -116,12 +116,14 @@ class Judged:
         reference: the title of what it is compared with first; '' for a reference itself.
         over: the difference to it, on the first reported set; None for a reference.
         over_full: the difference to all images; None where these are no row.
+        usual: `random` or `full` where the reference is this, and nothing else changes; else ''.
     """
 
     row: Measured
     reference: str
     over: Difference | None
     over_full: Difference | None
+    usual: str = ''
 
     @property
     def word(self) -> str:
@@ -206,7 +208,7 @@ class Comparison:
     @property
     def references_vary(self) -> bool:
         """Whether rows are compared with others than random ones and all images."""
-        return any(each.reference and each.row.changes for each in self.judged) or self.against is not None
+        return self.against is not None or any(each.reference and not each.usual for each in self.judged)
 
     def gains(self, row: Measured, other: Measured) -> np.ndarray:
         """Paired differences on the first reported set, (S, I); positive is better."""
@@ -229,6 +231,7 @@ class Comparison:
                 references[row.title].title if row.title in references else '',
                 over.get(row.title),
                 over_full.get(row.title),
+                _usual(references.get(row.title)),
             )
             for row in self.rows
         ]
@@ -236,6 +239,10 @@ class Comparison:
     def records(self) -> list[dict[str, Any]]:
         """Every row as plain values, for JSON and tables of numbers."""
         return [_record(each, self) for each in self.judged]
+
+
+def _usual(reference: Measured | None) -> str:
+    return reference.kind if reference is not None and (reference.is_random or reference.is_full) else ''
 
 
 def _record(judged: Judged, comparison: Comparison) -> dict[str, Any]:

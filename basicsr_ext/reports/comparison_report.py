@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from basicsr_ext.reports.comparison import Comparison, Judged
+from basicsr_ext.reports.comparison import FULL, Comparison, Judged
 from basicsr_ext.reports.comparison_curves import curve_text, draw_curves
 from basicsr_ext.reports.page import Links, Paragraph, Picture, Section, Table, picture_of, write_page
 from basicsr_ext.reports.paired import Difference
@@ -122,7 +122,7 @@ def _over(each: Judged, comparison: Comparison) -> str:
     found = comparison.metric.interval(each.over)
     if comparison.references_vary:
         return f'{each.reference}: {found}'
-    return '' if each.reference == 'full' else found
+    return '' if each.usual == FULL else found
 
 
 def table_lines(comparison: Comparison) -> list[str]:

@@ -54,11 +54,12 @@ def _use(better: Sequence[Judged], comparison: Comparison) -> tuple[list[str], s
     """Some rows beat their reference: the largest mean is to be used, unless all images are better still."""
     best = max(better, key=lambda each: _mean(each, comparison))
     metric, winner = comparison.metric, best.row.title
-    over_full = None if best.reference == FULL else best.over_full
+    over_full = None if best.usual == FULL else best.over_full
+    full = comparison.full_of(best.row)
     said = f'{_over(best, comparison)} over {_reference(best)}, {comparison.seeds} seeds{_cost(best, comparison)}'
-    if over_full is not None and over_full.is_clear and over_full.mean < 0:
+    if full is not None and over_full is not None and over_full.is_clear and over_full.mean < 0:
         said += f', but all images are better still by {metric.interval(over_full.turned())}: use them all.'
-        winner = FULL
+        winner = full.title
     elif over_full is not None:
         clear = '' if over_full.is_clear else ', no clear difference'
         said += f'; {metric.interval(over_full)} over all images{clear}: use it.'
@@ -91,7 +92,7 @@ def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparis
     if full is not None and not enough:
         best = max(random, key=lambda each: _mean(each, comparison))
         gain = f' by {comparison.metric.interval(best.over_full.turned())}' if best.over_full else ''
-        return [f'{start}, and all images are better than {best.row.title}{gain}: train on all.'], FULL
+        return [f'{start}, and all images are better than {best.row.title}{gain}: train on all.'], full.row.title
     if full is None:
         choice, known = max(random, key=lambda each: _mean(each, comparison)), ''
     else:
@@ -136,14 +137,9 @@ def _is_worse_than_full(judged: Judged) -> bool:
 
 def _reference(*judged: Judged) -> str:
     """What some rows are compared with, in words."""
-    names = {_named(each.reference) for each in judged}
+    words = {RANDOM: RANDOM, FULL: 'all images'}
+    names = {words.get(each.usual, each.reference) for each in judged}
     return names.pop() if len(names) == 1 else 'what it is compared with'
-
-
-def _named(reference: str) -> str:
-    if ',' not in reference and reference.startswith(RANDOM):
-        return RANDOM
-    return 'all images' if reference == FULL else reference
 
 
 def _cost(judged: Judged, comparison: Comparison) -> str:

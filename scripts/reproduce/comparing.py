@@ -16,7 +16,7 @@ from basicsr_ext.runtime.files import atomic_open
 FILES = Path('results', 'reproduce')  # where training files come
 
 
-def arguments(description: str | None, iterations: int) -> argparse.ArgumentParser:
+def arguments(description: str | None, iterations: int | None = None) -> argparse.ArgumentParser:
     """The command line that these experiments share; what it does not know goes to `compare`."""
     parser = argparse.ArgumentParser(
         description=description,
@@ -24,7 +24,8 @@ def arguments(description: str | None, iterations: int) -> argparse.ArgumentPars
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
+    if iterations is not None:
+        parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
     return parser
 
 
