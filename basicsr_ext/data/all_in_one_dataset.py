@@ -59,6 +59,9 @@ class AllInOneDataset(ComposedDataset):
     in a column of its own, so that `per_group` of a selection gives every degradation its share. Name, phase and scale
     pass down.
 
+    A group may be an AllInOneDataset itself: it is one group with one share, whatever it holds, and its images are
+    `<group>/<group inside>/<path>`. Three levels of noise in a group `noise` thus count together as much as rain.
+
     Args:
         opt: the block of the option file.
 
@@ -140,14 +143,14 @@ class AllInOneDataset(ComposedDataset):
         groups = zip(self.groups, inside, strict=True)
         return [replace(item, path=f'{group}/{item.path}', group=group) for group, items in groups for item in items]
 
-    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
         """See `ComposedDataset`."""
         bounds = zip(self.parts, [0, *self.ends], self.ends, strict=False)
         own = ((part, begun[(begun >= first) & (begun < end)] - first) for part, first, end in bounds)
-        return sum(count_distinct(part, epoch, indices, epochs) for part, indices in own)
+        return sum(count_distinct(part, epoch, indices, epochs, seed) for part, indices in own)
 
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
-        """The sample of a given patch; see `DegradationDataset.patch`."""
+        """The sample of a given patch; see `ReaderDataset.patch`."""
         part, inside = self._at(index)
         return self._common(part.patch(inside, corner))  # type: ignore[attr-defined]
 
@@ -177,12 +180,18 @@ class AllInOneDataset(ComposedDataset):
 
 def _refuse_different(parts: Mapping[str, SampleDataset], where: str) -> None:
     """Refuse parts that differ in what has to be equal for the samples of a batch to be stacked."""
-    found: dict[str, dict[Any, str]] = {'gt_size': {}, 'scale': {}, 'number of channels': {}}
+    found: dict[str, dict[Any, str]] = {
+        'gt_size': {},
+        'scale': {},
+        'number of channels': {},
+        'number of channels of inputs': {},
+    }
     for group, part in parts.items():
         for reader in readers(part):
             found['gt_size'].setdefault(reader.opt.get('gt_size'), group)
             found['scale'].setdefault(reader.opt.get('scale', 1), group)
             found['number of channels'].setdefault(files_of(reader).channels, group)
+            found['number of channels of inputs'].setdefault(files_of(reader).lq_channels, group)
     for what, groups in found.items():
         if len(groups) > 1:
             shown = ', '.join(f'{value} in {group}' for value, group in groups.items())

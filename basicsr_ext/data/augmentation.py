@@ -36,7 +36,14 @@ class Flips:
         return (image.transpose(1, 2) if self.transpose else image).contiguous()
 
 
-def draw_flips(index: int, use_hflip: bool, use_rot: bool) -> Flips:
-    """Flip half of the samples left-right; with `use_rot` half of them upside down, and transpose half of them."""
+def draw_flips(index: int, use_hflip: bool, use_rot: bool, use_vflip: bool = False) -> Flips:
+    """Flip half of the samples left-right, half upside down, transpose half of them, or some of these.
+
+    Args:
+        index: of the sample, whose moment decides.
+        use_hflip: flip left-right.
+        use_rot: flip upside down and transpose, each of its own.
+        use_vflip: flip upside down, also where nothing is transposed.
+    """
     hflip, vflip, transpose = (sample_rng(index, 'augment').random(3) < 0.5).tolist()
-    return Flips(use_hflip and hflip, use_rot and vflip, use_rot and transpose)
+    return Flips(use_hflip and hflip, (use_vflip or use_rot) and vflip, use_rot and transpose)

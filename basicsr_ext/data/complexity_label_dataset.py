@@ -132,8 +132,8 @@ class ComplexityLabelDataset(DegradationDataset):
     def degrade(self, gt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return as_array(resize_square(as_tensor(gt)[None], self.options.input_size)[0])
 
-    def _sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
-        sample = super()._sample(index, corner)
+    def sample(self, index: int, corner: tuple[int, int] | None) -> Sample:
+        sample = super().sample(index, corner)
         return {**sample, 'gt': torch.tensor([self._label(index)])}
 
     def _label(self, index: int) -> float:

@@ -14,7 +14,7 @@ def distinct_items(dataset: SampleDataset, sampler: ScheduledSampler, iteration:
     It follows from the schedule alone, so that a resumed run counts what an uninterrupted one does.
     """
     epoch, begun = sampler.items_until(iteration)
-    return count_distinct(dataset, epoch, begun, sampler.epochs)
+    return count_distinct(dataset, epoch, begun, sampler.epochs, sampler.seed)
 
 
 def plan(dataset: SampleDataset, sampler: ScheduledSampler) -> Iterator[str]:

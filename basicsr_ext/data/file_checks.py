@@ -11,11 +11,13 @@ import cv2
 from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.nesting import used_items
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.data.stock_files import Files, files_of
 from basicsr_ext.errors import DataError, OptionError, first_few, refuse_if_any, shown
 from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 from basicsr_ext.images.image_files import Kind
 from basicsr_ext.images.listing import has_mark, is_outside, not_in_utf8, read_lines
+from basicsr_ext.images.pair_files import fits
 from basicsr_ext.options.calls import is_known
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
@@ -132,7 +134,8 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
 def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
     opt, files = reader.opt, files_of(reader)
     scale, is_train = opt.get('scale', 1), opt.get('phase', 'train') == 'train'
-    least = (opt.get('gt_size') if is_train else None) or scale
+    can_pad, is_padded = isinstance(reader, ReaderDataset), bool(opt.get('pad_small'))
+    least = (opt.get('gt_size') if is_train and not is_padded else None) or scale
     small, different, unprintable = [], [], []
     for index in used:
         paths = files.listed(index)
@@ -140,17 +143,18 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
         if unprintable:
             continue
         sizes = files.sizes(index)
-        if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
+        if not _fit(sizes, scale, is_train):
             # Cameras note that an image has to be turned, which headers do not count.
             sizes = {kind: _decoded_size(files, index, kind) or size for kind, size in sizes.items()}
         named = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
         if sizes and min(sizes['gt']) < least:
             small.append(named['gt'])
-        if 'lq' in sizes and not _fits(sizes['gt'], sizes['lq'], scale, is_train):
-            different.append(f'{named["gt"]} for {named["lq"]}')
+        if not _fit(sizes, scale, is_train):
+            different.append(f'{named["gt"]} for {" and ".join(each for kind, each in named.items() if kind != "gt")}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
-    refuse_if_any(small, f'images of at least {least} x {least} pixels', 'Remove them or lower gt_size.', where)
+    advice = f'Remove them, lower gt_size or set pad_small: reflect{"" if can_pad else " in a PairsDataset"}.'
+    refuse_if_any(small, f'images of at least {least} x {least} pixels', advice, where)
 
 
 def _decoded_size(files: Files, index: int, kind: Kind) -> tuple[int, int] | None:
@@ -161,10 +165,10 @@ def _decoded_size(files: Files, index: int, kind: Kind) -> tuple[int, int] | Non
     return height, width
 
 
-def _fits(gt: tuple[int, int], lq: tuple[int, int], scale: int, is_train: bool) -> bool:
-    """Whether a pair belongs together; outside training BasicSR itself cuts the clean image to the size it needs."""
-    enlarged = (lq[0] * scale, lq[1] * scale)
-    return gt == enlarged if is_train else gt[0] >= enlarged[0] and gt[1] >= enlarged[1]
+def _fit(sizes: dict[Kind, tuple[int, int]], scale: int, is_train: bool) -> bool:
+    """Whether the images of an item belong together; clean ones without a file of their input always do."""
+    inputs = {size for kind, size in sizes.items() if kind != 'gt'}
+    return len(inputs) < 2 and all(fits(sizes['gt'], size, scale, is_train) for size in inputs)
 
 
 def check_pixels(dataset: SampleDataset, where: str) -> None:

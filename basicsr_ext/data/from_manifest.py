@@ -11,7 +11,7 @@ from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.options.calls import building, registered
-from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
+from basicsr_ext.options.dataset_blocks import reader_blocks, stacks_inputs, walk_blocks
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import Manifest
 
@@ -69,6 +69,10 @@ def _move(reader: dict[str, Any], where: str, folders: dict[str, str | None]) ->
         option = f'--{key.removesuffix("_gt")}'
         if folder and key not in reader:
             raise OptionError(option, f'a manifest of a dataset with {key}', reader['type'], 'Remove it.')
+        if folder and key == 'dataroot_lq' and stacks_inputs(reader):
+            raise OptionError(
+                option, f'one folder in {where}.{key}', len(reader[key]), 'Put the images where they were.'
+            )
         root = folder or reader.get(key)
         if isinstance(root, str) and not os.path.isdir(os.path.expanduser(root)):
             place = option if folder else f'{where}.{key}'

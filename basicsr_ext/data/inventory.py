@@ -37,7 +37,7 @@ def _items(dataset: SampleDataset, tolerant: bool) -> list[Item]:
     if isinstance(dataset, ComposedDataset):
         return dataset.inventory([_items(part, tolerant) for part in dataset.parts])
     files = files_of(dataset)
-    return [Item(files.relative(index), *_size(files, index, tolerant)) for index in range(len(files))]
+    return [Item(files.item(index), *_size(files, index, tolerant)) for index in range(len(files))]
 
 
 def _size(files: Files, index: int, tolerant: bool) -> tuple[int, int]:

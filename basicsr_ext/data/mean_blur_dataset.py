@@ -49,13 +49,13 @@ class MeanBlurDataset(WrapperDataset):
     edge pixel.
 
     Over a dataset that degrades clean images itself, the whole clean image is blurred first, then cropped and degraded.
-    Over a stock dataset, whose input is already made, both tensors are blurred: `gt` by r and `lq` by r / scale.
+    Over one of pairs of files, whose input is already made, both tensors are blurred: `gt` by r and `lq` by r / scale.
 
     Args:
         opt: the block of the option file: `kernel_size` and `dataset`.
 
     Raises:
-        OptionError: over a stock dataset, an r that the scale does not divide.
+        OptionError: over pairs of files, an r that the scale does not divide.
 
     Example:
 
@@ -81,15 +81,15 @@ class MeanBlurDataset(WrapperDataset):
         options = read_block(MeanBlurOptions, opt, f'dataset {opt.get("name")}', ignore=LOADER_KEYS)
         super().__init__(opt)
         self.kernel_size, self.scale = options.kernel_size, options.scale
-        are_stock = {not isinstance(reader, DegradationDataset) for reader in readers(self.dataset)}
-        if len(are_stock) > 1:
+        have_inputs = {not isinstance(reader, DegradationDataset) for reader in readers(self.dataset)}
+        if len(have_inputs) > 1:
             raise OptionError(
                 f'dataset {options.name}.dataset',
                 'groups that are all blurred before they are degraded, or all after',
-                "datasets of BasicSR's beside ours",
+                'pairs of files beside images that are degraded',
                 'Put a MeanBlurDataset inside each group.',
             )
-        (self.blurs_tensors,) = are_stock
+        (self.blurs_tensors,) = have_inputs
         if self.blurs_tensors and warmup_rule(self.dataset) is not None:
             raise OptionError(
                 f'dataset {options.name}.dataset',
@@ -108,7 +108,7 @@ class MeanBlurDataset(WrapperDataset):
             )
 
     def change(self, sample: Sample, index: int) -> Sample:
-        """Blur both tensors of a stock dataset."""
+        """Blur both tensors of a pair of files."""
         if self.blurs_tensors:
             sample['gt'] = _blur_tensor(sample['gt'], self.kernel_size)
             sample['lq'] = _blur_tensor(sample['lq'], self.kernel_size // self.scale)

@@ -11,9 +11,9 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ext.data.augmentation import draw_flips
-from basicsr_ext.data.degradation_base import DegradationDataset
 from basicsr_ext.data.fit_images import places_of, suspect_images
 from basicsr_ext.data.nesting import layers, readers, source
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.data.stock_files import files_of
 from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError
@@ -61,8 +61,8 @@ class MinedPatchDataset(WrapperDataset):
     """Train on the patches where a criterion is large: Soh and Cho (2021, Sec. VI), who discard half of all patches.
 
     An item is one kept patch, cut where it was mined, then flipped and degraded as the dataset inside does with its
-    random crops; `use_hflip` and `use_rot` stand there. Of one of BasicSR's datasets the patch is cut from the pair
-    that it gives outside training. The side of the patches replaces `gt_size` of the dataset inside.
+    random crops; `use_hflip`, `use_vflip` and `use_rot` stand there. Of one of BasicSR's datasets the patch is cut from
+    the pair that it gives outside training. The side of the patches replaces `gt_size` of the dataset inside.
 
     The manifest may list more images than the dataset inside has if a wrapper inside chooses them; then `keep` is a
     part of the patches of the chosen images.
@@ -157,7 +157,7 @@ def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str,
             get_root_logger().warning(f'{where}: gt_size is {size}, as mined, instead of {reader["gt_size"]}.')
         reader['gt_size'] = size
         kind = registered(DATASET_REGISTRY, reader.get('type'), f'{path}.type')
-        if options.phase == 'train' and not issubclass(kind, DegradationDataset):
+        if options.phase == 'train' and not issubclass(kind, ReaderDataset):
             reader['phase'] = 'val'  # whole pairs, from which the patch is cut
     return block
 

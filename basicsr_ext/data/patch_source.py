@@ -6,7 +6,7 @@ import numpy as np
 from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.nesting import source
-from basicsr_ext.data.stock_files import files_of, reads_pairs
+from basicsr_ext.data.stock_files import file_kinds, files_of
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import DataError
 from basicsr_ext.images.pixels import bgr_8bit
@@ -26,13 +26,15 @@ class PatchSource:
         with_lq: give the input too where the dataset makes it itself.
 
     Attributes:
-        kinds: GT, and LQ where the dataset, or one of several in it, reads it from files or `with_lq` is set.
+        kinds: GT, and LQ where the dataset, or one of several in it, reads it from files or `with_lq` is set; LQ_2, ...
+            of inputs in several files.
     """
 
     def __init__(self, dataset: SampleDataset, with_lq: bool) -> None:
         self.dataset, self.whole = dataset, WholeImages(dataset)
         self.scale = dataset.opt.get('scale', 1)
-        self.kinds = ('GT', 'LQ') if with_lq or reads_pairs(dataset) else ('GT',)
+        kinds = file_kinds(dataset)
+        self.kinds = tuple(map(str.upper, ('gt', 'lq') if with_lq and len(kinds) == 1 else kinds))
         if any(self.whole.is_changed(index) for index in range(len(dataset))):
             get_root_logger().warning('A wrapper changes the pixels of the images: patches are rounded to 8 bits.')
 
@@ -50,7 +52,7 @@ class PatchSource:
         for y, x, size in boxes:
             patch = {}
             for kind, image in images.items():
-                factor = self.scale if kind == 'LQ' else 1
+                factor = 1 if kind == 'GT' else self.scale
                 top, left, side = y // factor, x // factor, size // factor
                 patch[kind] = image[top : top + side, left : left + side]
                 if patch[kind].shape[:2] != (side, side):
@@ -75,12 +77,12 @@ class PatchSource:
             return {kind: bgr_8bit(image) for kind, image in zip(self.kinds, (gt, lq), strict=False)}
         # Those of the files also under `color: y` of BasicSR's datasets: those who train on the patches set it again.
         images = {kind.upper(): files.original(place, kind) for kind in files.kinds}
-        sizes = [image.shape[:2] for image in images.values()]
-        if len(sizes) > 1 and sizes[0] != tuple(self.scale * side for side in sizes[1]):
+        size, *others = (image.shape[:2] for image in images.values())
+        if any(size != tuple(self.scale * side for side in other) for other in others):
             raise DataError(
                 self._path(index),
                 f'GT {self.scale} times as large as LQ',
-                f'{sizes[0]} and {sizes[1]}',
+                ' and '.join(map(str, (size, *others))),
                 'Make the pair again.',
             )
         return images

@@ -23,6 +23,7 @@ from basicsr_ext.images.decoding import (
 )
 from basicsr_ext.images.headers import header_size
 from basicsr_ext.images.image_files import ImageFiles, Kind
+from basicsr_ext.images.pair_files import PairFiles
 from basicsr_ext.images.pixels import to_unit
 from basicsr_ext.schedule.sample import SampleDataset
 
@@ -39,7 +40,7 @@ class StockFiles:
 
     Attributes:
         kinds: `gt`, and `lq` where items are pairs of files.
-        channels: of the images as the dataset gives them, 1 or 3.
+        channels, lq_channels: of the images as the dataset gives them, 1 or 3.
     """
 
     exact = False
@@ -49,7 +50,7 @@ class StockFiles:
         roots = {kind: opt[key] for kind, key in ROOTS.items() if isinstance(opt.get(key), str)}
         self.roots = {kind: os.path.expanduser(root) for kind, root in roots.items()}
         self.main = 'gt' if 'gt' in roots else 'lq'
-        self.channels = 1 if opt.get('color') in ('gray', 'y') else 3
+        self.channels = self.lq_channels = 1 if opt.get('color') in ('gray', 'y') else 3
         entries = getattr(dataset, 'paths', None)
         self.entries: Sequence[Any] = entries if isinstance(entries, Sequence) else ()
         is_pair = bool(self.entries) and {'gt_path', 'lq_path'} <= set(self._named(0))
@@ -112,6 +113,14 @@ class StockFiles:
         if len(self.entries) != len(self.dataset) or key not in self.roots:
             raise self._unlisted()
         return path if self._in_lmdb(kind) else os.path.relpath(path, self.roots[key]).replace(os.sep, '/')
+
+    def item(self, index: int) -> str:
+        """The path that names an item: that of its image of the kind `gt`.
+
+        Raises:
+            DataError: as `relative`.
+        """
+        return self.relative(index)
 
     def sources(self) -> list[str]:
         """The files that hold all images, those of both kinds."""
@@ -189,15 +198,20 @@ class StockFiles:
         return read_image(self.roots.get(self._key(kind), ''), self.path(index, kind))
 
 
-Files = ImageFiles | StockFiles
+Files = ImageFiles | PairFiles | StockFiles
 
 
 def files_of(reader: Any) -> Files:
     """The image files of a dataset that reads them itself, by its indices."""
     own = getattr(reader, 'files', None)
-    return cast(Files, own) if isinstance(own, ImageFiles | SampleFiles) else StockFiles(reader)
+    return cast(Files, own) if isinstance(own, ImageFiles | PairFiles | SampleFiles) else StockFiles(reader)
+
+
+def file_kinds(dataset: SampleDataset) -> tuple[Kind, ...]:
+    """The kinds of images that a dataset, or one inside, reads from files: `gt`, and `lq` where inputs are such."""
+    return max((files_of(reader).kinds for reader in readers(dataset)), key=len)
 
 
 def reads_pairs(dataset: SampleDataset) -> bool:
     """Whether a dataset, or one inside, reads its input from files too."""
-    return any('lq' in files_of(reader).kinds for reader in readers(dataset))
+    return 'lq' in file_kinds(dataset)

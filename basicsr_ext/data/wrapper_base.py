@@ -8,8 +8,9 @@ import numpy as np
 from basicsr.data import build_dataset
 from torch.utils.data import Dataset
 
-from basicsr_ext.data.degradation_base import DegradationDataset, Filter
+from basicsr_ext.data.degradation_base import Filter
 from basicsr_ext.data.read_item import read_item
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.errors import DataError
 from basicsr_ext.options.dataset_blocks import inner_blocks
 from basicsr_ext.schedule.sample import Sample, SampleDataset
@@ -23,10 +24,12 @@ class ComposedDataset(Dataset[Sample], ABC):
 
     Attributes:
         selects_anew: whether an item is another one of the datasets inside from epoch to epoch.
+        rises: whether which one it is depends on the length of the run too.
     """
 
     opt: dict[str, Any]
     selects_anew: ClassVar[bool] = False
+    rises: bool = False
 
     @property
     @abstractmethod
@@ -50,13 +53,14 @@ class ComposedDataset(Dataset[Sample], ABC):
         places = (self.place(index) for index in range(len(self)))
         return [inside[part][own] for part, own in places]
 
-    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
         """The number of different images that the epochs before one, and some items of that one, use.
 
         Args:
             epoch: the one that has begun, from 0.
             begun: the items that it has used.
             epochs: of the whole run, not rounded.
+            seed: `manual_seed` of the run.
         """
         return len(self) if epoch else len(begun)
 
@@ -154,15 +158,15 @@ class WrapperDataset(ComposedDataset):
         return self.change(self.dataset[self.inner_index(index)], index)
 
     def patch(self, index: int, corner: tuple[int, int]) -> Sample:
-        """The sample of a given patch; see `DegradationDataset.patch`."""
+        """The sample of a given patch; see `ReaderDataset.patch`."""
         sample = self.dataset.patch(self.inner_index(index), corner)  # type: ignore[attr-defined]
         return self.change(sample, index)
 
-    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float) -> int:
+    def distinct_items(self, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
         """See `ComposedDataset`; around a selection that changes there is none that chooses itself."""
         if is_dynamic(self.dataset):
-            return count_distinct(self.dataset, epoch, begun, epochs)
-        return super().distinct_items(epoch, begun, epochs)
+            return count_distinct(self.dataset, epoch, begun, epochs, seed)
+        return super().distinct_items(epoch, begun, epochs, seed)
 
     def change(self, sample: Sample, index: int) -> Sample:
         """Change a sample of the inner dataset; a wrapper that changes something overrides this."""
@@ -184,7 +188,7 @@ class WrapperDataset(ComposedDataset):
 
 def scheduled(dataset: SampleDataset) -> SampleDataset:
     """The dataset itself if it reads the scheduled index, else wrapped so that its randomness does."""
-    return dataset if isinstance(dataset, DegradationDataset | ComposedDataset) else StockDataset(dataset)
+    return dataset if isinstance(dataset, ReaderDataset | ComposedDataset) else StockDataset(dataset)
 
 
 def is_dynamic(dataset: SampleDataset) -> bool:
@@ -192,8 +196,8 @@ def is_dynamic(dataset: SampleDataset) -> bool:
     return isinstance(dataset, ComposedDataset) and (dataset.selects_anew or any(map(is_dynamic, dataset.parts)))
 
 
-def count_distinct(dataset: SampleDataset, epoch: int, begun: np.ndarray, epochs: float) -> int:
+def count_distinct(dataset: SampleDataset, epoch: int, begun: np.ndarray, epochs: float, seed: int) -> int:
     """`ComposedDataset.distinct_items` of any dataset."""
     if isinstance(dataset, ComposedDataset):
-        return dataset.distinct_items(epoch, begun, epochs)
+        return dataset.distinct_items(epoch, begun, epochs, seed)
     return len(dataset) if epoch else len(begun)

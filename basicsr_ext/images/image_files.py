@@ -23,7 +23,9 @@ from basicsr_ext.images.headers import header_size
 from basicsr_ext.images.listing import is_outside, name_list, not_in_utf8, read_lines, walk_images
 
 Color = Literal['gray', 'y', 'rgb']
-Kind = Literal['gt', 'lq']  # of the images of an item: clean, and the input where it is a file too
+Kind = (
+    str  # of the images of an item: `gt`, clean, and where it is a file too the input, `lq`, `lq_2` for a second part
+)
 
 
 class ImageFiles:
@@ -38,10 +40,11 @@ class ImageFiles:
         where: path of the block in the option file, named in errors.
         color: `rgb` for colours; `gray` for OpenCV's conversion of colour files; `y` for the BT.601 Y of a colour file
             as BasicSR computes it, and grey files as they are.
+        key: of the block that names the root, named in errors.
 
     Attributes:
         kinds: `gt` alone.
-        channels: of decoded images, 1 or 3.
+        channels, lq_channels: of decoded images and of the inputs made of them, 1 or 3.
         exact: whether samples hold these pixels unless a wrapper changes them, and errors name the file.
 
     Raises:
@@ -58,13 +61,15 @@ class ImageFiles:
         meta_info_file: str | None,
         where: str,
         color: Color = 'rgb',
+        key: str = 'dataroot_gt',
     ) -> None:
         self.folders = [os.path.expanduser(each) for each in ([root] if isinstance(root, str) else root)]
         self.backend, self.color = backend, color
-        self.channels = 3 if color == 'rgb' else 1
+        self.channels = self.lq_channels = 3 if color == 'rgb' else 1
+        self.key = key
         for folder in self.folders:
             if not os.path.isdir(folder):
-                raise DataError(f'{where}.dataroot_gt', 'a folder', shown(folder), 'Correct the path.')
+                raise DataError(f'{where}.{self.key}', 'a folder', shown(folder), 'Correct the path.')
         self.root = self._folder_around(where, backend == 'lmdb' or meta_info_file is not None)
         if backend == 'lmdb':
             self.names = self._names_in_lmdb(where)
@@ -74,25 +79,25 @@ class ImageFiles:
             self.names = self._names_in_folder(where)
         if not self.names:
             raise DataError(
-                f'{where}.dataroot_gt',
+                f'{where}.{self.key}',
                 f'images ({" ".join(IMAGE_SUFFIXES)})',
                 f'none in {shown(root)}',
                 'Correct the path.',
             )
-        refuse_if_any(not_in_utf8(self.names), 'names of files in UTF-8', 'Rename the files.', f'{where}.dataroot_gt')
+        refuse_if_any(not_in_utf8(self.names), 'names of files in UTF-8', 'Rename the files.', f'{where}.{self.key}')
 
     def _folder_around(self, where: str, has_list: bool) -> str:
         if len(self.folders) == 1:
             return self.folders[0]
         if has_list or not self.folders:
             expected = 'one folder with an LMDB or a meta_info_file' if has_list else 'a folder'
-            raise DataError(f'{where}.dataroot_gt', expected, len(self.folders), 'Correct the list.')
+            raise DataError(f'{where}.{self.key}', expected, len(self.folders), 'Correct the list.')
         self.folders = [os.path.abspath(folder) for folder in self.folders]
         around = os.path.commonpath(self.folders)
         for first, second in permutations(map(os.path.realpath, self.folders), 2):
             if os.path.commonpath([first, second]) == first:
                 raise DataError(
-                    f'{where}.dataroot_gt', 'folders that do not overlap', f'{second} in {first}', 'Remove one of them.'
+                    f'{where}.{self.key}', 'folders that do not overlap', f'{second} in {first}', 'Remove one of them.'
                 )
         return around
 
@@ -120,9 +125,9 @@ class ImageFiles:
         index = Path(self.root, 'meta_info.txt')
         if not index.is_file():
             raise DataError(
-                f'{where}.dataroot_gt', 'a BasicSR LMDB with meta_info.txt', shown(self.root), 'Correct the path.'
+                f'{where}.{self.key}', 'a BasicSR LMDB with meta_info.txt', shown(self.root), 'Correct the path.'
             )
-        lines = read_lines(str(index), f'{where}.dataroot_gt')
+        lines = read_lines(str(index), f'{where}.{self.key}')
         return sorted(os.path.splitext(line.partition(' (')[0].split()[0])[0] for line in lines)
 
     def _names_in_meta_info(self, meta_info_file: str, where: str) -> list[str]:
@@ -155,6 +160,10 @@ class ImageFiles:
     def relative(self, index: int, kind: Kind = 'gt') -> str:
         """The path below the folder, with `/`; the key in an LMDB."""
         return self.names[index].replace(os.sep, '/')
+
+    def item(self, index: int) -> str:
+        """The path that names an item."""
+        return self.relative(index)
 
     def listed(self, index: int) -> dict[Kind, str]:
         """The images of an item as `path` gives them, by kind."""

@@ -22,7 +22,7 @@ class ImageFolder:
 
     Args:
         parts: where `gt/` and `lq/` are kept until all images are there.
-        kinds: `gt`, and `lq` where there is such.
+        kinds: `gt`, and `lq`, `lq_2`, ... where there are such.
     """
 
     def __init__(self, parts: Path, kinds: Sequence[str]) -> None:
@@ -57,10 +57,11 @@ def refuse_foreign(folder: Path, unfinished: Path, result: Path) -> None:
         _refuse_images(folder, unfinished)
 
 
-def _refuse_images(folder: Path, unfinished: Path) -> None:
+def _refuse_images(folder: Path, unfinished: Path, kinds: Sequence[str] = ()) -> None:
     if not (unfinished / PLACED).is_file():
-        found = [name for name in WRITTEN if os.path.lexists(folder / name)]
-        refuse_if_any(found, f'none of {", ".join(WRITTEN)}', 'Move them away, or give another name.', str(folder))
+        names = list(dict.fromkeys([*WRITTEN, *kinds]))
+        found = [name for name in names if os.path.lexists(folder / name)]
+        refuse_if_any(found, f'none of {", ".join(names)}', 'Move them away, or give another name.', str(folder))
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def new_image_folder(folder: Path, unfinished: Path, kinds: Sequence[str]) -> It
     shutil.rmtree(parts, ignore_errors=True)
     writer = ImageFolder(parts, kinds)
     yield writer
-    _refuse_images(folder, unfinished)
+    _refuse_images(folder, unfinished, kinds)
     write_json(unfinished / PLACED, kinds)
     for kind in kinds:
         shutil.rmtree(folder / kind, ignore_errors=True)

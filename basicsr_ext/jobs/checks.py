@@ -103,6 +103,7 @@ NETWORK_PATH_KEYS = {  # each with the letter of a network
 
 
 LOGGER = logging.getLogger('basicsr')  # which is set up when it is known where the log file lies
+OURS = ('use_vflip', 'pad_small', 'gt_until')  # keys of readers that BasicSR's would pass over in silence
 BACKENDS = ('disk', 'lmdb', 'memcached')  # of BasicSR's FileClient
 
 
@@ -269,6 +270,8 @@ def _check_dataset_block(block: Options, where: str) -> None:
     options = getattr(dataset, 'Options', None)
     if options is not None:
         read_block(options, block, where, ignore=LOADER_KEYS)
+    elif is_known(dataset):
+        _refuse_our_keys(block, where)
     if inspect.isclass(dataset) and issubclass(dataset, ComposedDataset):
         for path, inner in inner_blocks(block, where).items():
             _check_dataset_block(inner, f'{where}.{path}')
@@ -290,6 +293,12 @@ def _check_dataset_block(block: Options, where: str) -> None:
     lq = block.get('dataroot_lq')
     if block['type'] == 'SingleImageDataset' and 'meta_info_file' not in block and os.path.isdir(str(lq)):
         check_stock_folder(str(lq), f'{where}.dataroot_lq')
+
+
+def _refuse_our_keys(block: Options, where: str) -> None:
+    for key in OURS:
+        if key in block:
+            raise OptionError(f'{where}.{key}', f'a key of {block["type"]}', shown(key), 'Take PairsDataset for it.')
 
 
 def _check_backend(block: Options, where: str) -> None:

@@ -106,6 +106,12 @@ def walk_blocks(block: dict[str, Any], where: str) -> Iterator[tuple[dict[str, A
             yield from walk_blocks(inner, f'{where}.{path}')
 
 
+def stacks_inputs(block: Mapping[str, Any]) -> bool:
+    """Whether the input of a block that names files is put together from those of several folders."""
+    roots = block.get('dataroot_lq')
+    return isinstance(roots, list) and len(roots) > 1
+
+
 def reader_blocks(block: dict[str, Any], where: str) -> list[tuple[dict[str, Any], str]]:
     """Those of the blocks that name files."""
     return [found for found in walk_blocks(block, where) if not {'dataset', 'datasets'} & set(found[0])]

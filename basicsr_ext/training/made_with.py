@@ -7,7 +7,8 @@ from typing import Any
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ext.data.wrapper_base import is_dynamic
+from basicsr_ext.data.nesting import layers
+from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.schedule.sample import SampleDataset
@@ -147,7 +148,8 @@ def refuse_end(state: Mapping[str, Any], total_iter: int) -> None:
 def refuse_other_plan(state: Mapping[str, Any], total_iter: int, train_set: SampleDataset) -> None:
     """Raise OptionError if a selection, which rises with the epochs of the whole run, is of a run of another length."""
     planned = state.get('total_iter', total_iter)
-    if planned != total_iter and is_dynamic(train_set):
+    rises = any(isinstance(layer, ComposedDataset) and layer.rises for layer in layers(train_set))
+    if planned != total_iter and rises:
         raise OptionError(
             'train.total_iter',
             f'{planned}, for which the dynamic selection of this run was planned',

@@ -3,7 +3,7 @@
     python scripts/reproduce/dataset_distillation.py --iterations 1000 --seeds 3
     python scripts/reproduce/dataset_distillation.py --tables 2 3 4 6 7 8 fig1 --sizes 5%
 
-5: 1, 2, 5 and 10 % in six ways (Tables 1 and 5). 2: layers of the tuner. 3: sides of what the scorer sees; at full size
+5: 1, 2, 5 and 10 % in seven ways (Tables 1 and 5). 2: layers of the tuner. 3: sides of what the scorer sees; at full size
 it is the entropy itself. 4: networks that score. 6: without the tuner, of the most complex images and of distilled
 ones. 7: what is distilled, pixels or, with --vae FOLDER, latents of an autoencoder; StyleGAN2 is not here. 8:
 accumulated gradients, with the most memory that a training held. fig1: the synthetic part of a distilled set (right).
@@ -27,7 +27,16 @@ OPTION_FILE = 'options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml'
 DISTILL_FILE = 'options/distill/distill_IRCNN_gray_sigma25_BSD400_5.yml'
 SCORER_FILE = 'options/train/ComplexityScorer/train_ComplexityScorer_test_resnet_BSD400.yml'
 OF_COMPARISON = ('ratio', 'kept', 'manifest')  # keys of a distillation that the comparison sets
-SETS = ('full', 'random', 'complexity:top', 'dynamic', 'influence:mid', 'distilled', 'aligned:distilled')
+SETS = (
+    'full',
+    'random',
+    'dynamic:random',
+    'complexity:top',
+    'dynamic',
+    'influence:mid',
+    'distilled',
+    'aligned:distilled',
+)
 SMALL = ('test_resnet', 'test_vit', 'mixer_s32_224')  # of timm, for resnet50, vit_base_patch16_224, mixer_b16_224
 TABLES = ('5', '2', '3', '4', '6', '7', '8', 'fig1')
 

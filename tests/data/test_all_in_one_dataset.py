@@ -1,6 +1,7 @@
 """Several datasets as one: whose samples, under which names, with every job and wrapper around and inside."""
 
 import copy
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from basicsr.data import build_dataset
 from basicsr_ext.__main__ import main
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.from_manifest import dataset_of, index_of_places
+from basicsr_ext.data.image_names import result_names
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.nesting import innermost, readers, source, used_items
 from basicsr_ext.data.whole_images import WholeImages
@@ -340,6 +342,71 @@ def test_training_on_all(data: Path) -> None:
     output = train(file, data)
     assert 'Dynamic selection: 4 of 8 images per epoch' in output
     assert (data / 'experiments/run/models/net_g_6.pth').is_file()
+
+
+# ---- groups that hold groups ----
+
+LEVELS = {f'sigma{sigma}': {**NOISE, 'sigma': sigma} for sigma in (15, 25, 50)}
+TASKS = {'rain': RAIN, 'noise': {'type': 'AllInOneDataset', 'datasets': LEVELS}, 'blur': {**RAIN, 'dataroot_lq': 'gt'}}
+
+
+def per_task(kind: str, **keys: Any) -> Any:
+    keys = {'manifest': 'results/ranked/ranking.parquet', 'size': 6, 'per_group': True, **keys}
+    return build_dataset(around(kind, block(TASKS), **keys))
+
+
+def rank_tasks() -> None:
+    opt = {'name': 'ranked', 'num_gpu': 0, 'rank': {'method': 'complexity', 'criterion': 'entropy'}}
+    train = {'name': 'all', 'type': 'AllInOneDataset', 'datasets': TASKS}
+    assert main(['rank', '-opt', in_file('rank.yml', {**opt, 'datasets': {'train': train}})]) == 0
+
+
+def test_a_ranking_counts_what_a_group_holds_as_one(data: Path) -> None:
+    rank_tasks()
+    manifest = read_manifest('results/ranked/ranking.parquet')
+    levels = [f'noise/{level}/{name}.png' for level in LEVELS for name in 'abc']
+    assert manifest.column('path') == [f'rain/{n}.png' for n in 'abc'] + levels + [f'blur/{n}.png' for n in 'abc']
+    assert manifest.column('group') == ['rain'] * 3 + ['noise'] * 9 + ['blur'] * 3
+    again = inventory(dataset_of(manifest))
+    indices = index_of_places(manifest, dataset_of(manifest), 'here')
+    assert [again[indices[place]].path for place in range(15)] == manifest.column('path')
+    whole = build_dataset(block(TASKS, phase='val'))
+    assert result_names(whole)[2:5] == ['rain/c', 'sigma15/a', 'sigma15/b']
+    alone = build_dataset({'name': 'x', 'phase': 'train', 'scale': 1, **LEVELS['sigma50']})
+    assert same(build_dataset(block(TASKS))[moment(10)], alone[moment(1)])
+
+
+@pytest.mark.parametrize('subset', ['top', 'mid', 'bottom', 'random'])
+def test_tasks_have_equal_shares_however_many_levels_they_hold(data: Path, subset: str) -> None:
+    rank_tasks()
+    chosen = [item.group for item in inventory(per_task('InfluenceSubsetDataset', subset=subset))]
+    assert Counter(chosen) == {'rain': 2, 'noise': 2, 'blur': 2}
+    most = [item.group for item in inventory(per_task('InfluenceSubsetDataset', subset=subset, size=12))]
+    assert Counter(most) == {'rain': 3, 'noise': 6, 'blur': 3}
+
+
+@pytest.mark.parametrize('order', ['rising', 'random'])
+def test_tasks_have_equal_shares_in_every_epoch(data: Path, order: str) -> None:
+    rank_tasks()
+    dataset, groups = per_task('DynamicSubsetDataset', order=order), []
+    for epoch in range(8):
+        items = [dataset.inner_index(moment(index, epoch=epoch)) for index in range(6)]
+        groups.append(Counter(inventory(dataset.dataset)[item].group for item in items))
+    assert groups == [{'rain': 2, 'noise': 2, 'blur': 2}] * 8
+
+
+def test_the_most_complex_image_of_a_task_is_taken_at_every_level(data: Path) -> None:
+    rank_tasks()
+    chosen = [item.path for item in inventory(per_task('InfluenceSubsetDataset', subset='top', size=9))]
+    noisy = [Path(path) for path in chosen if path.startswith('noise')]
+    assert {path.parent.name for path in noisy} == set(LEVELS) and len({path.name for path in noisy}) == 1
+
+
+def test_training_on_tasks(data: Path) -> None:
+    rank_tasks()
+    inner = {'type': 'AllInOneDataset', 'datasets': TASKS}
+    opt = training(data, manifest=str(data / 'results/ranked/ranking.parquet'), size=6, dataset=inner)
+    assert 'options, files and the first batch are sound' in train(Path(in_file('run.yml', opt)), data, '--check')
 
 
 # ---- what is refused ----

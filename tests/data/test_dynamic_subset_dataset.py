@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.errors import DataError, OptionError
-from basicsr_ext.schedule.sampling import ScheduledIndex
+from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.selection.manifest import Item, write_manifest
 from basicsr_ext.selection.subsets.choose import choose
 from basicsr_ext.selection.subsets.dynamic import DynamicSelection
 from basicsr_ext.selection.subsets.quotas import quotas
+from basicsr_ext.selection.subsets.random_parts import RandomSelection
 from basicsr_ext.training.loader import build_train_loader
 from basicsr_ext.training.made_with import refuse_other_plan
 from tests.helpers.images import same, write_images
@@ -93,6 +95,28 @@ def test_a_known_part() -> None:
     assert ranks == [[51, 52], [49, 50], [26, 27], [4, 5], [1, 2], [1, 2]]
 
 
+@pytest.mark.parametrize('groups', [None, GROUPS])
+def test_random_parts_are_others_in_each_epoch_and_keep_the_quotas(groups: list[str] | None) -> None:
+    selection = RandomSelection(RANKS, 5, groups=groups)
+    expected = quotas(RANKS, groups or ['all'] * 12, 5)
+    parts = [selection.rows(epoch, 8.0, seed=1).tolist() for epoch in range(40)]
+    for rows in parts:
+        assert rows == sorted(set(rows)) and Counter((groups or ['all'] * 12)[row] for row in rows) == expected
+    assert len(set(map(tuple, parts))) > 20
+    assert all((parts[epoch] == selection.rows(epoch, 3.0, seed=1)).all() for epoch in (39, 0))  # of this moment alone
+    assert parts != [selection.rows(epoch, 8.0, seed=2).tolist() for epoch in range(40)]
+    for epoch in (7, 3, 40, 2):  # also backwards
+        union = sorted(set().union(*parts[:epoch]))
+        assert selection.rows_until(epoch, 8.0, seed=1).tolist() == union
+    assert selection.rows_until(1, 8.0, seed=2).tolist() == selection.rows(0, 8.0, seed=2).tolist()
+
+
+def test_random_parts_take_every_image_equally_often() -> None:
+    selection = RandomSelection(RANKS, 3)
+    times = Counter(row for epoch in range(2000) for row in selection.rows(epoch, 0.0, seed=0).tolist())
+    assert set(times) == set(range(12)) and max(abs(number - 500) for number in times.values()) < 4 * 500**0.5
+
+
 @pytest.mark.parametrize(
     ('keys', 'text'),
     [
@@ -160,6 +184,24 @@ def test_at_the_end_it_is_the_static_top(data: Path) -> None:
                 assert same(dynamic[moment(index, epoch)], static[moment(index, epoch)])
 
 
+@pytest.mark.parametrize('groups', [None, GROUPS])
+def test_random_images_of_an_epoch_are_those_of_the_selection(data: Path, groups: list[str] | None) -> None:
+    """The ranking is in another order than the folder: rows are those of the ranking."""
+    keys = {'per_group': True, 'manifest': 'grouped.parquet'} if groups else {}
+    dataset = build_dataset(block(size=4, order='random', **keys))
+    seen = set()
+    for epoch in range(8):
+        rows = dataset.selection.rows(epoch, 8.0, 5)
+        found = names_of(dataset, epoch)
+        assert found == sorted(dataset.ranked.items[row].name for row in rows)
+        if groups:
+            assert {groups[NAMES.index(name)] for name in found} == set('abc')
+        seen.add(tuple(found))
+    assert len(seen) > 4
+    ((_, used),) = used_items(dataset)
+    assert used == list(range(12))
+
+
 def test_every_image_that_can_be_used_is_checked(data: Path) -> None:
     dataset = build_dataset(block(size=2))
     ((_, used),) = used_items(dataset)
@@ -203,6 +245,8 @@ def test_who_needs_images_that_stay_is_refused(data: Path, outer: Options, text:
         ({'ratio': 0.2, 'size': 3}, r'dataset part\.size: expected exactly one of size and ratio, got size and ratio'),
         ({'size': None}, r'dataset part\.size: expected exactly one of size and ratio, got none'),
         ({'ratio': 1.2}, r'dataset part\.ratio: expected more than 0 and up to 1'),
+        ({'order': 'random', 'start': 0.2}, r'dataset part\.order: expected rising with start and until, got random'),
+        ({'order': 'falling'}, r"dataset part\.order: expected 'rising' or 'random'"),
         ({'until': 0}, r'dataset part\.until: expected a part of the run'),
         ({'column': 'path'}, r'dataset part\.column: expected the ranks 1 to 12'),
         ({'per_group': True}, r'dataset part\.per_group: expected a ranking with a column group, got path, height'),
@@ -226,13 +270,26 @@ def loader(outer: Options, workers: int = 0, start: int = 0, total: int = 14, **
     return build_train_loader(build_dataset(outer), opt, start)
 
 
-def test_batches_depend_neither_on_the_workers_nor_on_the_start(data: Path) -> None:
+@pytest.mark.parametrize('order', ['rising', 'random'])
+def test_batches_depend_neither_on_the_workers_nor_on_the_start(data: Path, order: str) -> None:
     """Batches of 2 of 3 images per epoch: half of them reach over the end of an epoch."""
-    whole = list(loader(block()))
+    outer = block(order=order)
+    whole = list(loader(outer))
     assert len(whole) == 14
-    for others in (loader(block(), workers=2), loader(block(), start=4)):
+    for others in (loader(outer, workers=2), loader(outer, start=4)):
         batches = list(others)
         assert all(same(a, b) for a, b in zip(batches, whole[-len(batches) :], strict=True))
+
+
+def test_random_batches_do_not_depend_on_the_ranks_nor_on_the_length_of_the_run(data: Path) -> None:
+    outer = block(order='random')
+    whole = [path for batch in loader(outer) for path in batch['gt_path']]
+    longer = [path for batch in loader(outer, total=20) for path in batch['gt_path']]
+    assert longer[: len(whole)] == whole
+    dataset = build_dataset(outer)
+    samplers = [ScheduledSampler(3, 1, 0, 0, 14, rank=rank, world_size=2) for rank in range(2)]
+    both = [dataset[index]['gt_path'] for pair in zip(*samplers, strict=True) for index in pair]
+    assert both == whole
 
 
 def test_an_epoch_uses_each_of_its_images_once(data: Path) -> None:
@@ -248,6 +305,8 @@ def test_an_epoch_uses_each_of_its_images_once(data: Path) -> None:
     [
         block(),
         block(size=7),
+        block(order='random'),
+        block(order='random', per_group=True, manifest='grouped.parquet', size=4),
         block(per_group=True, manifest='grouped.parquet', size=4),
         {'name': 'w', 'type': 'MeanBlurDataset', 'kernel_size': 3, 'phase': 'train', 'dataset': PLAIN},
         {'name': 'u', 'type': 'AllInOneDataset', 'phase': 'train', 'datasets': {'x': PLAIN, 'y': {**PLAIN, 'size': 2}}},
@@ -276,6 +335,12 @@ def test_the_plan(data: Path) -> None:
     assert [index.epoch for index in indices[10:14]] == [3, 3, 4, 4]  # of the iterations 6 and 7
     (sentence,) = plan(batches.dataset, loader(block(), total=1).sampler)
     assert sentence.endswith('not reached in this run.')
+
+
+def test_the_plan_of_random_parts(data: Path) -> None:
+    batches = loader(block(order='random'), total=12)
+    (sentence,) = plan(batches.dataset, batches.sampler)
+    assert sentence == 'Random selection: 3 of 12 images per epoch, 8.00 epochs, another part in each.'
 
 
 # ---- whole trainings ----
@@ -350,5 +415,6 @@ def test_a_run_of_another_length_is_not_continued(data: Path) -> None:
     refuse_other_plan({}, 20, dataset)
     refuse_other_plan({'total_iter': 20}, 20, dataset)
     refuse_other_plan({'total_iter': 10}, 20, dataset.dataset)
+    refuse_other_plan({'total_iter': 10}, 20, build_dataset(block(order='random', **roots)))
     with pytest.raises(OptionError, match=r'train\.total_iter: expected 10, .* got 20\. Change it back'):
         refuse_other_plan({'total_iter': 10}, 20, dataset)

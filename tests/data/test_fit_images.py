@@ -85,7 +85,7 @@ def test_ranks_close_up_before_a_part_is_chosen() -> None:
 def test_a_rising_part_never_holds_a_suspect_image() -> None:
     dataset = build('DynamicSubsetDataset', manifest='r.parquet', size=2)
     every = inventory(dataset.dataset)
-    epochs = [''.join(every[item].name for item in dataset.items_of(epoch, 4.0)) for epoch in range(4)]
+    epochs = [''.join(every[item].name for item in dataset.items_of(epoch, 4.0, 0)) for epoch in range(4)]
     assert epochs[-1] == 'df' and not set(''.join(epochs)) & set(SUSPECT)
 
 

@@ -136,5 +136,5 @@ def test_a_wrapper_that_chooses_needs_no_word_of_its_own(data: Path) -> None:
     inside = scheduled(build_dataset({'name': 'x', 'phase': 'val', 'scale': 2, **pairs}))
     assert inventory(last) == inventory(inside)[-1:]
     assert content_digest(last) == content_digest(inside) and reads_pairs(last)
-    assert last.distinct_items(0, np.array([]), 1.0) == 0 and last.distinct_items(1, np.array([]), 1.0) == 1
+    assert last.distinct_items(0, np.array([]), 1.0, 0) == 0 and last.distinct_items(1, np.array([]), 1.0, 0) == 1
     assert list(last.plan(None)) == []  # type: ignore[arg-type]

@@ -305,6 +305,15 @@ def test_a_wrapped_dataset_is_checked_too(denoising: Options, key: str, value: A
 # ---- files ----
 
 
+@pytest.mark.parametrize('key', ['use_vflip', 'pad_small', 'gt_until'])
+def test_a_key_of_ours_in_a_dataset_of_basicsr(paired: Options, key: str) -> None:
+    paired['datasets']['train'][key] = True
+    with pytest.raises(
+        OptionError, match=f'datasets.train.{key}: expected a key of PairedImageDataset, .* PairsDataset'
+    ):
+        check_options(paired)
+
+
 def test_a_missing_folder(denoising: Options, paired: Options) -> None:
     put(denoising, 'datasets.val.dataroot_gt', 'nowhere')
     with pytest.raises(DataError, match=r"datasets\.val\.dataroot_gt: expected a folder, got 'nowhere'"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.data.nesting import source
-from basicsr_ext.data.stock_files import files_of, reads_pairs
+from basicsr_ext.data.stock_files import file_kinds, files_of
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import bgr_8bit
 from basicsr_ext.runtime.progress import with_progress
@@ -15,7 +15,7 @@ from basicsr_ext.schedule.sample import SampleDataset
 def write_aligned(
     tuned: TunedImages, dataset: SampleDataset, names: Sequence[str], folder: Path, unfinished: Path
 ) -> None:
-    """Write `gt/`, `lq/` with the unchanged inputs where these are files, and `meta_info.txt`.
+    """Write `gt/`, `lq/` (`lq_2/`) with the unchanged inputs where these are files, and `meta_info.txt`.
 
     Args:
         tuned: the images.
@@ -28,10 +28,9 @@ def write_aligned(
         DataError: a damaged image.
         Interrupted: a stop was asked for; none of the folders is there.
     """
-    kinds = ('gt', 'lq') if reads_pairs(dataset) else ('gt',)
-    with new_image_folder(folder, unfinished, kinds) as images:
+    with new_image_folder(folder, unfinished, file_kinds(dataset)) as images:
         for index, name in enumerate(with_progress(names, 'Writing', len(names))):
             reader, place = source(dataset, index)
             files = files_of(reader)
-            lq = {'lq': files.original(place, 'lq')} if 'lq' in files.kinds else {}
-            images.put(name, gt=bgr_8bit(tuned[index]), **lq)
+            inputs = {kind: files.original(place, kind) for kind in files.kinds if kind != 'gt'}
+            images.put(name, gt=bgr_8bit(tuned[index]), **inputs)

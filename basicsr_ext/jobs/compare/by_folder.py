@@ -6,6 +6,8 @@ from basicsr_ext.errors import OptionError
 from basicsr_ext.jobs.compare.asked import SetName
 from basicsr_ext.jobs.compare.roles import Block
 
+OF_FOLDERS = ('meta_info_file', 'filename_tmpl', 'gt_until')  # keys that say what of a folder is read
+
 
 def require_folder(pool: Block, name: SetName) -> None:
     """Demand a training set whose folder can be replaced.
@@ -19,7 +21,7 @@ def require_folder(pool: Block, name: SetName) -> None:
 
 def written(pool: Block, folder: Path) -> Block:
     """The block of the pool with the images of another folder, `gt/` and perhaps `lq/`."""
-    block = {key: value for key, value in pool.items() if key != 'meta_info_file'}
+    block = {key: value for key, value in pool.items() if key not in OF_FOLDERS}
     block['dataroot_gt'] = str(folder / 'gt')
     if 'dataroot_lq' in block:
         block['dataroot_lq'] = str(folder / 'lq')

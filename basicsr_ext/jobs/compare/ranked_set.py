@@ -71,9 +71,12 @@ def complexity(frame: Frame, name: SetName, size: Size) -> Row:
     return Row(name, size, lambda seed: block, [folder.name])
 
 
-@comparison_set(*DYNAMIC)
+@comparison_set(*DYNAMIC, parts=('rising', 'random'))
 def dynamic(frame: Frame, name: SetName, size: Size) -> Row:
-    """Images of rising complexity, others in each epoch."""
+    """Images of rising complexity, others in each epoch; with `dynamic:random` random ones, others in each epoch."""
+    if name.part == 'random':
+        block = part_of(frame, str(frame.draw(0)), size, type='DynamicSubsetDataset', order='random')
+        return Row(name, size, lambda seed: block)
     folder = by_complexity(frame, DYNAMIC[name.kind])
     block = part_of(frame, str(folder / 'ranking.parquet'), size, type='DynamicSubsetDataset')
     return Row(name, size, lambda seed: block, [folder.name])

@@ -4,13 +4,13 @@ import os
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ext.data.degradation_base import DegradationDataset
+from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import registered
-from basicsr_ext.options.dataset_blocks import reader_blocks
+from basicsr_ext.options.dataset_blocks import reader_blocks, stacks_inputs
 from basicsr_ext.options.load import Options
 
 
@@ -20,12 +20,21 @@ def _refuse_luma(block: Options) -> None:
         if reader.get('color') != 'y':
             continue
         require(reader, ('type',), where)
-        if not issubclass(registered(DATASET_REGISTRY, reader['type'], f'{where}.type'), DegradationDataset):
+        if not issubclass(registered(DATASET_REGISTRY, reader['type'], f'{where}.type'), ReaderDataset):
             raise OptionError(
                 f'{where}.color',
                 'rgb, since the result is read as colour again',
                 'y',
                 'Change it, and use color: y where you train on the result.',
+            )
+
+
+def _refuse_stacked(block: Options) -> None:
+    """An input is written as one image."""
+    for reader, where in reader_blocks(block, 'datasets.train'):
+        if stacks_inputs(reader):
+            raise OptionError(
+                f'{where}.dataroot_lq', 'one folder', len(reader['dataroot_lq']), 'Select real images instead.'
             )
 
 
@@ -46,6 +55,7 @@ def _complete_patches(block: Options, settings: DistillSettings) -> None:
 def _check(opt: Options, settings: DistillSettings) -> None:
     block = opt['datasets']['train']
     _refuse_luma(block)
+    _refuse_stacked(block)
     _complete_patches(block, settings)
     if settings.image_size % block['scale']:
         raise OptionError(

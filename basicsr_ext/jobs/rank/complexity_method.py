@@ -14,7 +14,7 @@ from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.trained import trained_network
-from basicsr_ext.options.dataset_blocks import reader_blocks
+from basicsr_ext.options.dataset_blocks import reader_blocks, stacks_inputs
 from basicsr_ext.options.load import Options
 from basicsr_ext.selection.complexity.networks import SIDE, Restoration, Scorer
 from basicsr_ext.selection.complexity.scan import ComplexityReader, ComplexityScan
@@ -28,11 +28,15 @@ OF_WORK = ('workers',)  # settings that change no result
 OF_NETWORKS = ('batch_size', 'tile_size', 'tile_overlap', 'precision')  # nor these, without networks
 
 
-def _refuse_normalised(opt: Options, settings: ComplexitySettings) -> None:
-    """Stock datasets can give images less a mean, which are no images to measure."""
+def _refuse_no_images(opt: Options, settings: ComplexitySettings) -> None:
+    """Images less a mean, as stock datasets can give them, and stacked ones are no images to measure."""
     if settings.source == 'gt':
         return
     for reader, where in reader_blocks(opt['datasets']['train'], 'datasets.train'):
+        if settings.source == 'lq' and stacks_inputs(reader):
+            raise OptionError(
+                'rank.source', f'gt or restored, as {where}.dataroot_lq names several folders', 'lq', 'Change it.'
+            )
         for key in ('mean', 'std'):
             if reader.get(key) is not None:
                 raise OptionError(
@@ -50,7 +54,7 @@ class ComplexityRanking(Ranking):
         datasets={'train': 'the images to rank'},
         networks={'g': 'restores what is measured (source: restored)', 'scorer': 'measures (criterion: scorer)'},
         used=lambda settings: dict.fromkeys(settings.networks, True),
-        check=_refuse_normalised,
+        check=_refuse_no_images,
     )
 
     def __init__(self, opt: Options, settings: ComplexitySettings) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 from basicsr_ext.errors import OptionError
 from basicsr_ext.selection.subsets.quotas import shared_out
 
+START, UNTIL = 0.5, 0.5  # of the quantile, see below
+
 
 class DynamicSelection:
     """The M images of each epoch: those ranked just below a quantile that rises to the top.
@@ -39,8 +41,8 @@ class DynamicSelection:
         size: int | None = None,
         ratio: float | None = None,
         groups: Sequence[str] | None = None,
-        start: float = 0.5,
-        until: float = 0.5,
+        start: float = START,
+        until: float = UNTIL,
     ) -> None:
         check_bar(start, until)
         self.start, self.until = start, until
@@ -61,14 +63,14 @@ class DynamicSelection:
         """The first epoch whose images are the first of the ranking."""
         return 0 if self.start == 1 else int(np.ceil(round(self.until * epochs, 6)))
 
-    def rows(self, epoch: int, epochs: float) -> np.ndarray:
-        """The rows of an epoch, (M,), ascending."""
+    def rows(self, epoch: int, epochs: float, seed: int = 0) -> np.ndarray:
+        """The rows of an epoch, (M,), ascending; `seed` does not matter."""
         q = self.quantile(epoch, epochs)
         left_out = [int(_above(q, len(part), quota)) for part, quota in self.parts]
         chosen = [part[first : first + quota] for first, (part, quota) in zip(left_out, self.parts, strict=True)]
         return np.sort(np.concatenate(chosen))
 
-    def rows_until(self, epoch: int, epochs: float) -> np.ndarray:
+    def rows_until(self, epoch: int, epochs: float, seed: int = 0) -> np.ndarray:
         """The rows of all epochs before one, ascending, each once."""
         different = min(epoch, self.top_epoch(epochs) + 1)  # those after are the same
         q = self.quantile(np.arange(different), epochs)
