@@ -3,8 +3,8 @@
     python scripts/reproduce/dataset_distillation.py --iterations 1000 --seeds 3
     python scripts/reproduce/dataset_distillation.py --tables 2 3 4 6 7 8 fig1 --sizes 5%
 
-5: 1, 2, 5 and 10 % in seven ways (Tables 1 and 5). 2: layers of the tuner. 3: sides of what the scorer sees; at full size
-it is the entropy itself. 4: networks that score. 6: without the tuner, of the most complex images and of distilled
+5: 1, 2, 5 and 10 % in seven ways (Tables 1 and 5). 2: layers of the tuner. 3: sides of what the scorer sees; at full
+size it is the entropy itself. 4: networks that score. 6: without the tuner, of the most complex images and of distilled
 ones. 7: what is distilled, pixels or, with --vae FOLDER, latents of an autoencoder; StyleGAN2 is not here. 8:
 accumulated gradients, with the most memory that a training held. fig1: the synthetic part of a distilled set (right).
 The scorers of 3 and 4 are trained first, once. Grey denoising at sigma 25; choices aim at one half of BSD68, and all

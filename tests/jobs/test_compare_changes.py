@@ -115,6 +115,7 @@ def test_a_row_differs_in_its_changes_alone(compared: Path) -> None:
 
 def test_rows_without_changes_are_those_of_a_comparison_that_has_no_others(here: Path, compared: Path) -> None:
     shutil.copytree(compared, RESULTS)
+    shutil.copy(compared.parents[1] / 'run.yml', here)
     before = done()
     compare('--sets', 'full', 'complexity:top', 'mined:grad', *WORDS)
     assert done() == before

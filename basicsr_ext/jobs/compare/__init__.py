@@ -241,7 +241,7 @@ def _write_winner(frame: Frame, row: Row, folder: Path) -> Path:
     """Write the training file with the row's images, at its full length."""
     own = frame.of(row.set).file
     opt = deepcopy(own.opt)
-    title = re.sub(r'[^\w.=,+-]', '', row.title.replace(' %', 'p').replace(' ', '_').replace(':', '_'))
+    title = re.sub(r'[^\w.=+-]', '', row.title.replace(' %', 'p').replace(' ', '_').replace(':', '_'))[:80]
     opt['name'] = f'{opt["name"]}_{title}'
     opt['datasets']['train'] = {**own.loader, **own.wrapped(row.block(0), 1)}
     path = folder / 'winner.yml'

@@ -325,4 +325,4 @@ def _random_ranks(images: int, seed: int) -> list[int]:
 def _slug(title: str) -> str:
     """A title as part of a file name."""
     text = title.replace(' %', 'p').replace(' ', '-').replace(':', '-')
-    return re.sub(r'[^\w.=,+-]', '', text)[:LONGEST]
+    return re.sub(r'[^\w.=+-]', '', text)[:LONGEST]
