@@ -146,7 +146,8 @@ def _cost(judged: Judged, comparison: Comparison) -> str:
     """What choosing cost, as a share of the training that it is made for."""
     if not judged.row.choosing:
         return ''
-    full = judged.row.training / comparison.iterations * comparison.full_iterations
+    iterations = judged.row.iterations or comparison.iterations
+    full = judged.row.training / iterations * comparison.full_iterations
     share = 100 * judged.row.choosing / full
     same = comparison.full_iterations == comparison.iterations
     length = 'one training' if same else f'one training of {comparison.full_iterations} iterations'

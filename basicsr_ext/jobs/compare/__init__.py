@@ -134,7 +134,7 @@ def _folder_of_runs(usual: Path, dry_run: bool) -> Iterator[Path]:
 
 def _refuse_overlaps(frame: Frame, roles: Roles) -> None:
     """Demand that no image of a role is one of another role, or is trained on."""
-    pools = {str(each.pool): each.pool for each in frame.frames}
+    pools = {str(frame.contents.source(each.pool)): each.pool for each in frame.frames}
     for pool in pools.values():
         refuse_shared({name: frame.built(block) for name, block in {'datasets.train': pool, **roles.named()}.items()})
 
@@ -193,7 +193,7 @@ def _trial(frame: Frame, training: Task, threads: int) -> float:
     opt, file = deepcopy(frame.option_files[training.name]), frame.file
     opt['datasets']['train'] = {**file.loader, 'num_worker_per_gpu': frame.workers, **file.wrapped(file.pool, 1)}
     pace = measure(opt, frame.root, frame.root)
-    return pace.seconds_of(frame.iterations, 1)
+    return pace.seconds_of(frame.iterations, frame.asked.curve or 1)
 
 
 def _run(pool: TaskPool, tasks: Sequence[Task], rank: int) -> None:

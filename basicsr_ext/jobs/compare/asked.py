@@ -148,9 +148,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='keys of the jobs that choose: influence.iterations=12 mined.patch_size=48',
     )
-    parser.add_argument(
-        '--against', metavar='ROW', help='compare all rows with this one, named as in the table (see the report)'
-    )
+    parser.add_argument('--against', metavar='ROW', help='compare all rows with this one, named as in the table')
     parser.add_argument('--curve', type=int, metavar='N', help='measure N times on the way, and draw the differences')
     parser.add_argument('--jobs', type=int, help='trainings at a time (one on each GPU, or on each core)')
     parser.add_argument(
