@@ -4,7 +4,7 @@ from basicsr_ext.alignment.tuning import TuningSettings
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.jobs.compare.asked import SetName, Size
 from basicsr_ext.jobs.compare.by_complexity import by_complexity
-from basicsr_ext.jobs.compare.by_distilling import by_distilling
+from basicsr_ext.jobs.compare.by_distilling import IMAGE, by_distilling
 from basicsr_ext.jobs.compare.by_folder import require_folder, written
 from basicsr_ext.jobs.compare.frame import Choosing, Frame
 from basicsr_ext.jobs.compare.ranked_set import part_of
@@ -18,9 +18,14 @@ TUNER = {'type': 'DistributionTuner', 'width': 64, 'depth': 8, 'bound': 8 / 255}
 def aligned(frame: Frame, name: SetName, size: Size) -> Row:
     """The most complex images, or with `aligned:distilled` distilled ones, changed a little by a tuner."""
     require_folder(frame.pool, name)
+    settings: Block = {}
     if name.part == 'distilled':
         chosen = by_distilling(frame, size)
         subset = written(frame.base.pool, chosen)
+        synthetic = frame.asked.choosing.get('distilled', {}).get('image_size', frame.gt_size or IMAGE)
+        settings = {
+            'patch_size': min(int(synthetic), TuningSettings.patch_size or IMAGE)
+        }  # a crop fits into all images
     else:
         chosen = by_complexity(frame)
         subset = part_of(frame.base, str(chosen / 'ranking.parquet'), size, subset='top')
@@ -29,7 +34,7 @@ def aligned(frame: Frame, name: SetName, size: Size) -> Row:
         'network_tuner': {**TUNER, 'in_channels': channels},
         'network_encoder': {'type': 'FilterBankEncoder'},
     }
-    job = Choosing('align', 'aligned', f'{name.choice} {size}', {}, TuningSettings, beside)
+    job = Choosing('align', 'aligned', f'{name.choice} {size}', settings, TuningSettings, beside)
     datasets = {'train': subset, 'target': frame.pool}
     folder = frame.job(job, datasets, needs=[chosen.name], reads=[frame.base.pool])
     block = written(frame.pool, folder)
