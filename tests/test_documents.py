@@ -21,7 +21,9 @@ from tests.helpers.option_files import (
     known_types,
     ours,
     types_in,
+    variant_lines,
     variants,
+    written_out,
 )
 
 README = REPOSITORY / 'README.md'
@@ -186,10 +188,18 @@ def test_every_option_file_and_variant_is_in_the_document_of_options() -> None:
     for name, link, cell in rows:
         path = OPTIONS.parent / link
         assert path.stem == name
-        assert [shlex.split(line)[1:] for line in re.findall('`([^`]*)`', cell)] == variants(path)
+        assert [' '.join(shlex.split(line)) for line in re.findall('`([^`]*)`', cell)] == [
+            ' '.join(shlex.split(line)) for line in variant_lines(path)
+        ]
 
 
 # ---- the headers of option files ----
+
+
+def test_loops_stand_for_each_with_each() -> None:
+    line = "for s in 15 50; for d in A; --set name=x_${s}_${d} sigma=${s} 'roots=[${d}, B]'"
+    assert written_out(line) == [[f'name=x_{s}_A', f'sigma={s}', 'roots=[A, B]'] for s in (15, 50)]
+    assert written_out('--set name=y') == [['name=y']]
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -201,7 +211,8 @@ def test_the_header_of_an_option_file_is_right(path: Path) -> None:
     known = {name for file in FILES for name in (file.name, str(file.relative_to(REPOSITORY)))}
     assert set(re.findall(r'[\w./-]+\.yml', text)) <= known
     assert all(assignments[0].startswith('name=') for assignments in variants(path))
-    assert text.count('--set ') == len(variants(path))
+    assert text.count('--set ') == len(variant_lines(path))
+    assert not any('$' in word for words in variants(path) for word in words)
 
 
 def test_names_are_unique() -> None:

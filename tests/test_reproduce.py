@@ -16,6 +16,7 @@ from basicsr.archs import build_network
 from basicsr_ext.__main__ import main
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs import compare as compare_job
+from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
 from tests.helpers.flexir import NETWORK
@@ -24,9 +25,11 @@ from tests.helpers.option_files import REPOSITORY
 
 SCRIPTS = str(REPOSITORY / 'scripts' / 'reproduce')
 sys.path.insert(0, SCRIPTS)
+import aligned_pairs  # noqa: E402
 import choices  # noqa: E402
 import comparing  # noqa: E402
 import dataset_distillation  # noqa: E402
+import detail_measures  # noqa: E402
 import documents  # noqa: E402
 import early_exits  # noqa: E402
 import flexir_ablation  # noqa: E402
@@ -560,3 +563,45 @@ def test_the_ablation_of_flexir_runs_and_repeats_nothing(datasets: Path, monkeyp
     monkeypatch.setattr(flexir_ablation, '_measure', None)
     run(flexir_ablation, monkeypatch, *words)
     assert path.read_text() == table
+
+
+def test_the_readings_of_detail_are_those_of_the_metric(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, 'argv', ['detail_measures.py', '--folder', 'datasets/BSD400_gray'])
+    assert detail_measures.main() == 0
+    cells = [line.strip('| ').split(' | ') for line in capsys.readouterr().out.splitlines()]
+    means = {name: float(mean) for name, mean, _ in cells}
+    images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(Path('datasets/BSD400_gray').iterdir())]
+    published = np.array([calculate_mgvg(image) for image in images])
+    assert means['IQA forward, pixels in [0, 255]'] == pytest.approx(published.mean(), rel=1e-3)
+    assert means['IQA forward, pixels in [0, 1]'] == pytest.approx(published.mean() / 255**0.61, rel=1e-3)
+    between = (published.mean() - published.min()) / (published.max() - published.min())
+    assert means['IQA forward, stretched to [0, 1] over the images'] == pytest.approx(between, rel=1e-3)
+
+
+def test_aligned_pairs_are_those_of_a_choice_with_inputs_kept_and_moved(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ['--measured', 'datasets/Set5', '--share', '20', '--choosing', 'aligned.iterations=2']
+    run(aligned_pairs, monkeypatch, *SHORT, *words)
+    rows = compared('aligned_pairs_noise')
+    chosen = 'complexity:top 20 %'
+    assert list(rows) == ['full', 'random 20 %', chosen, 'kept inputs 20 %', 'moved inputs 20 %']
+    assert [row['reference'] for row in rows.values()] == [chosen, chosen, None, chosen, chosen]
+    assert len(list(Path('results/reproduce/aligned_pairs/noise_BSD400/lq').iterdir())) == 10
+    folders = {}
+    for path in Path('results/aligned_pairs_noise/runs/options').glob('aligned-20p_????????.yml'):
+        opt = load_options(path)
+        folders[opt['align']['input']] = Path('results/aligned_pairs_noise/runs/results', opt['name'])
+    names = {path.name for path in (folders['moved'] / 'lq').iterdir()}
+    assert len(names) == 2
+    for name in names:
+        root = Path('results/reproduce/aligned_pairs/noise_BSD400')
+        before = [cv2.imread(str(root / kind / name)).astype(int) for kind in ('gt', 'lq')]
+        kept, moved = (
+            [cv2.imread(str(folders[each] / kind / name)) for kind in ('gt', 'lq')] for each in ('kept', 'moved')
+        )
+        np.testing.assert_array_equal(kept[1], before[1])
+        np.testing.assert_array_equal(moved[1], np.clip(before[1] + moved[0] - before[0], 0, 255))
+        np.testing.assert_array_equal(kept[0], moved[0])

@@ -1,11 +1,12 @@
 """How different the images of a dataset are from each other: distances of all pairs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.pixels import resize_square
@@ -18,25 +19,26 @@ DIFFERENCES = 'donot_use_mm_for_euclid_dist'  # of torch.cdist
 
 @dataclass(frozen=True)
 class Diversity:
-    """The pairwise distances of the images of one dataset.
+    """The pairwise distances of the images of one dataset, (n (n - 1) / 2,) each, ascending.
 
     Attributes:
-        pixels: pairwise Euclidean distances of the images brought to one size (PED), (n (n - 1) / 2,), ascending.
-        features: the same of their mean features (PFD).
+        ped: Euclidean distances of their embeddings.
+        pfd: Euclidean distances of their embeddings brought to length 1, in [0, 2]: sqrt(2 - 2 cos) of the angle.
+        pixels: Euclidean distances of the images brought to one size.
     """
 
+    ped: np.ndarray
+    pfd: np.ndarray
     pixels: np.ndarray
-    features: np.ndarray
 
     def summary(self) -> Mapping[str, Mapping[str, float]]:
-        """Mean and quartiles of both."""
-        return {
-            name: {
-                'mean': float(values.mean()),
-                **{f'q{part}': float(np.quantile(values, part / 100)) for part in (5, 25, 50, 75, 95)},
-            }
-            for name, values in (('ped', self.pixels), ('pfd', self.features))
-        }
+        """Mean and quantiles of each."""
+        return {field.name: _summary(getattr(self, field.name)) for field in fields(self)}
+
+
+def _summary(values: np.ndarray) -> dict[str, float]:
+    quantiles = {f'q{part}': float(np.quantile(values, part / 100)) for part in (5, 25, 50, 75, 95)}
+    return {'mean': float(values.mean()), **quantiles}
 
 
 @torch.no_grad()
@@ -45,8 +47,11 @@ def diversity(
 ) -> Diversity:
     """Pairwise distances of a dataset (TripleD, Sec. 4.3 and Fig. 5).
 
-    Images are brought to 128 x 128 pixels, bilinearly with antialias, for PED; grey ones count three times, so that
-    they compare with colour. Features are averaged over the places of the image for PFD; the paper takes ResNet-50's.
+    The paper takes "pairwise Euclidean distances (PED) and pairwise feature distances (PFD) between feature embeddings"
+    of ResNet-50, and tells no formula. An embedding is the mean of the feature maps over the places of the image. Both
+    are distances of embeddings [reading chosen]: PED Euclidean, PFD of their directions alone, so that it does not see
+    how strong the features are; an embedding of zeros keeps length 0. Beside these, distances of pixels: images are
+    brought to 128 x 128, bilinearly with antialias; grey ones count three times, so that they compare with colour.
 
     Args:
         images: the dataset.
@@ -65,7 +70,9 @@ def diversity(
         image = images[index][None].to(device)
         pooled.append(encode(encoder, image).mean((2, 3))[0].cpu())
         small.append(resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu())
-    return Diversity(*(pairwise_distances(torch.stack(rows)).sort().values.numpy() for rows in (small, pooled)))
+    embeddings = torch.stack(pooled)
+    compared = embeddings, normalize(embeddings.double()), torch.stack(small)
+    return Diversity(*(pairwise_distances(rows).sort().values.numpy() for rows in compared))
 
 
 def pairwise_distances(vectors: Tensor, block: int = BLOCK) -> Tensor:

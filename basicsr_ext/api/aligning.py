@@ -27,7 +27,8 @@ def align(
 
     Args:
         subset: map-style; items are clean images, pairs `(lq, gt)`, of which gt is changed, or dicts with `gt`; tensors
-            C x H x W, RGB or grey, [0, 1].
+            C x H x W, RGB or grey, [0, 1]. The inputs of pairs are not returned: add the change of gt to them, as the
+            job `align` does, for a network that is to restore and not to tune.
         target: likewise; whose statistics the subset is to have.
         encoder: any network with `features(images)`; None takes FilterBankEncoder, which needs no weights.
         tuner: the network that is trained, in place; None takes a new DistributionTuner.

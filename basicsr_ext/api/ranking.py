@@ -25,6 +25,7 @@ from basicsr_ext.selection.influence.batches import ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
+from basicsr_ext.selection.influence.loss_curvature import unit_of
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.manifest import Manifest, fingerprint, read_manifest, write_manifest
 from basicsr_ext.selection.ranks import ranks_of, score_columns
@@ -59,6 +60,7 @@ def rank(
 
     Returns:
         The ranking, one row per image: `path`, the score under the name of the method, `rank` from 1 for the largest.
+        `header['unit']` says what the score of `influence` or of images chosen together is.
 
     Raises:
         OptionError: a setting is wrong, or a target or network is missing.
@@ -76,7 +78,7 @@ def rank(
     pairs = OwnPairs(dataset, 'dataset')
     items = pairs.items()
     options = {'method': method, **settings}
-    features = None
+    features, notes = None, {}
     with TemporaryDirectory() as folder:
         if method == 'complexity':
             values = _complexity(pairs, net, read_block(ComplexitySettings, options, 'rank'), Path(folder))
@@ -87,15 +89,22 @@ def rank(
             engine = _engine(pairs, target, net, together, seed, Path(folder), FeatureEngine)
             measured = measure_gradients([engine], together)
             features, columns = measured.whole, Choice(together, measured, [], seed).columns()
+            notes = _notes(engine, together, True)
         else:
             asked = read_block(RankSettings, options, 'rank')
-            scores = _engine(pairs, target, net, asked, seed, Path(folder), InfluenceEngine).scores()
-            columns = score_columns(method, {'': scores}, asked.dampings)
-    made_from = {'options': {'rank': options}, 'train': {'fingerprint': fingerprint(items)}}
+            scoring = _engine(pairs, target, net, asked, seed, Path(folder), InfluenceEngine)
+            columns = score_columns(method, {'': scoring.scores()}, asked.dampings)
+            notes = _notes(scoring, asked, False) if method == 'influence' else {}
+    made_from = {'options': {'rank': options}, 'train': {'fingerprint': fingerprint(items)}, **notes}
     if features is not None:
         write_features(Path(output).parent, items, features, {'method': method, 'seed': seed, **made_from})
     write_manifest(Path(output), items, columns, {'method': method, 'seed': seed, **made_from})
     return read_manifest(output)
+
+
+def _notes(engine: InfluenceEngine, settings: RankSettings, together: bool) -> dict[str, Any]:
+    unit = unit_of([engine.loss_curvature], str(settings.grad_loss['type']), together)
+    return {'chosen': {'': engine.chosen}, 'unit': unit}
 
 
 def _complexity(pairs: OwnPairs, net: nn.Module | None, settings: ComplexitySettings, folder: Path) -> Any:

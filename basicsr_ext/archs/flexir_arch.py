@@ -82,7 +82,8 @@ class FlexIR(nn.Module):
 
     The keys and defaults are those of BasicSR's SwinIR, and so are the names in the state dict, except that a tail
     stands below `tails.<branch>.`. A state dict of SwinIR loads as well and fills every branch with its tail. Images of
-    any size are padded to the window as BasicSR's SwinIRModel does, and the result is cropped.
+    any size are padded to the window as BasicSR's SwinIRModel does, and the result is cropped. With `upsampler:
+    nearest+conv`, for real-world super-resolution, `upscale` may be 2 besides BasicSR's 4, as in SwinIR's own weights.
 
     In evaluation the network returns the image of its branch `pointer`. In training it returns a BranchOutput for each
     of the branches 1 to `pointer`; nothing of the others is computed, their gradients stay None.
@@ -153,11 +154,16 @@ class FlexIR(nn.Module):
     ) -> None:
         super().__init__()
         _check(embed_dim, depths, num_heads, upsampler or '', plain and use_checkpoint)
+        is_real_world = upsampler == 'nearest+conv'
+        if is_real_world and upscale not in (2, 4):
+            raise OptionError('FlexIR.upscale', "2 or 4 with upsampler: 'nearest+conv'", upscale, 'Correct it.')
         net = SwinIR(
             img_size, patch_size, in_chans, embed_dim, depths, num_heads, window_size, mlp_ratio, qkv_bias, qk_scale,
-            drop_rate, attn_drop_rate, drop_path_rate, norm_layer, ape, patch_norm, use_checkpoint, upscale, img_range,
-            upsampler or '', resi_connection,
+            drop_rate, attn_drop_rate, drop_path_rate, norm_layer, ape, patch_norm, use_checkpoint,
+            4 if is_real_world else upscale, img_range, upsampler or '', resi_connection,
         )  # fmt: skip
+        if is_real_world and upscale == 2:
+            del net.conv_up2  # as in SwinIR's weights for x2; BasicSR builds x4 alone
         self.upscale = upscale if upsampler else 1
         self.img_range = img_range
         self.plain = plain

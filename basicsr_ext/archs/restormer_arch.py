@@ -1,108 +1,17 @@
 """Restormer: a U-shaped transformer whose attention runs over channels."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
-from einops import rearrange
 from torch import Tensor, nn
 
+from basicsr_ext.archs.channel_transformer import TransformerBlock, enlarge, named, shrink
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.networks.tiling import refuse_sides
 
 NORM_TYPES = ('WithBias', 'BiasFree')
-
-
-def _named(**modules: nn.Module) -> nn.Sequential:
-    """A sequence with names, which spell the keys of the official weights (`norm1.body.weight`)."""
-    return nn.Sequential(OrderedDict(modules))
-
-
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of every pixel.
-
-    `BiasFree` divides by the standard deviation but does not subtract the mean, so that scaling the input by c > 0
-    changes nothing: the network then generalises over noise levels (Mohan et al., ICLR 2020).
-    """
-
-    def __init__(self, dim: int, norm_type: str) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
-        self.bias = nn.Parameter(torch.zeros(dim)) if norm_type == 'WithBias' else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-        scale = torch.rsqrt(variance + 1e-5) * self.weight[:, None, None]
-        if self.bias is None:
-            return x * scale
-        return (x - mean) * scale + self.bias[:, None, None]
-
-
-class MDTA(nn.Module):
-    """Multi-Dconv head transposed attention (Eq. 1): softmax(temperature * Q K^T) V between channels, not pixels.
-
-    Queries and keys are unit vectors over the pixels, as in the authors' code; the learnt temperature of each head
-    multiplies their product (the paper writes a division by alpha).
-    """
-
-    def __init__(self, dim: int, num_heads: int, bias: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
-        self.qkv = nn.Conv2d(dim, dim * 3, 1, bias=bias)
-        self.qkv_dwconv = nn.Conv2d(dim * 3, dim * 3, 3, padding=1, groups=dim * 3, bias=bias)
-        self.project_out = nn.Conv2d(dim, dim, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rearrange(
-            self.qkv_dwconv(self.qkv(x)), 'b (qkv head c) h w -> qkv b head c (h w)', qkv=3, head=self.num_heads
-        )
-        similarity = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
-        out = (similarity * self.temperature).softmax(dim=-1) @ v
-        return self.project_out(rearrange(out, 'b head c (h w) -> b (head c) h w', h=x.shape[2]))
-
-
-class GDFN(nn.Module):
-    """Gated-Dconv feed-forward network (Eq. 2): GELU of one half of the features gates the other half."""
-
-    def __init__(self, dim: int, expansion: float, bias: bool) -> None:
-        super().__init__()
-        hidden = int(dim * expansion)
-        self.project_in = nn.Conv2d(dim, hidden * 2, 1, bias=bias)
-        self.dwconv = nn.Conv2d(hidden * 2, hidden * 2, 3, padding=1, groups=hidden * 2, bias=bias)
-        self.project_out = nn.Conv2d(hidden, dim, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, content = self.dwconv(self.project_in(x)).chunk(2, dim=1)
-        return self.project_out(F.gelu(gate) * content)
-
-
-class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each after a norm and with a skip connection (Fig. 2)."""
-
-    def __init__(self, dim: int, num_heads: int, expansion: float, bias: bool, norm_type: str) -> None:
-        super().__init__()
-        self.norm1 = _named(body=ChannelNorm(dim, norm_type))
-        self.attn = MDTA(dim, num_heads, bias)
-        self.norm2 = _named(body=ChannelNorm(dim, norm_type))
-        self.ffn = GDFN(dim, expansion, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.ffn(self.norm2(x))
-
-
-def _down(dim: int) -> nn.Sequential:
-    """Halve the height and width, double the channels."""
-    return _named(body=nn.Sequential(nn.Conv2d(dim, dim // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2)))
-
-
-def _up(dim: int) -> nn.Sequential:
-    """Double the height and width, halve the channels."""
-    return _named(body=nn.Sequential(nn.Conv2d(dim, dim * 2, 3, padding=1, bias=False), nn.PixelShuffle(2)))
 
 
 @ARCH_REGISTRY.register()
@@ -164,28 +73,29 @@ class Restormer(nn.Module):
         dual_pixel_task: bool = False,
     ) -> None:
         super().__init__()
-        _check(num_in_ch, num_out_ch, dim, num_blocks, heads, norm_type, dual_pixel_task)
+        name = type(self).__name__
+        _check(name, num_in_ch, num_out_ch, dim, num_blocks, heads, norm_type, dual_pixel_task)
 
         def blocks(count: int, width: int, level: int) -> nn.Sequential:
             return nn.Sequential(
                 *(TransformerBlock(width, heads[level], ffn_expansion_factor, bias, norm_type) for _ in range(count))
             )
 
-        self.patch_embed = _named(proj=nn.Conv2d(num_in_ch, dim, 3, padding=1, bias=False))
+        self.patch_embed = named(proj=nn.Conv2d(num_in_ch, dim, 3, padding=1, bias=False))
         self.encoder_level1 = blocks(num_blocks[0], dim, 0)
-        self.down1_2 = _down(dim)
+        self.down1_2 = shrink(dim)
         self.encoder_level2 = blocks(num_blocks[1], dim * 2, 1)
-        self.down2_3 = _down(dim * 2)
+        self.down2_3 = shrink(dim * 2)
         self.encoder_level3 = blocks(num_blocks[2], dim * 4, 2)
-        self.down3_4 = _down(dim * 4)
+        self.down3_4 = shrink(dim * 4)
         self.latent = blocks(num_blocks[3], dim * 8, 3)
-        self.up4_3 = _up(dim * 8)
+        self.up4_3 = enlarge(dim * 8)
         self.reduce_chan_level3 = nn.Conv2d(dim * 8, dim * 4, 1, bias=bias)
         self.decoder_level3 = blocks(num_blocks[2], dim * 4, 2)
-        self.up3_2 = _up(dim * 4)
+        self.up3_2 = enlarge(dim * 4)
         self.reduce_chan_level2 = nn.Conv2d(dim * 4, dim * 2, 1, bias=bias)
         self.decoder_level2 = blocks(num_blocks[1], dim * 2, 1)
-        self.up2_1 = _up(dim * 2)
+        self.up2_1 = enlarge(dim * 2)
         self.decoder_level1 = blocks(num_blocks[0], dim * 2, 0)
         self.refinement = blocks(num_refinement_blocks, dim * 2, 0)
         self.skip_conv = nn.Conv2d(dim, dim * 2, 1, bias=bias) if dual_pixel_task else None
@@ -203,22 +113,39 @@ class Restormer(nn.Module):
         Raises:
             ValueError: H or W is not a multiple of `size_multiple`.
         """
-        refuse_sides(x, self.size_multiple, 'Restormer')
+        refuse_sides(x, self.size_multiple, type(self).__name__)
         embedded = self.patch_embed(x)
         level1 = self.encoder_level1(embedded)
         level2 = self.encoder_level2(self.down1_2(level1))
         level3 = self.encoder_level3(self.down2_3(level2))
-        out = self.up4_3(self.latent(self.down3_4(level3)))
+        out = self.up4_3(self.modulate(self.latent(self.down3_4(level3)), 3, x))
         out = self.decoder_level3(self.reduce_chan_level3(torch.cat([out, level3], dim=1)))
-        out = self.decoder_level2(self.reduce_chan_level2(torch.cat([self.up3_2(out), level2], dim=1)))
+        out = self.up3_2(self.modulate(out, 2, x))
+        out = self.decoder_level2(self.reduce_chan_level2(torch.cat([out, level2], dim=1)))
+        out = self.modulate(out, 1, x)
         out = self.decoder_level1(torch.cat([self.up2_1(out), level1], dim=1))
         out = self.refinement(out)
         if self.skip_conv is not None:
             return self.output(out + self.skip_conv(embedded))
         return self.output(out) + x
 
+    def modulate(self, features: Tensor, level: int, image: Tensor) -> Tensor:
+        """What a network derived from this one does to features before they are enlarged; here nothing.
+
+        Args:
+            features: of the bottom or of the decoder, (N, C, h, w).
+            level: that which they are enlarged to, counted from the top: 3 from the bottom, then 2 and 1.
+            image: the input, (N, num_in_ch, H, W).
+
+        Returns:
+            Features of the same height and width.
+        """
+        del level, image
+        return features
+
 
 def _check(
+    name: str,
     num_in_ch: int,
     num_out_ch: int,
     dim: int,
@@ -229,21 +156,21 @@ def _check(
 ) -> None:
     if num_in_ch != num_out_ch and not dual_pixel_task:
         raise OptionError(
-            'Restormer.num_out_ch',
+            f'{name}.num_out_ch',
             f'num_in_ch = {num_in_ch}, because the input is added to the output',
             num_out_ch,
-            'Give both the same value, or set dual_pixel_task: true.',
+            'Give both the same value; Restormer can have dual_pixel_task: true instead.',
         )
-    for name, levels in (('num_blocks', num_blocks), ('heads', heads)):
+    for key, levels in (('num_blocks', num_blocks), ('heads', heads)):
         if len(levels) != 4:
-            raise OptionError(f'Restormer.{name}', '4 values, one per level', list(levels), 'Give four.')
+            raise OptionError(f'{name}.{key}', '4 values, one per level', list(levels), 'Give four.')
     for level, count in enumerate(heads):
         if dim % 2 or dim * 2**level % count:
             raise OptionError(
-                'Restormer.dim',
+                f'{name}.dim',
                 f'an even number, {dim * 2**level} channels of level {level + 1} divisible by its {count} heads',
                 dim,
                 'Change dim or heads.',
             )
     if norm_type not in NORM_TYPES:
-        raise OptionError('Restormer.norm_type', 'WithBias or BiasFree', shown(norm_type), 'Correct the name.')
+        raise OptionError(f'{name}.norm_type', 'WithBias or BiasFree', shown(norm_type), 'Correct the name.')

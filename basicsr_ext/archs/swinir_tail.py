@@ -48,7 +48,11 @@ class SwinIRTail(nn.Module):
             return self.upsample(x)
         if self.upsampler == 'nearest+conv':
             x = self.conv_before_upsample(x)
-            for conv in (self.conv_up1, self.conv_up2):
+            for conv in self._doublings():
                 x = leaky_relu(conv(interpolate(x, scale_factor=2, mode='nearest')), 0.2)
             return self.conv_last(leaky_relu(self.conv_hr(x), 0.2))
         return image + self.conv_last(x)
+
+    def _doublings(self) -> list[nn.Module]:
+        """The convolutions behind each doubling of the size: two for x4, one for x2."""
+        return [getattr(self, name) for name in ('conv_up1', 'conv_up2') if hasattr(self, name)]

@@ -18,9 +18,17 @@ from basicsr_ext.images.decoding import IMAGE_SUFFIXES
 from basicsr_ext.images.image_files import Kind
 from basicsr_ext.images.listing import has_mark, is_outside, not_in_utf8, read_lines
 from basicsr_ext.images.pair_files import fits
+from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import is_known
 from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
+
+_ROUND = ('blur_kernel_size', 'kernel_list', 'kernel_prob', 'sinc_prob', 'blur_sigma', 'betag_range', 'betap_range')
+REAL_ESRGAN_KEYS = (
+    *('dataroot_gt', 'io_backend', 'use_hflip', 'use_rot', 'final_sinc_prob'),
+    *_ROUND,
+    *(f'{key}2' for key in _ROUND),
+)
 
 
 def check_pairs(block: dict[str, Any], where: str) -> None:
@@ -60,6 +68,29 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
     surplus = [name for name in lq if name not in wanted]
     refuse_if_any(missing, 'an LQ image for every GT image, missing', 'Add them or set filename_tmpl.', where)
     refuse_if_any(surplus, 'a GT image for every LQ image, without partner', 'Remove them or set filename_tmpl.', where)
+
+
+def check_real_esrgan(block: dict[str, Any], where: str) -> None:
+    """Name what a RealESRGANDataset lacks; for a missing image BasicSR waits, and takes another one.
+
+    Args:
+        block: the block of the option file.
+        where: its path in the option file.
+
+    Raises:
+        OptionError: a key is missing.
+        DataError: the list of the images is missing, or images that it names are.
+    """
+    require(block, REAL_ESRGAN_KEYS, where)
+    if not isinstance(block['io_backend'], dict) or block['io_backend'].get('type') != 'disk':
+        return
+    path, where = block.get('meta_info'), f'{where}.meta_info'
+    if not isinstance(path, str) or not os.path.isfile(path):
+        raise DataError(where, 'a file with a name a line', shown(path), 'Write it, or correct the path.')
+    check_stock_list(path, where)
+    names = [line.split()[0] for line in read_lines(path, where)]
+    missing = [name for name in names if not os.path.isfile(os.path.join(block['dataroot_gt'], name))]
+    refuse_if_any(missing, 'names of files that exist, missing', 'Correct the list or add them.', where)
 
 
 def check_stock_folder(folder: str, where: str) -> None:
@@ -134,8 +165,8 @@ def check_dataset(dataset: SampleDataset, where: str) -> None:
 def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None:
     opt, files = reader.opt, files_of(reader)
     scale, is_train = opt.get('scale', 1), opt.get('phase', 'train') == 'train'
-    can_pad, is_padded = isinstance(reader, ReaderDataset), bool(opt.get('pad_small'))
-    least = (opt.get('gt_size') if is_train and not is_padded else None) or scale
+    patch = opt.get('gt_size') if is_train and not opt.get('pad_small') else None
+    least = patch or scale
     small, different, unprintable = [], [], []
     for index in used:
         paths = files.listed(index)
@@ -153,7 +184,8 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
             different.append(f'{named["gt"]} for {" and ".join(each for kind, each in named.items() if kind != "gt")}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
-    advice = f'Remove them, lower gt_size or set pad_small: reflect{"" if can_pad else " in a PairsDataset"}.'
+    can_pad = 'set pad_small: reflect' if isinstance(reader, ReaderDataset) else 'set pad_small in a PairsDataset'
+    advice = f'Remove them, lower gt_size or {can_pad}.' if patch else 'Remove them.'
     refuse_if_any(small, f'images of at least {least} x {least} pixels', advice, where)
 
 

@@ -3,7 +3,7 @@
 import zlib
 from hashlib import blake2b
 
-from basicsr_ext.data.nesting import readers
+from basicsr_ext.data.nesting import readers, source
 from basicsr_ext.data.stock_files import Files, files_of
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, refuse_if_any
@@ -38,6 +38,18 @@ def _items(dataset: SampleDataset, tolerant: bool) -> list[Item]:
         return dataset.inventory([_items(part, tolerant) for part in dataset.parts])
     files = files_of(dataset)
     return [Item(files.item(index), *_size(files, index, tolerant)) for index in range(len(files))]
+
+
+def first_of_file(dataset: SampleDataset) -> list[int]:
+    """For each item the first one of the same clean image: of pairs that share it, the first pair.
+
+    Args:
+        dataset: one that `inventory` accepts. Groups of an AllInOneDataset share nothing, even of one folder.
+    """
+    first: dict[tuple[int, str], int] = {}
+    sources = (source(dataset, index) for index in range(len(dataset)))
+    keys = [(id(reader), files_of(reader).path(place)) for reader, place in sources]
+    return [first.setdefault(key, index) for index, key in enumerate(keys)]
 
 
 def _size(files: Files, index: int, tolerant: bool) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.file_checks import check_pixels
-from basicsr_ext.data.inventory import inventory
+from basicsr_ext.data.inventory import first_of_file, inventory
 from basicsr_ext.data.stock_files import reads_pairs
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper_base import scheduled
@@ -80,7 +80,8 @@ def audit(opt: Options, settings: AuditSettings, only_check: bool = False) -> No
         scan = AuditScan(reader, run.unfinished, settings.workers)
         scan.run()
         if run.is_first:
-            found = outcome(scan.values(), names, items['train'], items.get('test', ()), settings.sensitivity)
+            first, test = first_of_file(datasets['train']), items.get('test', ())
+            found = outcome(scan.values(), names, items['train'], test, settings.sensitivity, first)
             write_manifest(run.result, items['train'], found.columns, {**made_from, **found.notes})
             run.finish(f'{len(items["train"])} images looked at: {run.result}\n{report_of(read_manifest(run.result))}')
 

@@ -26,7 +26,14 @@ from basicsr.utils.registry import (
 )
 from torch.utils.data import default_collate
 
-from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
+from basicsr_ext.data.file_checks import (
+    check_dataset,
+    check_pairs,
+    check_pixels,
+    check_real_esrgan,
+    check_stock_folder,
+    check_stock_list,
+)
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.data.wrapper_base import ComposedDataset
 from basicsr_ext.errors import DataError, OptionError, nearest, shown
@@ -44,6 +51,7 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
 from basicsr_ext.training import learning_rate
+from basicsr_ext.training.best import BestOptions
 from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.training.loader import build_warmup
 from basicsr_ext.training.losses import has_perceptual
@@ -195,11 +203,20 @@ def _check_training(opt: Options, model: Callable[..., Any]) -> None:
     if opt.get('val'):
         require(opt['val'], ('val_freq', 'save_img'), 'val')
         read_value(opt['val']['val_freq'], Annotated[int, Ge(1)], 'val.val_freq')
+        _check_best(opt, model)
     elif any(block['phase'] == 'val' for block in opt['datasets'].values()):
         LOGGER.warning('There is no block val beside datasets.val: nothing will be validated.')
     for key, block in opt['train'].items():
         if is_known(model) and key.endswith('_opt') and isinstance(block, dict) and 'type' in block:
             check_call(registered(LOSS_REGISTRY, block['type'], f'train.{key}.type'), block, f'train.{key}')
+
+
+def _check_best(opt: Options, model: Callable[..., Any]) -> None:
+    """Demand what chooses the best checkpoint."""
+    if opt['val'].get('best') is not None:
+        sets = [block['name'] for block in opt['datasets'].values() if block['phase'] == 'val']
+        metrics = {**(opt['val'].get('metrics') or {}), **getattr(model, 'own_metrics', {})}
+        read_block(BestOptions, opt['val']['best'], 'val.best').check(sets, metrics)
 
 
 def _check_logger(block: Options) -> None:
@@ -290,6 +307,8 @@ def _check_dataset_block(block: Options, where: str) -> None:
             check_stock_list(os.path.expanduser(path), f'{where}.{key}')
     if block['type'] == 'PairedImageDataset':
         check_pairs(block, where)
+    if block['type'] == 'RealESRGANDataset':
+        check_real_esrgan(block, where)
     lq = block.get('dataroot_lq')
     if block['type'] == 'SingleImageDataset' and 'meta_info_file' not in block and os.path.isdir(str(lq)):
         check_stock_folder(str(lq), f'{where}.dataroot_lq')
@@ -332,21 +351,34 @@ def check_first_batch(model: Any, dataset: SampleDataset, where: str) -> None:
     """
     with same_rng_afterwards(), bare_networks(model):
         sample = default_collate([read_item(dataset, ScheduledIndex(0, seed=0, iteration=1, position=0, warmup=False))])
-        if 'lq' not in sample or 'gt' not in sample or sample['lq'].ndim not in (4, 5):
-            return  # images without ground truth have their own models
+        phase = dataset.opt.get('phase', 'train')
+        if not _is_tried(sample, phase):
+            return  # what has models of its own
         if sample['lq'].ndim == 5:
             _check_first_video(model, sample, where)
             return
-        with _as_in_phase(model, dataset.opt.get('phase', 'train')):
+        with _as_in_phase(model, phase):
             model.feed_data(sample)
-        shapes = f'lq {tuple(sample["lq"].shape)}, gt {tuple(sample["gt"].shape)}'
+        shapes = ', '.join(f'{key} {tuple(sample[key].shape)}' for key in ('lq', 'gt') if key in sample)
         name = type(model.net_g).__name__
         try_network(model.test, name, shapes, where, 'Correct network_g or color of the dataset.')
+    if 'gt' in sample:
+        _check_first_output(model, name, sample, where)
+    forget_images(model)
+
+
+def _is_tried(sample: dict[str, Any], phase: str) -> bool:
+    """Whether a batch is one of pairs, of images or videos, or one of images that are restored without ground truth."""
+    dimensions = sample['lq'].ndim if 'lq' in sample else 0
+    return dimensions in (4, 5) if 'gt' in sample else dimensions == 4 and phase != 'train'
+
+
+def _check_first_output(model: Any, name: str, sample: dict[str, Any], where: str) -> None:
+    """Compare the output of the network for a batch with its ground truth."""
     refuse_other_shape(model.output.shape, model.gt.shape, name, where, 'Correct network_g, scale or the dataset.')
     pixel_opt = (model.opt.get('train') or {}).get('pixel_opt')
     if pixel_opt and not torch.isfinite(build_loss(pixel_opt)(model.output.float().cpu(), model.gt.cpu())).all():
         raise OptionError(where, 'a finite loss on the first batch', 'none', f'Look at {sample["gt_path"]}.')
-    forget_images(model)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from basicsr_ext.networks.trained import trained_network
 from basicsr_ext.options.load import Options
 from basicsr_ext.reports.patch_page import write_patch_page
 from basicsr_ext.schedule.sample import SampleDataset
+from basicsr_ext.selection.influence.loss_curvature import SCORES
 from basicsr_ext.selection.manifest import Item, write_patch_manifest
 from basicsr_ext.selection.patches.influence import PatchInfluence, SomeItems
 from basicsr_ext.selection.patches.losses import PatchLosses
@@ -119,7 +120,8 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
         sources = {'train': source_of(dataset, items)}
         if target is not None:
             sources['test'] = {'content': content_digest(target)}
-        made_from = identity('mine', opt, {'mine': settings}, nets, _of_no_effect(settings), **sources)
+        scores: dict[str, Any] = {} if influence is None else {'scores': SCORES}
+        made_from = identity('mine', opt, {'mine': settings}, nets, _of_no_effect(settings), **sources, **scores)
         if not run.begin(made_from):
             return
         notes: dict[str, Any] = {}

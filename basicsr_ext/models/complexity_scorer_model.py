@@ -1,5 +1,6 @@
 """ComplexityScorerModel: RestorationModel for a network whose output is one number an image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,10 +46,10 @@ class ComplexityScorerModel(RestorationModel):
     checkpoints, exact resuming.
 
     Validation measures `spearman`, `pearson` and `mse` of the predictions of a dataset; the best checkpoint is that of
-    the highest Spearman coefficient on the first dataset, as rankings use the order alone. The values of an image are
-    its shares, whose means these are. With `val.save_img` the visualization folder gets for each validation a picture
-    and a table `path,label,prediction`, the worst first: rows with revised labels make a file for `labels` of
-    ComplexityLabelDataset.
+    the highest Spearman coefficient on the first dataset, as rankings use the order alone, or what `val.best` names.
+    The values of an image are its shares, whose means these are. With `val.save_img` the visualization folder gets for
+    each validation a picture and a table `path,label,prediction`, the worst first: rows with revised labels make a file
+    for `labels` of ComplexityLabelDataset.
 
     Args:
         opt: the whole option file, completed.
@@ -88,6 +89,7 @@ class ComplexityScorerModel(RestorationModel):
     """
 
     ValOptions: ClassVar[type[ValOptions]] = ScorerValOptions
+    own_metrics: ClassVar[Mapping[str, Any]] = METRICS
 
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)

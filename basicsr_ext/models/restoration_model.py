@@ -1,6 +1,7 @@
 """RestorationModel: SRModel's protocol with the training features that a long run needs."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import fields
@@ -92,6 +93,7 @@ class RestorationModel(SRModel):
     ModelOptions: ClassVar[type[ModelOptions]] = ModelOptions
     TrainOptions: ClassVar[type[TrainOptions]] = TrainOptions
     ValOptions: ClassVar[type[ValOptions]] = ValOptions
+    own_metrics: ClassVar[Mapping[str, Any]] = {}  # measured beside `val.metrics`
 
     net_g: nn.Module
     net_g_ema: nn.Module

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Interval
 
 from basicsr_ext.errors import OptionError
+from basicsr_ext.training.best import BestOptions
 
 Block = dict[str, Any]
 
@@ -87,6 +88,8 @@ class ValOptions:
         val_freq: iterations between validations; not read by `test`.
         save_img: write the restored images.
         metrics: name -> `type` and arguments, as in BasicSR.
+        best: which validation set and metric choose `net_g_best.pth`, such as `{dataset: Urban100, metric: psnr}`; by
+            default the first ones.
         pbar: false hides how far a validation is; else a bar shows it on a terminal, elsewhere a line now and then.
         log_images: how many images of each set TensorBoard, and wandb with it, show at each validation: input, result
             and ground truth.
@@ -98,6 +101,7 @@ class ValOptions:
     save_img: bool = False
     val_freq: int | None = None
     metrics: Block | None = None
+    best: BestOptions | None = None
     pbar: bool | None = None
     log_images: Annotated[int, Ge(0)] = 1
     suffix: str | None = None

@@ -16,7 +16,12 @@ from basicsr_ext.reports.thumbnails import displayed, shown_at, thumbnail_of
 from basicsr_ext.runtime.spread import spread
 from basicsr_ext.selection.manifest import Manifest
 
+INPUTS = {
+    'moved': ' The inputs of the pairs were changed in the same way.',
+    'kept': ' The inputs of the pairs are as they were, so that a network learns to tune too.',
+}
 SHOWN = 4  # images before and after
+KINDS = {'ped': 'PED', 'pfd': 'PFD', 'pixels': 'pixels'}
 PARTS = {'mean': 'mean', 'q5': '5 %', 'q50': 'median', 'q95': '95 %'}  # of the distances
 
 
@@ -35,6 +40,7 @@ def write_alignment_page(result: Path, page: Path) -> None:
     lead = (
         f'The divergence from the target went from {kl["before"]:.4g} to {kl["after"]:.4g}; pixels changed by '
         f'{levels["mean"]:.2f} levels on average, by {levels["largest"]:.0f} at most.'
+        f'{INPUTS.get(content.get("input"), "")}'
     )
     features = picture_at(
         folder / 'alignment.png', 'Densities of the features of all images, of the subset and of the tuned images'
@@ -60,9 +66,10 @@ def _images(result: Path, made_from: dict[str, Any]) -> list[Part]:
 
 
 def _diversity(sets: Mapping[str, Any]) -> Table:
-    heads = ['set', *(f'{kind} {words}' for kind in ('PED', 'PFD') for words in PARTS.values())]
+    heads = ['set', *(f'{words} {part}' for words in KINDS.values() for part in PARTS.values())]
     rows = [
-        [name, *(f'{found[kind][part]:.4g}' for kind in ('ped', 'pfd') for part in PARTS)]
+        [name, *(f'{found[kind][part]:.4g}' for kind in KINDS for part in PARTS)]
         for name, found in sets.items()
+        if 'pixels' in found  # in results of earlier versions the others were different distances
     ]
-    return Table(heads, rows, 'Distances of pairs, of pixels (PED) and of features (PFD).')
+    return Table(heads, rows, 'Distances of pairs: of embeddings (PED), of their directions (PFD), of pixels.')

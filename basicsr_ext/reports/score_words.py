@@ -60,7 +60,11 @@ PATCHES = {  # criteria of `mine`; images are in [0, 1]
     'std': ScoreWords('standard deviation of the pixels', 'more contrast', '0 to 0.5, parts of the range of pixels'),
     'freq': ScoreWords('power above half of the highest frequency', 'more fine detail', 'from 0, no unit'),
     'loss': ScoreWords('mean squared error of the network on the patch alone', 'harder for it', 'from 0, no unit'),
-    'influence': ScoreWords("predicted rise of the target's mean squared error without the patch", HELPS, 'no unit'),
+    'influence': ScoreWords(
+        "predicted rise of the target's mean squared error without an image of such patches",
+        HELPS,
+        'units of the mean squared error',
+    ),
     'random': ScoreWords('a random number', 'nothing', '0 to 1, no unit'),
 }
 
@@ -81,10 +85,10 @@ def words_of_ranking(header: Mapping[str, Any], name: str) -> ScoreWords:
     """
     method, settings = str(header.get('method')), (header.get('options') or {}).get('rank') or {}
     if name.startswith(INFLUENCE):
-        return _of_loss(settings, 'predicted rise of the loss of this image of the target without the image', HELPS)
+        return _of_rise(header, 'predicted rise of the loss of this image of the target without the image', HELPS)
     if 'features' in settings:  # images are chosen together
         says = "predicted fall of the target's loss by all images up to this one"
-        return replace(_of_loss(settings, says, 'a lower loss'), together=True)
+        return replace(_of_rise(header, says, 'a lower loss'), together=True)
     if not name.startswith(method):
         return UNKNOWN
     if method == 'complexity':
@@ -92,7 +96,7 @@ def words_of_ranking(header: Mapping[str, Any], name: str) -> ScoreWords:
     if name == method and settings.get('levels'):
         return ScoreWords('mean over the levels of the place in each ranking', 'a better place', '0 to 1, no unit')
     return {
-        'influence': _of_loss(settings, "predicted rise of the target's mean loss without the image", HELPS),
+        'influence': _of_rise(header, "predicted rise of the target's mean loss without the image", HELPS),
         'graddot': ScoreWords(
             "product of the image's gradient with the target's", 'a more similar direction', 'no unit'
         ),
@@ -101,11 +105,17 @@ def words_of_ranking(header: Mapping[str, Any], name: str) -> ScoreWords:
     }.get(method, UNKNOWN)
 
 
+def _of_rise(header: Mapping[str, Any], says: str, larger: str) -> ScoreWords:
+    """What is predicted, in units of `rank.grad_loss` where the header says so: not between features of an encoder, nor
+    by a loss without curvature, nor in rankings of earlier versions, which left that out."""
+    settings = (header.get('options') or {}).get('rank') or {}
+    return _of_loss(settings, says, larger) if header.get('unit') else ScoreWords(says, larger, 'no unit')
+
+
 def _of_loss(settings: Mapping[str, Any], says: str, larger: str) -> ScoreWords:
-    """What is measured in units of `rank.grad_loss`, or between features of an encoder."""
+    """What is measured in units of `rank.grad_loss`."""
     loss = (settings.get('grad_loss') or {}).get('type')
-    is_loss = loss is not None and settings.get('features') != 'encoder'
-    return ScoreWords(says, larger, f'units of {loss}' if is_loss else 'no unit')
+    return ScoreWords(says, larger, f'units of {loss}' if loss is not None else 'no unit')
 
 
 def explained(known: Mapping[str, ScoreWords], names: Iterable[str]) -> list[str]:

@@ -15,10 +15,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from basicsr_ext.data.distinct_items import distinct_items, plan
 from basicsr_ext.data.wrapper_base import is_dynamic
 from basicsr_ext.errors import DivergenceError, first_few
+from basicsr_ext.options.blocks import read_block
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.schedule.sampling import ScheduledIndex
 from basicsr_ext.schedule.warmup import Warmup
-from basicsr_ext.training.best import best_score, is_better, save_networks
+from basicsr_ext.training.best import BestOptions, best_score, is_better, save_networks
 from basicsr_ext.training.carried import carrying
 from basicsr_ext.training.learning_rate import averaged_weights, use_training_weights
 from basicsr_ext.training.loader import build_train_loader
@@ -62,6 +63,7 @@ class TrainingRun:
         self.is_dynamic = is_dynamic(train_set)
         self.total_iter = int(opt['train']['total_iter'])
         self._val_freq = (opt.get('val') or {}).get('val_freq', self.total_iter)
+        self._chosen = read_block(BestOptions, (opt.get('val') or {}).get('best') or {}, 'val.best')
         self.folder = Path(opt['path']['experiments_root'])
         self.logger = get_root_logger()
         self.report = report
@@ -250,10 +252,10 @@ class TrainingRun:
                 self._save(current_iter)
             raise
         self.model.validation_due = False
-        if self.log is not None and any(scores.means for scores in results.values()):
-            write_metrics(self.folder / 'metrics.json', results)
-            self.log.write(current_iter, validation={name: scores.means for name, scores in results.items()})
         self._keep_best(current_iter, results)
+        if self.log is not None and any(scores.means for scores in results.values()):
+            write_metrics(self.folder / 'metrics.json', results, self.model.best_score)
+            self.log.write(current_iter, validation={name: scores.means for name, scores in results.items()})
         if is_saved:
             self.model.save_training_state(self.sampler.epoch_of(current_iter), current_iter)
             self._draw_curve()
@@ -261,7 +263,7 @@ class TrainingRun:
     def _keep_best(self, current_iter: int, results: dict[str, Scores]) -> None:
         if self.model.in_warmup:  # its scores say little about the network afterwards
             return
-        best = best_score(self.model.opt['val'].get('metrics') or {}, results, current_iter)
+        best = best_score(self.model.opt['val'].get('metrics') or {}, results, current_iter, self._chosen)
         if best is not None and is_better(best, self.model.best_score):
             self.model.best_score = best
             save_networks(self.model, 'best')

@@ -372,10 +372,17 @@ def means(results: Results) -> dict[str, float]:
     return {metric: sum(values[metric] for values in results.values()) / len(results) for metric in names}
 
 
-def write_metrics(path: Path, results: dict[str, Scores]) -> None:
-    """Write `{dataset: {metric: mean}, "per_image": {dataset: {image: {metric: value}}}}` as JSON, null for NaN."""
+def write_metrics(path: Path, results: dict[str, Scores], best: dict[str, Any] | None = None) -> None:
+    """Write `{dataset: {metric: mean}, "per_image": {dataset: {image: {metric: value}}}}` as JSON, null for NaN.
+
+    Args:
+        path: the file.
+        results: name of a dataset -> what its validation found.
+        best: the score of the best checkpoint of a training, which is written under `best`.
+    """
     per_image = {name: scores.images for name, scores in results.items()}
-    write_json(path, {**{name: scores.means for name, scores in results.items()}, 'per_image': per_image})
+    content = {**{name: scores.means for name, scores in results.items()}, 'per_image': per_image}
+    write_json(path, {**content, **({'best': best} if best else {})})
 
 
 def forget_images(model: Any) -> None:

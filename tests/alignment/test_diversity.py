@@ -46,10 +46,32 @@ def test_known_values() -> None:
     found = diversity(flat(0.1, 0.2, 0.4), MeanColour())
     steps = np.array([0.1, 0.2, 0.3])
     np.testing.assert_allclose(found.pixels, steps * 128 * np.sqrt(3), rtol=1e-5)
-    np.testing.assert_allclose(found.features, steps * np.sqrt(3), rtol=1e-5)
+    np.testing.assert_allclose(found.ped, steps * np.sqrt(3), rtol=1e-5)
+    np.testing.assert_allclose(found.pfd, 0, atol=1e-6)  # one colour, of which only the strength differs
     summary = found.summary()
-    assert summary['ped']['q50'] == pytest.approx(0.2 * 128 * np.sqrt(3), rel=1e-5)
-    assert summary['pfd']['mean'] == pytest.approx(0.2 * np.sqrt(3), rel=1e-5)
+    assert list(summary) == ['ped', 'pfd', 'pixels']
+    assert summary['pixels']['q50'] == pytest.approx(0.2 * 128 * np.sqrt(3), rel=1e-5)
+    assert summary['ped']['mean'] == pytest.approx(0.2 * np.sqrt(3), rel=1e-5)
+
+
+def test_directions_are_compared_by_their_angle() -> None:
+    red, green, grey, none = (
+        torch.tensor(colour).reshape(3, 1, 1).expand(3, 32, 32)
+        for colour in ((0.5, 0.0, 0.0), (0.0, 0.2, 0.0), (0.1, 0.1, 0.1), (0.0, 0.0, 0.0))
+    )
+    angle = np.sqrt(2 - 2 / np.sqrt(3))  # between a colour and grey
+    found = diversity([red, green, grey, none], MeanColour())
+    np.testing.assert_allclose(found.pfd, sorted([np.sqrt(2), angle, angle, 1, 1, 1]), rtol=1e-6)
+    np.testing.assert_allclose(found.ped.max(), np.hypot(0.5, 0.2), rtol=1e-6)
+
+
+def test_the_distances_of_embeddings_are_scipy_s() -> None:
+    torch.manual_seed(0)
+    images = [torch.rand(3, 20, 24) for _ in range(7)]
+    vectors = np.stack([image[:, ::2, ::2].mean((1, 2)).numpy() for image in images])
+    found = diversity(images, MeanColour())
+    np.testing.assert_allclose(found.ped, np.sort(pdist(vectors)), rtol=1e-4)
+    np.testing.assert_allclose(found.pfd, np.sort(np.sqrt(2 * pdist(vectors, 'cosine'))), rtol=1e-3)
 
 
 def test_sizes_and_colours_may_differ() -> None:
@@ -64,13 +86,13 @@ def test_copies_are_less_diverse() -> None:
     copies = [images[0]] * 3 + [images[1]] * 3
     different, same = diversity(images, MeanColour()), diversity(copies, MeanColour())
     assert (same.pixels == 0).sum() == 6 and (different.pixels > 0).all()
-    assert same.pixels.mean() < different.pixels.mean() and same.features.mean() < different.features.mean()
+    assert same.pixels.mean() < different.pixels.mean() and same.ped.mean() < different.ped.mean()
 
 
 def test_a_limit_takes_images_evenly() -> None:
     found = diversity(flat(*(number / 100 for number in range(50))), MeanColour(), limit=5)
-    np.testing.assert_allclose(found.features.max(), 0.4 * np.sqrt(3), rtol=1e-5)
-    assert len(found.features) == 10
+    np.testing.assert_allclose(found.ped.max(), 0.4 * np.sqrt(3), rtol=1e-5)
+    assert len(found.ped) == 10
 
 
 def test_one_image_is_refused() -> None:

@@ -10,9 +10,10 @@ from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from basicsr_ext.archs.channel_transformer import GDFN, MDTA, ChannelNorm
 from basicsr_ext.archs.dncnn_arch import DnCNN
 from basicsr_ext.archs.ircnn_arch import IRCNN
-from basicsr_ext.archs.restormer_arch import GDFN, MDTA, ChannelNorm, Restormer
+from basicsr_ext.archs.restormer_arch import Restormer
 
 SHARED = Path(__file__).parents[2] / os.environ.get('BASICSR_EXT_SHARED', '../shared')
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f'the weights and images of {SHARED} are not here')

@@ -109,6 +109,21 @@ def test_the_fast_path_is_swinir(name: str, dtype: torch.dtype, noise: float, to
 
 
 @torch.no_grad()
+@pytest.mark.parametrize('scale', [2, 4])
+def test_weights_of_real_world_super_resolution_are_those_of_the_later_swinir(scale: int) -> None:
+    """Its authors added x2, with one convolution behind the only doubling; BasicSR has x4 alone, spandrel both."""
+    options = {**TINY, 'upsampler': 'nearest+conv', 'upscale': scale}
+    net = pytest.importorskip('spandrel.architectures.SwinIR').SwinIR(**options).eval()
+    assert ('conv_up2.weight' in net.state_dict()) == (scale == 4)
+    ours = FlexIR(**options).eval()
+    ours.load_state_dict(net.state_dict())
+    x = images(ours, 12, 16)
+    found, expected = ours(x), net(x)
+    assert found.shape == (2, 3, 12 * scale, 16 * scale)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
 def test_the_fast_path_goes_part_by_part_through_large_images(monkeypatch: pytest.MonkeyPatch) -> None:
     net = swinir()
     ours = flexir(net)
@@ -398,6 +413,7 @@ def test_loading_as_a_part_of_another_network() -> None:
         ({'num_heads': [2, 5]}, 'FlexIR.num_heads: expected numbers that divide embed_dim = 12'),
         ({'upsampler': 'pixelshufle'}, 'FlexIR.upsampler: expected one of'),
         ({'plain': True, 'use_checkpoint': True}, 'FlexIR.use_checkpoint: expected false'),
+        ({'upsampler': 'nearest+conv', 'upscale': 3}, 'FlexIR.upscale: expected 2 or 4 with upsampler'),
     ],
 )
 def test_wrong_options_are_refused(changes: dict[str, Any], message: str) -> None:

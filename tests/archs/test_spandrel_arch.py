@@ -164,6 +164,21 @@ def test_sizes_of_the_networks_of_traps(name: str, count: int) -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) == count
 
 
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'count'),
+    [
+        ('DRUNet', {'in_nc': 4, 'out_nc': 3}, 32_640_960),  # three colours and the noise level
+        ('DRUNet', {'in_nc': 2, 'out_nc': 1}, 32_638_656),
+        ('DnCNN', {'in_nc': 3, 'out_nc': 3, 'act_mode': 'R'}, 557_443),
+    ],
+)
+def test_sizes_of_the_networks_that_flexir_compares(name: str, arguments: dict[str, Any], count: int) -> None:
+    """FlexIR, 2024, Tables 3 and 4: DRUNet has 32.64 M parameters, DnCNN 0.56 M."""
+    (kind,) = classes(name)
+    with torch.device('meta'):
+        assert sum(parameter.numel() for parameter in kind(**arguments).parameters()) == count
+
+
 # ---- what is refused ----
 
 

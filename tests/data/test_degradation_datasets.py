@@ -32,6 +32,7 @@ from basicsr_ext.images.lmdb_env import open_lmdb
 from basicsr_ext.schedule.sampling import ScheduledIndex, ScheduledSampler
 from basicsr_ext.training.loader import build_train_loader, build_validation_sets, samples_per_rank
 from tests.helpers.images import pack_lmdb
+from tests.helpers.real_world import real_world
 
 Options = dict[str, Any]
 Files = dict[str, np.ndarray]
@@ -622,6 +623,7 @@ TRAIN_BLOCKS: dict[str, Callable[[Path], Options]] = {
     'wrapped': lambda folder: blur(3, block('JPEGCompressionDataset', folder, gt_size=8, quality=[5, 95])),
     'stock': lambda folder: paired(folder, folder, use_hflip=True, use_rot=True),
     'stock wrapped': lambda folder: blur(3, paired(folder, folder, use_hflip=True, use_rot=True)),
+    'real world': lambda folder: real_world(folder, scale=2, gt_size=8),
 }
 all_blocks = pytest.mark.parametrize('kind', TRAIN_BLOCKS)
 

@@ -358,14 +358,17 @@ def test_dual_pixels_pass_through_wrappers_and_stand_in_no_batch_with_others() -
 
 def test_an_audit_looks_at_pairs_and_its_fit_ones_are_kept() -> None:
     rng = np.random.default_rng(0)
-    for name in 'abcd':
+    Path('gt').mkdir()
+    Path('lq').mkdir()
+    for name in 'abcde':  # of which e is a copy of b
         clean = cv2.resize(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), (64, 64), interpolation=cv2.INTER_CUBIC)
-        for folder, image in (('gt', clean), ('lq', clean)):
-            Path(folder).mkdir(exist_ok=True)
-            cv2.imwrite(f'{folder}/{name}{"" if folder == "gt" else "_1"}.png', image)
+        clean = cv2.imread('gt/b.png') if name == 'e' else clean
+        for path in (f'gt/{name}.png', f'lq/{name}_1.png', f'lq/{name}_2.png'):
+            cv2.imwrite(path, clean)
     audited = job('audit', {}, {'train': block(gt_until='_')})
     manifest = read_manifest(str(audited / 'audit.parquet'))
-    assert manifest.column('path') == [f'{name}_1.png' for name in 'abcd']
+    assert manifest.column('path') == [f'{name}_{number}.png' for name in 'abcde' for number in (1, 2)]
+    assert manifest.column('duplicate_of') == [''] * 8 + ['b_1.png'] * 2  # pairs of one clean image are no copies
     kept = [path for path, bad in zip(manifest.column('path'), manifest.column('suspect'), strict=True) if not bad]
     dataset = wrapped('FitImagesDataset', 'val', exclude=str(audited / 'audit.parquet'))
     assert [item.path for item in inventory(dataset)] == kept and kept
@@ -434,3 +437,21 @@ def test_a_network_of_dual_pixels_is_trained_validated_shown_and_ranks() -> None
     settings = {'method': 'influence', 'iterations': 1}
     ranking = job('rank', settings, datasets, network_g=RESTORMER, path=weights)
     assert len(read_manifest(str(ranking / 'ranking.parquet')).column('influence')) == 2
+
+
+def test_pairs_that_share_clean_images_are_distilled_into_pairs_of_their_own() -> None:
+    many()
+    reader = block(gt_until='_')
+    job('rank', {'method': 'complexity', 'criterion': 'entropy'}, {'train': reader})
+    network = {'type': 'IRCNN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4}
+    settings = {
+        'size': 4, 'kept': 0.5, 'manifest': 'results/rank/ranking.parquet', 'degradation': 'learned', 'image_size': 8,
+        'steps': 1, 'batch_size': 1,
+    }  # fmt: skip
+    folder = job('distill', settings, {'train': reader}, network_g=network)
+    names = sorted(path.name for path in (folder / 'gt').iterdir())
+    assert names == sorted(path.name for path in (folder / 'lq').iterdir()) and len(names) == 4
+    made = build(dataroot_gt=str(folder / 'gt'), dataroot_lq=str(folder / 'lq'), gt_until='_')
+    assert all(
+        Path(sample['gt_path']).name == Path(sample['lq_path']).name for sample in map(made.__getitem__, range(4))
+    )

@@ -1,6 +1,7 @@
 """The pictures, rankings, weights and autoencoders that an option file or an example names, made up."""
 
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import cv2
 import numpy as np
 import torch
 from basicsr.archs import build_network
+from basicsr.data import build_dataset
 
-from basicsr_ext.options.dataset_blocks import reader_blocks
+from basicsr_ext.data.inventory import inventory
+from basicsr_ext.options.dataset_blocks import inner_blocks, reader_blocks
 from basicsr_ext.schedule.sampling import ScheduledIndex
-from basicsr_ext.selection.manifest import Item, write_manifest, write_patch_manifest
+from basicsr_ext.selection.manifest import write_manifest, write_patch_manifest
+
+CRITERIA = ('grad', 'std', 'freq', 'random', 'loss')
 
 
 def first_iteration(index: int) -> ScheduledIndex:
@@ -30,58 +35,63 @@ def make_pictures(folder: Path, count: int = 2, height: int = 208, width: int = 
             cv2.imwrite(str(folder / f'{name}.png'), image)
 
 
-def fill_dataroots(block: dict[str, Any], scale: int = 1, least: int = 200) -> None:
-    """Put pictures of at least so many pixels into every folder of a dataset; those of LQ are smaller by the scale."""
-    for key, value in block.items():
-        if isinstance(value, dict):
-            fill_dataroots(value, scale, least)
-        elif key.startswith('dataroot'):
-            assert not os.path.isabs(value)
-            side = max(least, block.get('gt_size') or 0)
-            make_pictures(Path(value), height=side + 8, width=side)
-    if 'dataroot_lq' in block:
-        for path in list(Path(block['dataroot_lq']).iterdir()):
-            small = cv2.resize(cv2.imread(str(path)), None, fx=1 / scale, fy=1 / scale)
-            path.unlink()
-            cv2.imwrite(str(path.with_stem(block.get('filename_tmpl', '{}').format(path.stem))), small)
+def make_manifests(block: dict[str, Any], scale: int = 1) -> None:
+    """Write every list, ranking and audit that a dataset block names, of its images or those of the dataset inside.
 
-
-def make_manifests(block: dict[str, Any]) -> None:
-    """Write every ranking and audit that a dataset block names, of as many pictures as it asks for."""
+    Where there are too few, pictures are added.
+    """
     for value in block.values():
         if isinstance(value, dict):
-            make_manifests(value)
+            make_manifests(value, scale)
+    if 'meta_info' in block:  # of RealESRGANDataset
+        names = sorted(path.name for path in Path(block['dataroot_gt']).iterdir())
+        Path(block['meta_info']).parent.mkdir(parents=True, exist_ok=True)
+        Path(block['meta_info']).write_text('\n'.join(names), encoding='utf-8')
     for key in {'manifest', 'exclude'} & set(block):
         assert not os.path.isabs(block[key])
-        items = []
-        for reader, path in reader_blocks(block, ''):
-            folder, group = Path(reader['dataroot_gt']), path.rpartition('datasets.')[2] if 'datasets.' in path else ''
-            make_pictures(folder, max(2, block.get('size', 0), *block.get('range', ())))
-            for file in sorted(folder.iterdir()):
-                name = f'{group}/{file.name}' if group else file.name
-                items.append(Item(name, *cv2.imread(str(file)).shape[:2], group))
-        if key == 'exclude':
-            columns = {'suspect': [False] * len(items), 'reason': [''] * len(items)}
-            write_manifest(block['exclude'], items, columns, {'method': 'none'})
-        elif block['type'] == 'MinedPatchDataset':
-            numbers = np.arange(len(items))
-            patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
-            scores = {block.get('criterion') or 'grad': numbers.astype(float)}
-            write_patch_manifest(block['manifest'], items, [{**patches, **scores}], {'method': 'none'})
-        else:
-            ranks = range(1, len(items) + 1)
-            write_manifest(block['manifest'], items, {block.get('column', 'rank'): ranks}, {'method': 'none'})
+        if not Path(block[key]).exists():
+            _make_manifest(key, block, scale)
+
+
+def _make_manifest(key: str, block: dict[str, Any], scale: int) -> None:
+    needed = max(2, block.get('size', 0), *block.get('range', ()))
+    for reader, _ in reader_blocks(block, ''):
+        if isinstance(reader['dataroot_gt'], str) and len(os.listdir(reader['dataroot_gt'])) < needed:
+            make_pictures(Path(reader['dataroot_gt']), needed)
+    (inner,) = inner_blocks({'name': 'named', 'phase': 'train', 'scale': scale, **block}, '').values()
+    items = inventory(build_dataset(deepcopy(inner)))
+    if key == 'exclude':
+        columns = {'suspect': [False] * len(items), 'reason': [''] * len(items)}
+        write_manifest(block['exclude'], items, columns, {'method': 'none'})
+    elif block['type'] == 'MinedPatchDataset':
+        numbers = np.arange(len(items))
+        patches = {'image': numbers, 'y': 2 * numbers, 'x': 2 * numbers, 'size': np.full(len(items), 16)}
+        criteria = CRITERIA if block.get('criterion') else CRITERIA[:1]  # of several, one has to be named
+        scores = {criterion: numbers.astype(float) for criterion in criteria}
+        write_patch_manifest(block['manifest'], items, [{**patches, **scores}], {'method': 'none'})
+    else:
+        ranks = range(1, len(items) + 1)
+        write_manifest(block['manifest'], items, {block.get('column', 'rank'): ranks}, {'method': 'none'})
 
 
 def make_weights(opt: dict[str, Any]) -> None:
     """Write every file of weights that an option file names and that does not come with the package."""
     for key, value in (opt.get('path') or {}).items():
-        if key.startswith('pretrain_network') and value is not None and not value.startswith('pkg://'):
-            assert not os.path.isabs(value)
-            Path(value).parent.mkdir(parents=True, exist_ok=True)
+        if key.startswith('pretrain_network'):
             network = key.removeprefix('pretrain_')
-            block = opt[network] if network in opt else opt['network_g']  # a teacher may be built as the student is
-            torch.save(build_network(block).state_dict(), value)
+            _save(opt[network] if network in opt else opt.get('network_g'), value)  # a teacher may be as the student is
+    for level in (opt.get('rank') or {}).get('levels') or []:
+        _save(opt['network_g'], level['pretrain_network_g'])
+    sweep = (opt.get('val') or {}).get('sweep')
+    for value in sweep.get('weights', {}).values() if isinstance(sweep, dict) else ():
+        _save(opt['network_g'], value)
+
+
+def _save(block: Any, path: str | None) -> None:
+    if path is not None and not path.startswith('pkg://'):
+        assert not os.path.isabs(path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(build_network(block).state_dict(), path)
 
 
 def make_vae(folder: Path) -> None:

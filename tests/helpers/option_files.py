@@ -4,6 +4,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ REGISTRIES = {
     'model': MODEL_REGISTRY,
 }
 FILES = sorted((REPOSITORY / 'options').rglob('*.yml'))
+DUMPER = getattr(yaml, 'CSafeDumper', yaml.SafeDumper)
 _FOLDER = tempfile.TemporaryDirectory()
 
 
@@ -52,10 +54,16 @@ def types_in(block: Any) -> Iterator[str]:
 
 
 @cache
+def loaded(path: Path) -> dict[str, Any]:
+    """The options of a file, not to be changed."""
+    return load_options(path)
+
+
+@cache
 def job_of(path: Path) -> str:
     """The job that an option file is for."""
     jobs = ('audit', 'distill', 'mine', 'rank', 'train', 'complexity', 'calibrate', 'align', 'test')
-    opt = load_options(path)
+    opt = loaded(path)
     return next(job for job in jobs if job == 'test' or job in opt)
 
 
@@ -66,22 +74,38 @@ def header(path: Path) -> str:
     return re.sub(r'\\\n *', '', re.sub(r'^# ?', '', comment[0], flags=re.MULTILINE))
 
 
+def variant_lines(path: Path) -> list[str]:
+    """The lines `--set ...` in the header of an option file, with the loops in front of them."""
+    return [line.strip() for line in header(path).splitlines() if re.match(r' *(?:for [^;]*; )*--set ', line)]
+
+
+def written_out(line: str) -> list[list[str]]:
+    """The assignments of `--set ...`; behind `for s in 15 50; ` those for each value of `${s}`."""
+    loop = re.match(r'for (\w+) in ([^;]+); (.*)', line)
+    if not loop:
+        return [shlex.split(line)[1:]]
+    name, values, rest = loop.groups()
+    return [words for value in values.split() for words in written_out(rest.replace(f'${{{name}}}', value))]
+
+
 def variants(path: Path) -> list[list[str]]:
-    """The assignments of every line `--set ...` in the header of an option file."""
-    return [shlex.split(line)[1:] for line in header(path).splitlines() if line.strip().startswith('--set ')]
+    """The assignments of every variant in the header of an option file."""
+    return [words for line in variant_lines(path) for words in written_out(line)]
 
 
-def write_variant(path: Path, assignments: list[str]) -> Path:
-    """A file NAME.yml of what an option file becomes by `--set name=NAME ...`."""
-    opt = load_options(path)
-    for assignment in assignments:
-        override(opt, assignment)
-    written = Path(_FOLDER.name, f'{opt["name"]}.yml')
-    written.write_text(yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
+def write_variants(path: Path) -> list[Path]:
+    """A file NAME.yml of each variant: what an option file becomes by `--set name=NAME ...`."""
+    written = []
+    for assignments in variants(path):
+        opt = deepcopy(loaded(path))
+        for assignment in assignments:
+            override(opt, assignment)
+        written.append(Path(_FOLDER.name, f'{opt["name"]}.yml'))
+        written[-1].write_text(yaml.dump(opt, Dumper=DUMPER, sort_keys=False), encoding='utf-8')
     return written
 
 
-OPTION_FILES = FILES + [write_variant(path, assignments) for path in FILES for assignments in variants(path)]
+OPTION_FILES = FILES + [variant for path in FILES for variant in write_variants(path)]
 
 
 def option_file(name: str) -> Path:

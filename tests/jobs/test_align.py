@@ -112,13 +112,38 @@ def test_what_is_written(folder: Path, color: str) -> None:
     assert set(found['diversity']) == {'full', 'subset', 'tuned'} and len(found['channels']) == 15
     for name in ('alignment.png', 'diversity.png'):
         assert (RESULT / name).read_bytes().startswith(b'\x89PNG')
-    assert not (RESULT / 'lq').exists()
+    assert not (RESULT / 'lq').exists() and found['input'] is None
     net = build_network(dict(options(color)['network_tuner']))
     net.load_state_dict(torch.load(RESULT / 'network_tuner.pth', weights_only=True)['params'])
 
 
+@pytest.mark.parametrize('kind', ['moved', 'kept'])
+def test_the_inputs_of_pairs_move_with_their_images_or_are_kept(folder: Path, kind: str) -> None:
+    found = align(options(pairs=True, iterations=30, **({'input': kind} if kind == 'kept' else {})))
+    assert found['input'] == kind and found['made_from']['options']['align']['input'] == kind
+    for name in ('000', '002', '003'):
+        before, after, lq = (cv2.imread(f'{path}/{name}.png').astype(int) for path in ('gt', RESULT / 'gt', 'lq'))
+        assert np.abs(after - before).max() > 0
+        expected = np.clip(lq + after - before, 0, 255) if kind == 'moved' else lq
+        np.testing.assert_array_equal(cv2.imread(str(RESULT / f'lq/{name}.png')), expected)
+    said = {'moved': 'changed in the same way', 'kept': 'learns to tune too'}[kind]
+    assert said in (RESULT / 'report.html').read_text()
+
+
+def test_an_alignment_of_a_version_that_kept_inputs_is_not_continued(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_from = align(options(pairs=True))['made_from']
+    del made_from['options']['align']['input']
+    shutil.rmtree('results')
+    UNFINISHED.mkdir(parents=True)
+    (UNFINISHED / 'identity.json').write_text(json.dumps(made_from))
+    assert main(['align', '-opt', write(options(pairs=True))]) == 2
+    assert "options.align.input: None became 'moved'" in capsys.readouterr().err
+
+
 def test_the_folder_of_pairs_is_a_dataset_of_basicsr(folder: Path) -> None:
-    align(options(pairs=True))
+    align(options(pairs=True, input='kept'))
     block = {
         'type': 'PairedImageDataset', 'name': 'made', 'phase': 'val', 'scale': 1, 'io_backend': {'type': 'disk'},
         'dataroot_gt': str(RESULT / 'gt'), 'dataroot_lq': str(RESULT / 'lq'),
@@ -147,6 +172,7 @@ def test_names_become_flat_as_basicsr_looks_for_lq_in_no_folder(
     opt['datasets']['train'] = {
         'name': 'all', 'type': 'AllInOneDataset', 'datasets': {'listed': listed, 'blank': blank},
     }  # fmt: skip
+    opt['align']['input'] = 'kept'
     align(opt)
     names = ['blank_0_2.png', 'listed_deep_000.png', 'listed_deep_001.png']
     for kind in ('gt', 'lq'):

@@ -86,6 +86,20 @@ def test_the_best_checkpoint_is_chosen_on_one_set_and_measured_on_another(here: 
     assert len(done()) == 2
 
 
+def test_the_set_and_metric_that_the_training_file_names_choose_checkpoints(here: Path) -> None:
+    lay_out(here)
+    opt = read(here / 'run.yml')
+    opt['datasets']['val_2'] = {**opt['datasets']['val'], 'name': 'choosing', 'dataroot_gt': str(here / 'other')}
+    write_images(here / 'other', number=2)
+    opt['val']['metrics']['ssim'] = {'type': 'calculate_ssim', 'crop_border': 0}
+    opt['val']['best'] = {'dataset': 'choosing', 'metric': 'ssim'}
+    (here / 'run.yml').write_text(yaml.safe_dump(opt))
+    compare('--sets', 'random', '--sizes', '3', '--seeds', '1', '--iterations', '4', '--checkpoint', 'best')
+    training, measuring = option_files().values()
+    assert training['datasets']['val']['name'] == 'choosing' and training['val']['best'] == {'metric': 'ssim'}
+    assert 'choosing' not in {block['name'] for block in measuring['datasets'].values()}
+
+
 @pytest.mark.slow
 def test_every_kind_of_choice(here: Path) -> None:
     lay_out(here)

@@ -166,7 +166,12 @@ def test_only_the_chosen_images_are_decoded(ranking: Path) -> None:
 @pytest.mark.parametrize(
     ('rank', 'label', 'note'),
     [
-        ({'grad_loss': {'type': 'L1Loss'}}, 'influence [units of L1Loss]', "predicted rise of the target's mean loss"),
+        (
+            {'grad_loss': {'type': 'MSELoss'}},
+            'influence [units of MSELoss]',
+            "predicted rise of the target's mean loss",
+        ),
+        ({'grad_loss': {'type': 'L1Loss'}}, 'influence [no unit]', "predicted rise of the target's mean loss"),
         ({'levels': [{'name': 'a'}, {'name': 'b'}]}, 'influence [0 to 1, no unit]', 'mean over the levels'),
         ({'features': 'encoder'}, 'influence [no unit]', "predicted fall of the target's loss"),
     ],
@@ -177,7 +182,8 @@ def test_pictures_say_what_the_score_is(
     manifest = read_manifest(ranking)
     columns = {name: manifest.column(name) for name in ('influence', 'rank')}
     options = {**manifest.header['options'], 'rank': rank}
-    write_manifest(ranking, manifest.items(), columns, {**manifest.header, 'options': options})
+    unit = 'predicted rise of the mean MSELoss' if 'MSELoss' in label else None
+    write_manifest(ranking, manifest.items(), columns, {**manifest.header, 'options': options, 'unit': unit})
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(ranking_pictures, 'save_figure', lambda figure, path: drawn.update({path.name: figure}))
     inspect(ranking, '--size', '2')

@@ -17,7 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.selection.manifest import Manifest, read_manifest
+from basicsr_ext.selection.coreset.stored import Predictor
+from basicsr_ext.selection.manifest import Manifest, read_manifest, write_manifest
 from tests.helpers.images import write_images
 from tests.helpers.processes import kill_again_and_again, run, run_ranks
 
@@ -199,6 +200,39 @@ def test_a_finished_ranking_is_kept(folder: Path) -> None:
     assert Path('results/small/ranking.parquet').stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(
+    ('block', 'unit'),
+    [
+        ({'grad_loss': {'type': 'MSELoss'}}, 'rise of the mean MSELoss'),
+        ({'grad_loss': {'type': 'L1Loss'}}, None),
+        ({'method': 'matching', 'size': 2, 'grad_loss': {'type': 'MSELoss'}}, 'fall of the mean MSELoss'),
+    ],
+)
+def test_the_header_tells_the_unit(folder: Path, block: dict[str, Any], unit: str | None) -> None:
+    header = rank(folder, **block).header
+    assert header['unit'] is None if unit is None else unit in header['unit']
+    if 'size' in block:
+        assert Predictor('results/small/features.parquet').unit == header['unit']
+    curvature = header['chosen']['']['loss_curvature']
+    assert curvature == (None if unit is None else pytest.approx(2, rel=1e-3))
+
+
+@pytest.mark.parametrize('part', ['finished', 'unfinished'])
+def test_a_ranking_of_a_version_with_other_sizes_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    manifest, path = rank(folder), folder / 'results/small/ranking.parquet'
+    earlier = {key: manifest.header[key] for key in ('method', 'seed', 'options', 'weights', 'levels', 'groups')}
+    if part == 'unfinished':
+        path.unlink()
+        path.with_name('unfinished').mkdir()
+        path.with_name('unfinished').joinpath('identity.json').write_text(json.dumps(earlier))
+    else:
+        write_manifest(path, manifest.items(), {name: manifest.column(name) for name in ('influence', 'rank')}, earlier)
+    message = refused(folder, options(folder), capsys)
+    assert "scores: None became 'units of grad_loss'" in message and 'give another name' in message
+
+
 @pytest.mark.parametrize('part', ['finished', 'unfinished'])
 @pytest.mark.parametrize('change', ['option', 'network', 'image', 'degradation'])
 def test_a_ranking_of_something_else_is_refused(
@@ -207,7 +241,7 @@ def test_a_ranking_of_something_else_is_refused(
     rank(folder)
     if part == 'unfinished':
         header = ranking().header
-        keys = ('method', 'seed', 'options', 'levels')
+        keys = ('method', 'seed', 'options', 'levels', 'scores')
         (folder / 'results/small/unfinished').mkdir()
         identity = json.dumps({key: header[key] for key in keys})
         (folder / 'results/small/unfinished/identity.json').write_text(identity)

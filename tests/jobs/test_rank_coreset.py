@@ -110,7 +110,7 @@ def test_levels_count_alike(folder: Path) -> None:
     ]
     manifest = rank(folder, levels=levels, guard='curvature', directions=2)
     predict = Predictor('results/small/features.parquet')
-    assert predict.features.images.shape == (IMAGES, 8)
+    assert predict.features.images.shape == (IMAGES, 8) and predict.unit is None
     for start_at in (0, 4):
         norms = np.linalg.norm(predict.features.images[:, start_at : start_at + 4], axis=1)
         assert norms.mean() == pytest.approx(1)

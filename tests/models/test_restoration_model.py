@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.errors import CheckpointError, DivergenceError, OptionError
+from basicsr_ext.jobs.train import train_pipeline
 from basicsr_ext.models.restoration_model import RestorationModel
 from basicsr_ext.options.complete import complete
 from basicsr_ext.runtime import interrupt
@@ -356,6 +358,32 @@ def test_testing_leaves_the_network_in_training_mode(tmp_path: Path) -> None:
     assert model.net_g.training
 
 
+def test_the_best_checkpoint_is_that_of_a_named_set_and_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a metric whose best value is its lowest and a second set, what is kept is the smallest mean of the log."""
+    monkeypatch.chdir(tmp_path)
+    file = prepare(tmp_path, train__optim_g={'type': 'Adam', 'lr': 1e-2})
+    content = yaml.safe_load(file.read_text())
+    content['datasets']['val_2'] = {**content['datasets']['val'], 'name': 'second', 'sigma': 50}
+    content['val']['metrics']['ssim'] = {'type': 'calculate_ssim', 'crop_border': 0, 'better': 'lower'}
+    content['val']['best'] = {'dataset': 'secund', 'metric': 'ssim'}
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(OptionError, match='val.best.dataset: .* Did you mean second'):
+        train_pipeline(str(tmp_path), ['-opt', str(file)])
+    assert not (tmp_path / 'experiments').exists()
+    content['val']['best']['dataset'] = 'second'
+    file.write_text(yaml.safe_dump(content))
+    assert main(['train', '-opt', str(file)]) == 0
+    folder = tmp_path / 'experiments/run'
+    log = [json.loads(line) for line in (folder / 'training_log.jsonl').read_text().splitlines()]
+    means = {line['iter']: line['validation']['second']['ssim'] for line in log if 'validation' in line}
+    lowest = min(means, key=lambda iteration: means[iteration])
+    best = json.loads((folder / 'metrics.json').read_text())['best']
+    assert best == {'dataset': 'second', 'metric': 'ssim', 'value': means[lowest], 'better': 'lower', 'iter': lowest}
+    same = torch.load(folder / f'models/net_g_{lowest}.pth', weights_only=True)['params']
+    kept = torch.load(folder / 'models/net_g_best.pth', weights_only=True)['params']
+    assert all(torch.equal(kept[name], same[name]) for name in kept)
+
+
 def test_metrics_json_best_and_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file holds per image what a plain loop measures with the saved weights; the best checkpoint is the best."""
     monkeypatch.chdir(tmp_path)
@@ -390,8 +418,6 @@ def test_metrics_json_best_and_images(tmp_path: Path, monkeypatch: pytest.Monkey
     test = tmp_path / 'test.yml'
     text = file.read_text().replace('pretrain_network_g: null', f'pretrain_network_g: {folder}/models/net_g_6.pth')
     test.write_text(text.replace('  val:\n    color', '  test_1:\n    color'))
-    import yaml
-
     content = yaml.safe_load(text)
     content['datasets'] = {'test_1': content['datasets']['val']}
     for block in ('train', 'logger'):

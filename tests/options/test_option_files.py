@@ -1,28 +1,100 @@
-"""The option files of the project: known names, and a check of each job on pictures where its datasets should be."""
+"""The option files of the project: known names, and a check of each job on made-up data sets of the real layout."""
 
+import json
 import re
+import shutil
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from basicsr.archs import build_network
 from basicsr.data import build_dataset
-from basicsr.models import build_model
 
 from basicsr_ext.jobs import complexity
-from basicsr_ext.jobs.align import align_pipeline
-from basicsr_ext.jobs.audit import audit_pipeline
-from basicsr_ext.jobs.calibrate import calibrate_pipeline
+from basicsr_ext.jobs import load as load_job
 from basicsr_ext.jobs.checks import check_dataset, check_options
-from basicsr_ext.jobs.distill import distill_pipeline
-from basicsr_ext.jobs.mine import mine_pipeline
-from basicsr_ext.jobs.rank import rank_pipeline
+from basicsr_ext.metrics import lpips_metric
 from basicsr_ext.options.complete import complete
-from basicsr_ext.options.dataset_blocks import reader_blocks, walk_blocks
-from basicsr_ext.options.load import load_options
-from basicsr_ext.selection.manifest import Item, write_manifest
-from tests.helpers.named_files import fill_dataroots, first_iteration, make_manifests, make_vae, make_weights
-from tests.helpers.option_files import FILES, OPTION_FILES, REPOSITORY, job_of, known_types, option_file, types_in
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, paths_in, reader_blocks, walk_blocks
+from basicsr_ext.options.load import find_file, load_options
+from basicsr_ext.runtime.checkpoint import load_network_weights
+from tests.helpers import beds
+from tests.helpers.named_files import (
+    first_iteration,
+    make_manifests,
+    make_pictures,
+    make_vae,
+    make_weights,
+)
+from tests.helpers.option_files import (
+    FILES,
+    OPTION_FILES,
+    REPOSITORY,
+    job_of,
+    known_types,
+    loaded,
+    option_file,
+    types_in,
+    variants,
+)
+from tests.helpers.smaller import smaller
 
 CHANNELS = ('num_in_ch', 'in_chans', 'in_channels')  # what networks call the channels of their input
+OTHER_JOBS = [path for path in OPTION_FILES if job_of(path) not in ('train', 'test', 'complexity')]
+NETWORKS = [path for path in FILES if job_of(path) in ('train', 'test')]
+
+
+@pytest.fixture(scope='module')
+def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all data sets, in which tests leave the rankings, weights and results that they need."""
+    folder = tmp_path_factory.mktemp('beds')
+    beds.lay_out(folder)
+    return folder
+
+
+@pytest.fixture
+def place(laid_out: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """That folder as the current directory; LPIPS does not fetch weights."""
+    monkeypatch.chdir(laid_out)
+    monkeypatch.setattr(lpips_metric, 'build_lpips', lambda net, device: lambda first, second: torch.zeros(1))
+    yield laid_out
+
+
+def option_id(path: Path) -> str:
+    return path.stem
+
+
+def make_named(opt: dict[str, Any]) -> None:
+    """What the option file names beside data sets: pictures that other jobs made, rankings, weights."""
+    for outer in opt['datasets'].values():
+        for block, _ in walk_blocks(outer, ''):
+            for _, kind, path in paths_in(block):
+                if kind == 'folder' and path.startswith('results/'):
+                    make_pictures(Path(path))
+        make_manifests(outer, opt.get('scale', 1))
+    if (opt.get('distill') or {}).get('manifest'):
+        inner = {key: value for key, value in opt['datasets']['train'].items() if key not in LOADER_KEYS}
+        ranked = {'type': 'InfluenceSubsetDataset', 'dataset': inner}
+        make_manifests({**ranked, 'manifest': opt['distill']['manifest']}, opt.get('scale', 1))
+    vae = (opt.get('distill') or {}).get('vae')
+    if vae:
+        make_vae(Path(vae['path'], vae.get('subfolder') or ''))
+    make_weights(opt)
+
+
+def check(path: Path) -> None:
+    """Run the job of an option file with `--check`, with networks and sizes that take no time."""
+    changed, assignments = smaller(deepcopy(loaded(path)))
+    assert changed['name'] == path.stem
+    shutil.rmtree(Path('results', path.stem), ignore_errors=True)  # which another test has made up
+    make_named(changed)
+    job = job_of(path)
+    pipeline = getattr(load_job(job), f'{job}_pipeline')
+    words = ['--set', *assignments] if assignments else []
+    assert pipeline(Path.cwd(), ['-opt', str(path), '--check', *words]) == 0
 
 
 def test_there_are_option_files() -> None:
@@ -30,13 +102,9 @@ def test_there_are_option_files() -> None:
     assert {'train', 'test', 'rank', 'mine', 'distill', 'align', 'complexity', 'calibrate', 'audit'} <= folders
 
 
-def option_id(path: Path) -> str:
-    return path.stem
-
-
 def test_every_type_in_an_option_file_is_known() -> None:
     for path in OPTION_FILES:
-        found = list(types_in(load_options(path)))
+        found = list(types_in(loaded(path)))
         # a model, a dataset, a network
         assert len(found) >= {'mine': 2, 'rank': 2, 'audit': 2, 'complexity': 1, 'calibrate': 2}.get(job_of(path), 3), (
             path.stem
@@ -44,64 +112,10 @@ def test_every_type_in_an_option_file_is_known() -> None:
         assert set(found) <= known_types(), path.stem
 
 
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'rank'], ids=option_id)
-def test_an_option_file_of_rank_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and one image of each dataset runs through each network."""
-    opt, argv = load_options(path), ['-opt', str(path), '--set', 'num_gpu=0']
-    assert opt['name'] == path.stem
-    for block in opt['datasets'].values():
-        fill_dataroots(block, least=64)
-    make_weights(opt)
-    fewer = ['rank.size=2'] if 'size' in opt['rank'] else []
-    assert rank_pipeline(Path.cwd(), [*argv, *fewer, '--check']) == 0
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'mine'], ids=option_id)
-def test_an_option_file_of_mine_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and the first patches are measured."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    make_weights(loaded)
-    for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1))
-    assert mine_pipeline(Path.cwd(), ['-opt', str(path), '--set', 'num_gpu=0', '--check']) == 0
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'audit'], ids=option_id)
-def test_an_option_file_of_audit_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and all decoded."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    for block in loaded['datasets'].values():
-        fill_dataroots(block)
-    assert audit_pipeline(Path.cwd(), ['-opt', str(path), '--check']) == 0
-
-
-# Second derivatives of the networks of the papers, at their patches, take minutes here.
-SMALLER = {
-    'Restormer': ['network_g.dim=8', 'network_g.num_blocks=[1, 1, 1, 1]', 'network_g.num_refinement_blocks=1'],
-    'IRCNN': [],
-}
-
-
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'distill'], ids=option_id)
-def test_an_option_file_of_distill_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its dataset should be and a small autoencoder: checked, and a first step is done."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    block, train = loaded['distill'], loaded['datasets']['train']
-    make_weights(loaded)
-    fill_dataroots(train, loaded.get('scale', 1))
-    if block.get('manifest'):
-        items = [Item(picture.name, 208, 200) for picture in sorted(Path(train['dataroot_gt']).iterdir())]
-        columns = {block.get('column', 'rank'): range(1, len(items) + 1)}
-        Path(block['manifest']).parent.mkdir(parents=True)
-        write_manifest(block['manifest'], items, columns, {'method': 'none'})
-    if block.get('vae'):
-        make_vae(Path(block['vae']['path'], block['vae'].get('subfolder') or ''))
-    smaller = ['num_gpu=0', 'distill.image_size=32', 'distill.batch_size=1', 'distill.real_batch_size=1']
-    smaller += ['distill.kept=0', *SMALLER[loaded['network_g']['type']]]
-    assert distill_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', *smaller]) == 0
+@pytest.mark.parametrize('path', OTHER_JOBS, ids=option_id)
+def test_an_option_file_of_a_job_is_sound(path: Path, place: Path) -> None:
+    """Checked; the first image of each dataset, or a first step, runs through each network."""
+    check(path)
 
 
 @pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'complexity'], ids=option_id)
@@ -112,84 +126,81 @@ def test_an_option_file_of_complexity_is_sound(path: Path, tmp_path: Path, monke
     assert complexity.complexity_pipeline(tmp_path, ['-opt', str(path), '--check']) == 0
 
 
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'calibrate'], ids=option_id)
-def test_an_option_file_of_calibrate_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and one image passes all exits."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    make_weights(loaded)
-    for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1), least=64)
-    assert calibrate_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
+def test_the_weights_of_the_package_fit_the_networks_that_name_them() -> None:
+    fitted = set()
+    for opt in map(loaded, OPTION_FILES):
+        named = [(key.removeprefix('pretrain_'), value) for key, value in (opt.get('path') or {}).items()]
+        named += [('network_g', level['pretrain_network_g']) for level in (opt.get('rank') or {}).get('levels') or []]
+        for key, value in named:
+            pair = json.dumps([opt.get(key, opt.get('network_g')), value], sort_keys=True)
+            if str(value).startswith('pkg://') and pair not in fitted:
+                fitted.add(pair)
+                network = build_network(deepcopy(json.loads(pair)[0]))
+                load_network_weights(network, find_file(value), strict=True)
+    assert len(fitted) >= 8
 
 
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) == 'align'], ids=option_id)
-def test_an_option_file_of_align_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, and the first image passes all networks."""
-    loaded = load_options(path)
-    assert loaded['name'] == path.stem
-    make_weights(loaded)
-    for block in loaded['datasets'].values():
-        fill_dataroots(block, loaded.get('scale', 1), least=64)
-        make_manifests(block)
-    assert align_pipeline(Path.cwd(), ['-opt', str(path), '--check', '--set', 'num_gpu=0']) == 0
+@pytest.mark.parametrize('path', NETWORKS, ids=option_id)
+def test_an_option_file_of_training_or_test_is_sound(path: Path, place: Path) -> None:
+    """Checked; the first image of each dataset runs through the network and is measured."""
+    check(path)
 
 
-@pytest.mark.parametrize('path', [path for path in OPTION_FILES if job_of(path) in ('train', 'test')], ids=option_id)
-def test_an_option_file_is_sound(path: Path, pictures: Path) -> None:
-    """With pictures where its datasets should be: checked, its datasets built, its weights load strictly."""
-    opt = load_options(path)
-    opt['num_gpu'] = 0
-    for block in opt['datasets'].values():
-        fill_dataroots(block, opt.get('scale', 1))
-        make_manifests(block)
-    make_weights(opt)
-    is_train = 'train' in opt
-    assert opt['name'] == path.stem
-    complete(opt, Path.cwd(), is_train)
-    check_options(opt)
-    for key, block in opt['datasets'].items():
-        dataset = build_dataset(block)
-        check_dataset(dataset, f'datasets.{key}')
-        sample = dataset[first_iteration(0)]
-        assert sample['lq'].shape[0] == next(
-            (opt['network_g'][name] for name in CHANNELS if name in opt['network_g']), 3
-        )
-    if not is_train:
-        build_model(opt)
+BUILT: set[str] = set()  # layouts of datasets that a variant has had built
 
 
-RANKING = re.compile(r'results/(\w+)/ranking\.parquet')
+@pytest.mark.parametrize('path', [path for path in NETWORKS if variants(path)], ids=option_id)
+def test_the_variants_of_an_option_file_are_sound(path: Path, place: Path) -> None:
+    """Options, names and files of each; a first sample of every dataset that no other variant has."""
+    for words in variants(path):
+        written = option_file(words[0].removeprefix('name='))
+        opt, _ = smaller(deepcopy(loaded(written)))
+        assert opt['name'] == written.stem
+        opt['num_gpu'] = 0
+        make_named(opt)
+        complete(opt, Path.cwd(), 'train' in opt)
+        check_options(opt)
+        channels = next((opt['network_g'][name] for name in CHANNELS if name in opt['network_g']), 3)
+        for key, block in opt['datasets'].items():
+            layout = json.dumps([{k: v for k, v in block.items() if k != 'name'}, channels], sort_keys=True)
+            if layout not in BUILT:
+                BUILT.add(layout)
+                dataset = build_dataset(deepcopy(block))
+                check_dataset(dataset, f'datasets.{key}')
+                assert dataset[first_iteration(0)]['lq'].shape[0] == channels, written.stem
 
 
-@pytest.mark.parametrize(
-    'path', [path for path in OPTION_FILES if RANKING.search(path.read_text(encoding='utf-8'))], ids=option_id
-)
-def test_a_ranking_is_of_the_images_that_are_chosen(path: Path) -> None:
+RANKING = re.compile(r'results/([\w-]+)/ranking\.parquet')
+RANKED = [path for path in OPTION_FILES if RANKING.search(path.read_text(encoding='utf-8'))]
+
+
+def ranking_of(block: dict[str, Any]) -> dict[str, Any] | None:
+    """The option file that makes the ranking of a block."""
+    found = RANKING.fullmatch(str(block.get('manifest')))
+    return loaded(option_file(found[1])) if found else None
+
+
+def test_a_ranking_is_of_the_images_that_are_chosen() -> None:
     """The folders of a dataset with `manifest` are those that the option file of that ranking names."""
-    opt, checked = load_options(path), 0
-    blocks = [block for outer in opt['datasets'].values() for block, _ in walk_blocks(outer, '')]
-    if 'manifest' in opt.get('distill', {}):
-        blocks.append({**opt['datasets']['train'], 'manifest': opt['distill']['manifest']})
-    for block in blocks:
-        found = RANKING.fullmatch(str(block.get('manifest')))
-        if found:
-            ranked = load_options(option_file(found[1]))['datasets']['train']
-            folders = [[reader['dataroot_gt'] for reader, _ in reader_blocks(item, '')] for item in (block, ranked)]
-            assert folders[0] == folders[1]
-            checked += 1
-    assert checked
+    for path in RANKED:
+        opt, checked = loaded(path), 0
+        blocks = [block for outer in opt['datasets'].values() for block, _ in walk_blocks(outer, '')]
+        if 'manifest' in opt.get('distill', {}):
+            blocks.append({**opt['datasets']['train'], 'manifest': opt['distill']['manifest']})
+        for block in blocks:
+            ranking = ranking_of(block)
+            if ranking is not None:
+                pair = (block, ranking['datasets']['train'])
+                folders = [[reader['dataroot_gt'] for reader, _ in reader_blocks(item, '')] for item in pair]
+                assert folders[0] == folders[1], path.stem
+                checked += 1
+        assert checked, path.stem
 
 
-@pytest.mark.parametrize(
-    'path',
-    [path for path in OPTION_FILES if job_of(path) == 'train' and RANKING.search(path.read_text(encoding='utf-8'))],
-    ids=option_id,
-)
-def test_a_training_is_not_measured_on_what_its_ranking_aims_at(path: Path) -> None:
-    datasets = load_options(path)['datasets']
-    validation = {block['dataroot_gt'] for key, block in datasets.items() if key != 'train'}
-    for block, _ in walk_blocks(datasets['train'], ''):
-        found = RANKING.fullmatch(str(block.get('manifest')))
-        target = load_options(option_file(found[1]))['datasets'].get('test') if found else None
-        assert target is None or target['dataroot_gt'] not in validation
+def test_a_training_is_not_measured_on_what_its_ranking_aims_at() -> None:
+    for path in (path for path in RANKED if job_of(path) == 'train'):
+        datasets = loaded(path)['datasets']
+        validation = {str(block['dataroot_gt']) for key, block in datasets.items() if key != 'train'}
+        for block, _ in walk_blocks(datasets['train'], ''):
+            target = ((ranking_of(block) or {}).get('datasets') or {}).get('test')
+            assert target is None or target['dataroot_gt'] not in validation, path.stem

@@ -10,13 +10,15 @@ from typing import Any
 from basicsr_ext.alignment.channel_statistics import ChannelStatistics, measure
 from basicsr_ext.alignment.comparison import change, compare, first_component, sample_features
 from basicsr_ext.alignment.diversity import diversity
+from basicsr_ext.alignment.settings import AlignSettings
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning
 from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.data.stock_files import reads_pairs
 from basicsr_ext.images.new_folder import refuse_foreign
 from basicsr_ext.jobs.align.images import write_aligned
-from basicsr_ext.jobs.align.options import FILE, AlignSettings
+from basicsr_ext.jobs.align.options import FILE
 from basicsr_ext.jobs.align.parts import Parts, build_parts, try_first
 from basicsr_ext.jobs.option_file import run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of
@@ -52,7 +54,7 @@ def align_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | None
 
 
 def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> None:
-    """Write `results/<name>/`: `gt/`, the weights of the tuner, what it changed, pictures and a page of that.
+    """Write `results/<name>/`: `gt/`, of pairs of files `lq/` too, the tuner, what it changed, pictures and a page.
 
     Args:
         opt: completed and checked options.
@@ -83,8 +85,9 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         tuning.run(SavedState(run.unfinished / 'tuner.pth'))
         save_network_weights(run.folder / 'network_tuner.pth', {'params': parts.tuner.state_dict()})
         tuned = TunedImages(parts.tuner, images)
-        write_aligned(tuned, parts.train, parts.names, run.folder, run.unfinished)
-        run.finish(_report(run.folder, made_from, parts, tuned, full, tuning.before))
+        write_aligned(tuned, parts.train, parts.names, run.folder, run.unfinished, settings.input == 'moved')
+        inputs = settings.input if reads_pairs(parts.train) else None
+        run.finish(_report(run.folder, made_from, parts, tuned, full, tuning.before, inputs))
 
 
 def _identity(opt: Options, settings: AlignSettings, parts: Parts) -> dict[str, Any]:
@@ -103,8 +106,9 @@ def _report(
     tuned: TunedImages,
     full: ChannelStatistics,
     before: ChannelStatistics,
+    inputs: str | None,
 ) -> str:
-    """Measure the images as they were written, draw, and say what became of them."""
+    """Measure the images as they were written, draw, and say what became of them and, in pairs, of their inputs."""
     originals, encoder, device = tuned.images, parts.encoder, parts.device
     after = measure(tuned, encoder, 'Tuned', device=device)
     sets: dict[str, Images] = {'full': CleanImages(parts.target), 'subset': originals, 'tuned': tuned}
@@ -120,6 +124,7 @@ def _report(
         'made_from': made_from,
         'images': {name: len(images) for name, images in sets.items()},
         'levels': asdict(difference),
+        'input': inputs,
         **divergence,
         'diversity': {name: found.summary() for name, found in diverse.items()},
     }

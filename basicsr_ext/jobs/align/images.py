@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from basicsr_ext.alignment.moved_input import moved_input
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import file_kinds, files_of
@@ -13,9 +14,9 @@ from basicsr_ext.schedule.sample import SampleDataset
 
 
 def write_aligned(
-    tuned: TunedImages, dataset: SampleDataset, names: Sequence[str], folder: Path, unfinished: Path
+    tuned: TunedImages, dataset: SampleDataset, names: Sequence[str], folder: Path, unfinished: Path, moves: bool
 ) -> None:
-    """Write `gt/`, `lq/` (`lq_2/`) with the unchanged inputs where these are files, and `meta_info.txt`.
+    """Write `gt/`, `lq/` (`lq_2/`) with the inputs where these are files, and `meta_info.txt`.
 
     Args:
         tuned: the images.
@@ -23,14 +24,18 @@ def write_aligned(
         names: of the files, without ending.
         folder: of the result.
         unfinished: where the parts are kept until all are there.
+        moves: whether inputs are changed as their images are; see `moved_input`.
 
     Raises:
-        DataError: a damaged image.
+        DataError: a damaged image, or a pair whose sizes do not belong together.
         Interrupted: a stop was asked for; none of the folders is there.
     """
     with new_image_folder(folder, unfinished, file_kinds(dataset)) as images:
         for index, name in enumerate(with_progress(names, 'Writing', len(names))):
             reader, place = source(dataset, index)
             files = files_of(reader)
+            before, after = bgr_8bit(tuned.images[index]), bgr_8bit(tuned[index])
             inputs = {kind: files.original(place, kind) for kind in files.kinds if kind != 'gt'}
-            images.put(name, gt=bgr_8bit(tuned[index]), **inputs)
+            if moves:
+                inputs = {kind: moved_input(lq, before, after, f'{kind} of {name}') for kind, lq in inputs.items()}
+            images.put(name, gt=after, **inputs)

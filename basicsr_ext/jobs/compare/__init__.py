@@ -91,7 +91,9 @@ def _compare(asked: Asked, root: Path) -> None:
     rank, _ = distributed.rank_and_world()
     log = job_log('compare', opt['name'], folder, rank == 0, f'\n{_options_text(asked)}')
     with log as open_log_file, _folder_of_runs(folder / 'runs', asked.dry_run) as runs:
-        roles = roles_of(datasets, asked.target, asked.report, asked.checkpoint == 'best', runs)
+        best = ((opt.get('val') or {}).get('best') or {}).get('dataset')
+        by_best = asked.checkpoint == 'best'
+        roles = roles_of(datasets, asked.target, asked.report, by_best, runs, best)
         slots = slots_of(asked.jobs)
         precision = distributed.from_first('bfloat16' if is_fast_in_bfloat16() else 'float32')
         workers = max(0, slots[0].threads - (torch.cuda.device_count() == 0))

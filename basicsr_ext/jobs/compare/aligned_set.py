@@ -1,6 +1,6 @@
 """A choice of images that are then brought to the distribution of all images."""
 
-from basicsr_ext.alignment.tuning import TuningSettings
+from basicsr_ext.alignment.settings import AlignSettings
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.jobs.compare.asked import SetName, Size
 from basicsr_ext.jobs.compare.by_complexity import by_complexity
@@ -23,9 +23,7 @@ def aligned(frame: Frame, name: SetName, size: Size) -> Row:
         chosen = by_distilling(frame, size)
         subset = written(frame.base.pool, chosen)
         synthetic = frame.asked.choosing.get('distilled', {}).get('image_size', frame.gt_size or IMAGE)
-        settings = {
-            'patch_size': min(int(synthetic), TuningSettings.patch_size or IMAGE)
-        }  # a crop fits into all images
+        settings = {'patch_size': min(int(synthetic), AlignSettings.patch_size or IMAGE)}  # a crop fits into all images
     else:
         chosen = by_complexity(frame)
         subset = part_of(frame.base, str(chosen / 'ranking.parquet'), size, subset='top')
@@ -34,7 +32,7 @@ def aligned(frame: Frame, name: SetName, size: Size) -> Row:
         'network_tuner': {**TUNER, 'in_channels': channels},
         'network_encoder': {'type': 'FilterBankEncoder'},
     }
-    job = Choosing('align', 'aligned', f'{name.choice} {size}', settings, TuningSettings, beside)
+    job = Choosing('align', 'aligned', f'{name.choice} {size}', settings, AlignSettings, beside)
     datasets = {'train': subset, 'target': frame.pool}
     folder = frame.job(job, datasets, needs=[chosen.name], reads=[frame.base.pool])
     block = written(frame.pool, folder)

@@ -136,7 +136,10 @@ def build_parser() -> argparse.ArgumentParser:
         '--report', metavar='SET', help='images that are reported: a key of `datasets`, or a folder (val_report)'
     )
     parser.add_argument(
-        '--checkpoint', choices=CHECKPOINTS, default='last', help='the last one, or the best on datasets.val (last)'
+        '--checkpoint',
+        choices=CHECKPOINTS,
+        default='last',
+        help='the last one, or the best on datasets.val or val.best.dataset (last)',
     )
     parser.add_argument(
         '--proxy', metavar='FILE', help='network that selections ask: an option file, or weights (one is trained)'

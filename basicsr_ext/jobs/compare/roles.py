@@ -1,8 +1,9 @@
 """Three sets of images that a comparison keeps apart: aimed at, choosing checkpoints, reported.
 
 They are the validation sets `val_target`, `val` and `val_report` of the option file, or those that the command line
-names. A file that has none of these names gets its first validation set split, by the digests of the files: a third is
-aimed at, the rest is reported, or a third chooses checkpoints where these are chosen.
+names; `val.best.dataset` names another one that chooses. A file that has none of these names gets its first validation
+set split, by the digests of the files: a third is aimed at, the rest is reported, or a third chooses checkpoints where
+these are chosen.
 """
 
 import os
@@ -49,7 +50,12 @@ class Roles:
 
 
 def roles_of(
-    datasets: Mapping[str, Block], target: str | None, report: str | None, chooses: bool, folder: Path
+    datasets: Mapping[str, Block],
+    target: str | None,
+    report: str | None,
+    chooses: bool,
+    folder: Path,
+    best: str | None = None,
 ) -> Roles:
     """Find the sets.
 
@@ -58,6 +64,7 @@ def roles_of(
         target, report: a key of `datasets` or a folder, as the command line names them.
         chooses: whether a set has to choose checkpoints.
         folder: where the manifest of a split comes.
+        best: name of the set that chooses checkpoints, `val.best.dataset`; None for `datasets.val`.
 
     Raises:
         OptionError: there is no such set, or too few images to split.
@@ -68,16 +75,17 @@ def roles_of(
     like = next(iter(own.values()), None) or _without_loader(datasets['train'])
     aimed = _named(target, '--target', own, like) if target else own.get(TARGET)
     reported = _named(report, '--report', own, like) if report else own.get(REPORT)
+    named = next((block for block in own.values() if block['name'] == best), None)
     if aimed is None and reported is None:
-        return _split(own, chooses, folder)
+        return _split(own, chooses, folder, named)
+    choosing = (named or own.get(CHOOSING)) if chooses else None
     if reported is None:
-        others = {key: block for key, block in own.items() if block is not aimed and not (chooses and key == CHOOSING)}
+        others = {key: block for key, block in own.items() if block is not aimed and block is not choosing}
         if not others:
             raise OptionError('datasets', 'images to report', 'none beside the target', 'Name --report FOLDER.')
         reports = {block['name']: block for block in others.values()}
     else:
         reports = {reported['name']: reported}
-    choosing = own.get(CHOOSING) if chooses else None
     if chooses and choosing is None:
         raise OptionError('datasets', 'val, to choose checkpoints', 'none', 'Add it, or remove --checkpoint best.')
     return Roles(aimed, choosing, reports)
@@ -105,9 +113,11 @@ def _named(text: str, flag: str, own: Mapping[str, Block], like: Block) -> Block
     return {**kept, 'name': name, 'phase': 'val', 'dataroot_gt': folder, 'io_backend': {'type': 'disk'}}
 
 
-def _split(own: Mapping[str, Block], chooses: bool, folder: Path) -> Roles:
-    """Split the first validation set; further ones are reported whole."""
+def _split(own: Mapping[str, Block], chooses: bool, folder: Path, named: Block | None) -> Roles:
+    """Split the first validation set; further ones are reported whole, but for one that is named to choose."""
     key, first = next(iter(own.items()))
+    whole = named if chooses and named is not first else None
+    chooses = chooses and whole is None
     dataset = build_dataset(dict(first), f'datasets.{key}')
     items, files = inventory(dataset), image_files(dataset)
     advice = 'Name --target and --report, as keys of `datasets` or folders.'
@@ -137,10 +147,10 @@ def _split(own: Mapping[str, Block], chooses: bool, folder: Path) -> Roles:
 
     begin = 2 * third if chooses else third
     report = part('report', begin + 1, len(items))
-    others = {block['name']: block for other, block in own.items() if other != key}
+    others = {block['name']: block for other, block in own.items() if other != key and block is not whole}
     notes = [
         f'{first["name"]} is split by the digests of its files: {third} images are aimed at, {len(items) - begin} are '
         f'reported{f", {third} choose checkpoints" if chooses else ""}.'
     ]
-    choosing = part('choosing', third + 1, begin) if chooses else None
+    choosing = part('choosing', third + 1, begin) if chooses else whole
     return Roles(part('target', 1, third), choosing, {report['name']: report, **others}, notes)

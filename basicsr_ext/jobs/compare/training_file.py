@@ -122,6 +122,18 @@ class TrainingFile:
         opt['path'] = {**(opt.get('path') or {}), 'resume_state': None}
         save = -(-iterations // SAVES)
         opt['logger'] = {'print_freq': max(1, iterations // 20), 'save_checkpoint_freq': save, 'keep_last': 1}
-        opt['val'] = {**(opt.get('val') or {}), 'val_freq': every, 'save_img': saves_images, 'pbar': False}
+        opt['val'] = {
+            **_without_best_set(opt.get('val') or {}),
+            'val_freq': every,
+            'save_img': saves_images,
+            'pbar': False,
+        }
         opt.pop('dist_params', None)
         return opt
+
+
+def _without_best_set(val: Block) -> Block:
+    """The block `val` where one set alone chooses checkpoints: of `val.best` the metric is left."""
+    kept = {key: value for key, value in val.items() if key != 'best'}
+    metric = (val.get('best') or {}).get('metric')
+    return {**kept, **({'best': {'metric': metric}} if metric else {})}

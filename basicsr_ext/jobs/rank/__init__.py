@@ -75,6 +75,6 @@ def rank(opt: Options, settings: Any, only_check: bool = False) -> None:
         columns, notes = ranking.columns(run.unfinished)
         distributed.barrier()  # every rank has read what the first one removes now
         if run.is_first:
-            ranking.write_beside(run.folder, identity)
+            ranking.write_beside(run.folder, {**identity, **{key: notes[key] for key in ('unit',) if key in notes}})
             write_manifest(run.result, items, columns, {**identity, **notes})
             run.finish(f'{len(items)} images ranked: {run.result}')

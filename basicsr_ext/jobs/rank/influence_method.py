@@ -26,11 +26,13 @@ from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.coreset.features import side_by_side
+from basicsr_ext.selection.coreset.settings import CoresetSettings
 from basicsr_ext.selection.coreset.stored import write_per_target
 from basicsr_ext.selection.influence.batches import ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
+from basicsr_ext.selection.influence.loss_curvature import SCORES, unit_of
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.influence.trial import refuse_misfit, settle_forward_mode
 from basicsr_ext.selection.manifest import Item
@@ -88,6 +90,7 @@ class InfluenceRanking(Ranking):
                 )
         self.items = first.items
         self.has_target = settings.method not in ('loss', 'random')
+        self.has_unit = settings.method not in ('graddot', 'loss', 'random')  # that of the loss, if it has curvature
 
     def check(self, decode: bool) -> None:
         """See `Ranking`."""
@@ -100,7 +103,8 @@ class InfluenceRanking(Ranking):
         """See `Ranking`."""
         levels = {name: level.identity() for name, level in self.levels.items()}
         groups = groups_digest(items)
-        return identity(self.settings.method, self.opt, {'rank': self.settings}, levels=levels, groups=groups)
+        scores: dict[str, Any] = {'scores': SCORES} if self.has_unit else {}
+        return identity(self.settings.method, self.opt, {'rank': self.settings}, levels=levels, groups=groups, **scores)
 
     def columns(self, folder: Path) -> tuple[Columns, dict[str, Any]]:
         """See `Ranking`."""
@@ -145,8 +149,12 @@ class InfluenceRanking(Ranking):
         return Progress('Ranking', work, unit='derivative', hidden=self.opt['rank'] > 0)
 
     def notes(self, engines: Mapping[str, InfluenceEngine]) -> dict[str, Any]:
-        """What the header of the manifest tells: what `auto` became, and the files of the target."""
+        """What the header of the manifest tells: what `auto` became, what the scores are, the files of the target."""
         notes: dict[str, Any] = {'chosen': {name: engine.chosen for name, engine in engines.items()}}
+        if self.has_unit:
+            curvatures = [engine.loss_curvature for engine in engines.values()]
+            loss, together = str(self.settings.grad_loss['type']), isinstance(self.settings, CoresetSettings)
+            notes['unit'] = unit_of(curvatures, loss, together)
         if self.has_target:
             notes['target'] = note_of(next(iter(self.levels.values())).test)
         return notes

@@ -60,6 +60,7 @@ def outcome(
     train: Sequence[Item],
     test: Sequence[Item] = (),
     sensitivity: float = 1.0,
+    first: Sequence[int] | None = None,
 ) -> Outcome:
     """Draw the conclusions of a scan.
 
@@ -68,6 +69,7 @@ def outcome(
         names: of the findings that were looked for.
         train, test: the images.
         sensitivity: see `bounds_of`.
+        first: of each training image, the first one of the same file, whose copy it is not; None where all differ.
 
     Raises:
         DataError: no training image can be decoded.
@@ -79,11 +81,15 @@ def outcome(
     if 'outlier' in names:
         found['outlier'] = distances(_part(found, 'feature', FEATURES))
     pictures = np.nan_to_num(_part(values, 'picture', LOW * LOW)).reshape(-1, LOW, LOW)
-    for name, compared, items in (('duplicate', None, train), ('leak', pictures[len(train) :], test)):
+    own, which = np.unique(range(len(train)) if first is None else first, return_inverse=True)
+    for name, compared, items in (
+        ('duplicate', None, [train[row] for row in own]),
+        ('leak', pictures[len(train) :], test),
+    ):
         if name in names:
-            near = nearest(pictures[: len(train)], compared)
-            found[name] = near.distance
-            others[name] = [items[place].path if place >= 0 else '' for place in near.place]
+            near = nearest(pictures[own], compared)
+            found[name] = near.distance[which]
+            others[name] = [items[place].path if place >= 0 else '' for place in near.place[which]]
     wanted = [FINDINGS[name] for name in dict.fromkeys(['damaged', *names])]
     bounds = {each.name: bounds_of(found[each.name], each, sensitivity) for each in wanted}
     exceeded = {each.name: bounds[each.name].exceeded(found[each.name]) for each in wanted}

@@ -25,7 +25,8 @@ class Curvature:
 class Features:
     """Features in which the mean of a training set says where it leads, and that of a target where to go.
 
-    Gradients in the metric of the curvature, a_i = (H + damping)^(-1/2) g_i, or an encoder's features.
+    Gradients in the metric of the curvature, a_i = (c (H + damping))^(-1/2) g_i with the c of `InfluenceEngine`, or an
+    encoder's features.
 
     Attributes:
         images: (n, k) float64, a_i of the pool.

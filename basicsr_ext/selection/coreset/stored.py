@@ -22,8 +22,8 @@ def write_per_target(
     """Write the influence of every image on the loss of every target image, a column each; their mean is the influence
     on the target.
 
-    (1 / n) a_i . a_j in the space of the target's solution: exact for the mean, for one image what of its gradient lies
-    in that space.
+    (1 / n) a_i . a_j, in units of the loss where that has curvature: in the space of the target's solution, which is
+    exact for the mean, for one image what of its gradient lies in that space.
     """
     matrix = features.images @ features.targets.T / len(items)
     columns = {f'{INFLUENCE}{target.path}': matrix[:, place].tolist() for place, target in enumerate(targets)}
@@ -41,6 +41,9 @@ class Predictor:
 
     Args:
         path: the file that `basicsr-ext rank` with `method: matching` and its relatives writes.
+
+    Attributes:
+        unit: what the scores of the ranking are; None where predictions have no unit, as by files of earlier versions.
 
     Raises:
         DataError: it is none.
@@ -66,11 +69,11 @@ class Predictor:
         columns = [manifest.array(f'feature_{place}') for place in range(len(target))]
         self.features = Features(np.stack(columns, 1), np.array([target]))
         self._rows = _rows_by_name(manifest)
-        self.source = manifest.source
+        self.source, self.unit = manifest.source, manifest.header.get('unit')
 
     def __call__(self, paths: Sequence[str], linear: bool = False) -> float:
-        """The predicted change, negative where the subset helps, in the units of the loss; relative ones with several
-        levels.
+        """The predicted change, negative where the subset helps, in units of `rank.grad_loss`; in no unit for a loss
+        without curvature, such as L1, an encoder's features or several levels.
 
         Args:
             paths: of the images of the subset, as in the file.

@@ -81,7 +81,12 @@ class Derivatives:
     def losses(self, batch: Batch, loss: ImageLoss) -> Tensor:
         """The loss of every row of the batch, (N,)."""
         with torch.no_grad():
-            return loss(self._output(batch.lq, self.parameters), batch.gt)
+            return loss(self.outputs(batch), batch.gt)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What the network makes of a batch, (N, C', H scale, W scale), without graph."""
+        with torch.no_grad():
+            return self._output(batch.lq, self.parameters)
 
     def directional(self, batch: Batch, loss: ImageLoss, directions: Tensor) -> Tensor:
         """The derivative of every row's loss along every direction.
@@ -138,8 +143,7 @@ class Derivatives:
 
     def output_shape(self, batch: Batch) -> torch.Size:
         """The shape of what the network makes of a batch."""
-        with torch.no_grad():
-            return self._output(batch.lq, self.parameters).shape
+        return self.outputs(batch).shape
 
     def leave_forward_mode_if_missing(self, batch: Batch, exact_hessian: bool) -> str | None:
         """Try forward mode on a batch and leave it if the network has an operation without such a derivative.

@@ -16,6 +16,7 @@ from basicsr_ext.runtime.saved_state import SavedState, alike
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
 from basicsr_ext.selection.influence.krylov import Krylov, lanczos
+from basicsr_ext.selection.influence.loss_curvature import mean_curvature, sums_of_curvature
 from basicsr_ext.selection.influence.score_notes import ScoreNotes
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.influence.stochastic import largest_eigenvalue, stochastic_solve
@@ -24,11 +25,14 @@ SCALE_IMAGES = 8  # whose largest eigenvalues decide `scale: auto`
 
 
 class InfluenceEngine:
-    """Score z_i = (1 / n) g_test^T (H + damping I)^-1 g_i: the predicted rise of the mean test loss without image i.
+    """Score z_i = 1 / (n c) g_test^T (H + damping I)^-1 g_i: the predicted rise of the mean test loss without image i.
 
     That is -I_up,loss / n with Eq. 6 of the influence paper (Koh and Liang, 2017); positive means the image helps.
     s = (H + damping I)^-1 g_test is computed once, then each image costs one derivative of its loss along s. H is the
-    mean over training images of the Gauss-Newton matrix or the Hessian of the smooth loss (Eq. 7).
+    mean over training images of the Gauss-Newton matrix or the Hessian of the smooth loss (Eq. 7), c the curvature of
+    the loss where that of Eq. 7 is 1 (see `loss_curvature`): 2 for the mean squared error. The network is taken to be
+    trained by this loss. Exact for a linear network and a quadratic loss up to 1 / n; sums over the values of images of
+    several sizes have one c for all. A loss without curvature, such as L1, has c = 1, and its scores have no unit.
 
     All ranks of a process group work on it together and get the same result.
 
@@ -62,6 +66,7 @@ class InfluenceEngine:
         self.steps = min(settings.iterations, derivatives.size)
         self.times = settings.times or train.images
         self.chosen: dict[str, Any] = {}
+        self.loss_curvature: float | None = None
 
     def work(self) -> int:
         """How many derivatives of the loss of an image the scores take."""
@@ -73,6 +78,8 @@ class InfluenceEngine:
             solving = self.times * dampings + self._scaling_images()
         elif method == 'influence':
             solving = self.steps * self.curvature_images
+        if method == 'influence':
+            solving += self.curvature_images
         return self.test.images + solving + self.train.images
 
     def scores(self, progress: Progress | None = None) -> np.ndarray:
@@ -95,12 +102,12 @@ class InfluenceEngine:
         if method == 'loss':
             return self._image_scores(lambda batch: self.derivatives.losses(batch, self.loss)[:, None])
         gradient = self._test_gradient(self.folder)
-        directions = gradient[None] if method == 'graddot' else self._solve(gradient)
+        directions = gradient[None] if method == 'graddot' else self._sized(self._solve(gradient))
         directions = directions / self.train.images
         return self._image_scores(lambda batch: self.derivatives.directional(batch, self.loss, directions))
 
     def direction(self) -> Tensor:
-        """s = (H + damping I)^-1 g_test for every damping, (dampings, P). `chosen` then tells what `auto` became.
+        """s / c for every damping, (dampings, P). `chosen` then tells what `auto` became.
 
         Raises:
             Interrupted: a stop was asked for; calling again in a new process continues.
@@ -108,7 +115,25 @@ class InfluenceEngine:
         """
         work = self.work() - self.train.images
         with Progress('Solving', work, unit='derivative', hidden=self.rank > 0) as self.progress:
-            return self._solve(self._test_gradient(self.folder))
+            return self._sized(self._solve(self._test_gradient(self.folder)))
+
+    # ---- the curvature of the loss ----
+
+    def _sized(self, directions: Tensor) -> Tensor:
+        """s / c, with the c of the images that the curvature sees."""
+        return directions / self._measured_curvature()
+
+    def _measured_curvature(self) -> float:
+        """c, or 1 for a loss that has none; `loss_curvature` and `chosen` tell which."""
+
+        def term(batch: Batch) -> Tensor:
+            return sums_of_curvature(self.loss, self.derivatives.outputs(batch), batch.gt, batch.weights)
+
+        images = self.order[: self.curvature_images]
+        sums = self._mean(self.train, images, term, torch.zeros(5, device=self.device, dtype=torch.float64))
+        self.loss_curvature = distributed.from_first(mean_curvature(sums, len(images)))
+        self.chosen = {**self.chosen, 'loss_curvature': self.loss_curvature}
+        return self.loss_curvature or 1.0
 
     # ---- sums over images ----
 
@@ -130,11 +155,18 @@ class InfluenceEngine:
         saved.save({'gradient': gradient})
         return gradient
 
-    def _mean(self, data: ImageBatches, images: list[int] | None, term: Callable[[Batch], Tensor]) -> Tensor:
-        """The mean over images of a vector, each rank adding its share."""
+    def _mean(
+        self,
+        data: ImageBatches,
+        images: list[int] | None,
+        term: Callable[[Batch], Tensor],
+        zero: Tensor | None = None,
+    ) -> Tensor:
+        """The mean over images of a vector, of the size of `zero` or of the parameters; each rank adds its share."""
         units = data.units(images)
         number = sum(map(len, units))
-        total = torch.zeros(self.derivatives.size, device=self.device, dtype=self.derivatives.parameters[0].dtype)
+        dtype = self.derivatives.parameters[0].dtype
+        total = torch.zeros(self.derivatives.size, device=self.device, dtype=dtype) if zero is None else zero
         own = units[self.rank :: self.world_size]
         for _, batches in self._batches(data, own):
             if interrupt.requested():

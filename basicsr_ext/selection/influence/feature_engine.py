@@ -1,6 +1,7 @@
 """Gradients of images and of a target in a few directions: features that images can be chosen together by."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,8 @@ class FeatureEngine(InfluenceEngine):
         bases = 1 + len(self.parts)
         gradients = 2 * self.test.images + sum(map(len, self.parts)) + self.train.images
         directions = min(self.directions, self.steps) * self.train.images
-        return (
-            bases * self.steps * self.curvature_images + gradients + directions + self.with_losses * self.train.images
-        )
+        curvature = (bases * self.steps + 1) * self.curvature_images
+        return curvature + gradients + directions + self.with_losses * self.train.images
 
     def features(self, progress: Progress) -> list[GradientFeatures]:
         """The features with the basis of the whole target, then of each part.
@@ -51,6 +51,7 @@ class FeatureEngine(InfluenceEngine):
         values = spaces[0].ritz_values
         dampings = [relative * values[-1] for relative in self.settings.dampings_for(values)]
         self.chosen = {**self.chosen, 'largest_eigenvalue': values[-1], 'damping': dampings}
+        loss_curvature = self._measured_curvature()
         basis = torch.cat([space.basis for space in spaces])
         images, targets = (
             self._rows(data, self.folder / name, lambda batch: self.derivatives.directional(batch, self.loss, basis))
@@ -58,7 +59,7 @@ class FeatureEngine(InfluenceEngine):
         )
         ends = np.cumsum([len(space.basis) for space in spaces])[:-1]
         split = zip(spaces, np.split(images, ends, 1), np.split(targets, ends, 1), strict=True)
-        whole, *others = (GradientFeatures(*each) for each in split)
+        whole, *others = (GradientFeatures(*each, loss_curvature) for each in split)
         return [self._with_curvature(whole) if self.directions else whole, *others]
 
     def losses(self) -> np.ndarray:
@@ -88,4 +89,4 @@ class FeatureEngine(InfluenceEngine):
 
         rows = self._rows(self.train, self.folder / 'curvature', curvature)
         own = rows.reshape(len(rows), len(leading), len(leading))
-        return GradientFeatures(space, whole.images, whole.targets, own, leading)
+        return replace(whole, curvature=own, leading=leading)

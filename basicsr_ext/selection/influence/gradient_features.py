@@ -16,6 +16,7 @@ class GradientFeatures:
         krylov: of the mean gradient of the target, or of a part of it.
         images: (n, K), V g_i of the pool with the basis V.
         targets: (T, K), the same of the target's images.
+        loss_curvature: c of `InfluenceEngine`, which divides the metric.
         curvature: (n, D, D), of each image between the leading directions; None where it was not asked for.
         leading: (D,), which rows of `whitening` these are.
     """
@@ -23,17 +24,19 @@ class GradientFeatures:
     krylov: Krylov
     images: np.ndarray
     targets: np.ndarray
+    loss_curvature: float = 1.0
     curvature: np.ndarray | None = None
     leading: np.ndarray | None = None
 
     def at(self, damping: float) -> Features:
-        """The features with a damping, relative to the largest eigenvalue: their products with the target's are exactly
-        the scores of `Krylov.solve`.
+        """The features with a damping, relative to the largest eigenvalue: their products with the target's are n times
+        the scores of `InfluenceEngine`.
 
         Raises:
             DivergenceError: H + damping I is not positive definite.
         """
         whitening, own = (value.numpy() for value in self.krylov.whitening(damping * self.krylov.ritz_values[-1]))
+        whitening = whitening / self.loss_curvature**0.5
         images, targets = self.images @ whitening.T, self.targets @ whitening.T
         if self.curvature is None or self.leading is None:
             return Features(images, targets)

@@ -43,7 +43,9 @@ class RankSettings:
         method: `influence`; or a baseline: `graddot`, the product of an image's gradient and the test gradient (TracIn,
             Pruthi et al., 2020); `loss`, the image's own loss; `random`.
         solver: `gauss_newton`, `cg` (the exact Hessian) or `stochastic` (the paper's Algorithm 1).
-        grad_loss: the loss whose gradients are multiplied, a block as `pixel_opt`.
+        grad_loss: the loss whose gradients are multiplied, a block as `pixel_opt`. The score of `influence` is the
+            predicted rise of its mean over the target when the image is left out of a training by it; by one without
+            curvature, such as L1Loss, the score orders images but has no unit.
         damping: added to the curvature, relative to its largest eigenvalue: a number, several, or `auto`; the first one
             ranks.
         iterations: curvature products of `gauss_newton` and `cg`.

@@ -40,12 +40,14 @@ class SomeItems:
 
 
 class PatchInfluence:
-    """The predicted rise of the mean target loss without a patch: (1 / n) g_target^T (H + damping I)^-1 g_patch.
+    """The predicted rise of the mean target loss without an image of such patches: g_target^T s_patch / (2 n).
 
-    The loss is the squared error, and g_patch the gradient of its mean over the pixels of the patch, where the network
-    sees the whole image. Positive means that the patch helps. With s = (H + damping I)^-1 g_target, solved for once as
-    by `InfluenceEngine`, the derivative of every pixel's error along s is 2 (f(x) - y) J s / n: one forward-mode pass
-    gives J s for all patches of an image. The mean over patches that tile an image is the score of the image.
+    The loss is the mean squared error, whose curvature is 2, and s_patch = (H + damping I)^-1 g_patch with the gradient
+    of its mean over the pixels of the patch, where the network sees the whole image: a patch that is the m-th part of
+    an image counts for the m-th part of its score. Positive means that the patch helps. With
+    s = (H + damping I)^-1 g_target / 2, solved for once as by `InfluenceEngine`, the derivative of every pixel's error
+    along s is 2 (f(x) - y) J s / n: one forward-mode pass gives J s for all patches of an image. The mean over patches
+    that tile an image is the score of the image.
 
     Args:
         net: trained, on its device.

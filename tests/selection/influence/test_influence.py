@@ -170,7 +170,7 @@ def test_stochastic_solver_is_algorithm_1_over_the_shuffled_images(tmp_path: Pat
         s = v + s - (hessian(train[engine.order[step % 5]]) @ s + 0.06 * s) / 6
     expected = np.array([gradient(pair, trained) @ s / 6 / 5 for pair in train])
     assert close(engine.scores()[:, 0], expected, 1e-9)
-    assert engine.chosen == {'times': 12, 'scale': 6.0, 'damping': [0.06]}
+    assert engine.chosen == {'times': 12, 'scale': 6.0, 'damping': [0.06], 'loss_curvature': pytest.approx(1)}
 
 
 def test_stochastic_solver_takes_one_step_an_image_by_default(tmp_path: Path, weights) -> None:
@@ -415,10 +415,10 @@ def test_stopped_anywhere_and_continued_is_never_stopped(tmp_path: Path, monkeyp
         ({'method': 'random'}, 0),
         ({'method': 'loss'}, 5),
         ({'method': 'graddot'}, 3 + 5),
-        ({'iterations': 4, 'curvature_images': 2}, 3 + 4 * 2 + 5),
-        ({'iterations': 4, 'batch_size': 2, 'solver': 'cg', 'damping': 1.0}, 3 + 4 * 5 + 5),
-        ({'solver': 'stochastic', 'times': 7, 'damping': [0.1, 0.2]}, 3 + 5 + 2 * 7 + 5),
-        ({'solver': 'stochastic', 'scale': 1e3}, 3 + 5 + 5),
+        ({'iterations': 4, 'curvature_images': 2}, 3 + 4 * 2 + 2 + 5),
+        ({'iterations': 4, 'batch_size': 2, 'solver': 'cg', 'damping': 1.0}, 3 + 4 * 5 + 5 + 5),
+        ({'solver': 'stochastic', 'times': 7, 'damping': [0.1, 0.2]}, 3 + 5 + 2 * 7 + 5 + 5),
+        ({'solver': 'stochastic', 'scale': 1e3}, 3 + 5 + 5 + 5),
     ],
 )
 def test_all_that_is_done_is_counted(
@@ -427,7 +427,8 @@ def test_all_that_is_done_is_counted(
     monkeypatch.setattr(SavedState, 'offer', lambda saved, make: saved.save(make()))
     net, train, test = small_net(), mixed_pairs(5), mixed_pairs(3)
     scaling = 5 if settings.get('solver') == 'stochastic' and 'scale' not in settings else 0
-    for found in (0, work - scaling):  # the second time all but the scale is found
+    curvature = settings.get('curvature_images', 5) if 'method' not in settings else 0
+    for found in (0, work - scaling - curvature):  # the second time all but the scale and the loss's curvature is found
         engine = make_engine(net, train, test, tmp_path, **settings)
         with Progress('Ranking', engine.work()) as progress:
             engine.scores(progress)
@@ -441,7 +442,7 @@ def test_products_that_are_not_needed_are_not_counted(tmp_path: Path) -> None:
     engine = make_engine(linear_net(0.9 * weight), pairs, pairs, tmp_path, iterations=9)
     with Progress('Ranking', engine.work()) as progress:
         engine.scores(progress)
-    assert progress.total == progress.done == 1 + engine.chosen['products'] + 1 < engine.work()
+    assert progress.total == progress.done == 1 + engine.chosen['products'] + 2 < engine.work()
 
 
 def test_continuing_does_not_repeat_what_is_done(tmp_path: Path, monkeypatch) -> None:

@@ -151,8 +151,8 @@ def test_positive_helps(tmp_path: Path) -> None:
     train.pairs, target.pairs = [(lq, gt)], [(lq[..., :8], gt[..., :8])]
     influence = influence_of(Bias(), train, target, tmp_path, damping=0.0)
     influence.solve()
-    # g_target = 2 (0.5 - 0.7), H = 1 (the curvature of d^2 / 2), and g_patch = 2 (0.5 - y).
-    np.testing.assert_allclose(influence(lq, gt, PatchGrid(8, 16, 8, 8)), [0.4 * 0.4, -0.4 * 0.4], rtol=1e-7)
+    # g_target = 2 (0.5 - 0.7), the curvature of the squared error is 2, and g_patch = 2 (0.5 - y).
+    np.testing.assert_allclose(influence(lq, gt, PatchGrid(8, 16, 8, 8)), [0.4 * 0.4 / 2, -0.4 * 0.4 / 2], rtol=1e-6)
 
 
 def test_what_is_solved_is_read_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
