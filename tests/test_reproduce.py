@@ -14,6 +14,8 @@ import yaml
 from basicsr.archs import build_network
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.jobs import checks
+from basicsr_ext.jobs import compare as compare_job
 from basicsr_ext.metrics.mgvg_metric import calculate_mgvg
 from basicsr_ext.options.load import load_options
 from basicsr_ext.selection.manifest import Item, read_manifest, write_manifest
@@ -31,6 +33,7 @@ import detail_measures  # noqa: E402
 import documents  # noqa: E402
 import early_exits  # noqa: E402
 import flexir_ablation  # noqa: E402
+import influence_rblur  # noqa: E402
 import influence_subsets  # noqa: E402
 import patch_mining  # noqa: E402
 import pixel_shuffle_warmup  # noqa: E402
@@ -38,7 +41,6 @@ import pools  # noqa: E402
 import spoilt  # noqa: E402
 import targeted  # noqa: E402
 import training_files  # noqa: E402
-import training_runs  # noqa: E402
 
 sys.path.remove(SCRIPTS)
 
@@ -60,6 +62,8 @@ def datasets(folder: Path) -> Path:
     for name, number, color in (('BSD400_gray', 10, False), ('BSD400', 10, True), ('Set5', 3, True)):
         write_images(folder / 'datasets' / name, number, 96, color)
     write_images(folder / 'datasets' / 'BSD68', 4, 64)
+    for name in ('CBSD68', 'Set14'):
+        write_images(folder / 'datasets' / name, 4, 80 if name == 'Set14' else 88, color=True)
     write_images(folder / 'datasets' / 'Set12', 3, 72)
     return folder / 'datasets'
 
@@ -196,12 +200,15 @@ def test_a_training_on_all_images_keeps_the_three_sets_apart_and_has_no_wrapper(
     before = load_options(option_file)
     assert before['datasets']['train']['type'] == 'InfluenceSubsetDataset'
     opt = training_files.on_images(option_file, 50, patch=32)
-    train, target, report = opt['datasets'].values()
-    assert list(opt['datasets']) == ['train', 'val_target', 'val_report']
+    train, target, choosing, report = opt['datasets'].values()
+    assert list(opt['datasets']) == ['train', 'val_target', 'val', 'val_report']
     assert train['type'] == 'GaussianDenoisingDataset' and train['sigma'] == before['datasets']['val']['sigma'] == 50
     assert (train['gt_size'], train['batch_size_per_gpu'], train['num_worker_per_gpu']) == (32, 8, 0)
     assert 'manifest' not in train and 'dataset' not in train and train['pin_memory']
     assert (target['dataroot_gt'], report['dataroot_gt']) == ('datasets/BSD68', 'datasets/Set12')
+    halves = [Path(block['meta_info_file']).read_text().split() for block in (target, choosing)]
+    assert [len(half) for half in halves] == [2, 2] and choosing['dataroot_gt'] == target['dataroot_gt']
+    assert {*halves[0], *halves[1]} == {path.name for path in (datasets / 'BSD68').iterdir()}
     assert report == before['datasets']['val'] and target['sigma'] == 50
     assert opt['train']['pixel_opt'] == before['train']['pixel_opt']
 
@@ -217,11 +224,13 @@ def test_distilling_has_the_settings_of_its_option_file(folder: Path) -> None:
 
 
 def test_the_images_of_a_number_are_the_same_each_time_and_no_more_than_there_are(datasets: Path) -> None:
-    lists = [Path(pixel_shuffle_warmup.listed_images(datasets / 'BSD400', 4)).read_text().split() for _ in range(2)]
+    opt = pixel_shuffle_warmup.training_file(training_files.SWINIR_FILE)
+    parts = [pixel_shuffle_warmup.on_part(opt, 4)['datasets']['train'] for _ in range(2)]
+    lists = [Path(part['meta_info_file']).read_text().split() for part in parts]
     assert lists[0] == lists[1] and len(set(lists[0])) == 4
     assert set(lists[0]) <= {path.name for path in (datasets / 'BSD400').iterdir()}
     with pytest.raises(SystemExit, match='--images 11: expected at most the 10 images of datasets/BSD400'):
-        pixel_shuffle_warmup.listed_images(Path('datasets/BSD400'), 11)
+        pixel_shuffle_warmup.on_part(opt, 11)
 
 
 def test_what_the_user_adds_counts_and_a_comparison_that_fails_ends_the_script(
@@ -241,27 +250,21 @@ def test_what_the_user_adds_counts_and_a_comparison_that_fails_ends_the_script(
 # ---- the ablation of FlexIR ----
 
 
-def ablation(*words: str) -> dict[str, Any]:
-    """The trainings that these words ask for, by choice."""
-    args = flexir_ablation._parser().parse_args(['--start', 'start.pth', '--test', 'datasets/Set5', *words])
-    return {choice: flexir_ablation._run(args, {}, choice, 100, 0) for choice in flexir_ablation.CHOICES}
-
-
-def test_an_ablation_differs_in_its_choices_alone_and_other_settings_have_other_names(datasets: Path) -> None:
-    Path('start.pth').write_bytes(b'weights')
-    runs = ablation()
-    different = {
-        key for key in runs['SD'].changes for run in runs.values() if run.changes[key] != runs['SD'].changes[key]
-    }
-    assert different == {'train.progressive', 'train.milestones', 'network_g.channel_scoring'}
-    assert runs['PSD'].changes['train.milestones'] == 'auto' and runs['SD'].changes['train.milestones'] == '~'
-    val = yaml.safe_load(runs['SD'].changes['datasets.val'])
-    assert Path(val['meta_info_file']).read_text().split() == [min(path.name for path in (datasets / 'Set5').iterdir())]
-    names = [run.name for words in ([], ['--lr', '1e-4'], ['--patch', '48']) for run in ablation(*words).values()]
-    Path('start.pth').write_bytes(b'others')
-    names += [run.name for run in ablation().values()]
-    assert len(set(names)) == 12
-    assert ablation('--every', '4')['SD'].name == ablation('--output', 'elsewhere')['SD'].name
+def test_an_ablation_begins_at_one_network_and_reports_what_chooses_nothing(datasets: Path) -> None:
+    args = flexir_ablation._parser().parse_args(['--start', 'start.pth', '--every', '2', '--embed_dim', '12'])
+    opt = flexir_ablation.training_file(args, 100)
+    assert opt['path']['pretrain_network_g'] == opt['path']['pretrain_network_t'] == 'start.pth'
+    assert (opt['train']['total_iter'], opt['train']['scheduler']['total_iters'], opt['train']['warmup_iter']) == (
+        100,
+        100,
+        2,
+    )
+    assert not opt['train']['progressive'] and not opt['network_g']['channel_scoring']
+    assert opt['network_g']['embed_dim'] == 12 and opt['network_g']['depths'] == [4, 4, 4, 4]
+    report, choosing = opt['datasets']['val_report'], opt['datasets']['val']
+    assert Path(report['meta_info_file']).read_text().split() == ['000.png', '002.png']
+    assert (report['dataroot_gt'], choosing['dataroot_gt']) == ('datasets/CBSD68', 'datasets/Set5')
+    assert report['name'] != choosing['name']
 
 
 def test_the_ablations_tables_are_of_the_means_of_seeds_and_of_differences_to_sd() -> None:
@@ -328,20 +331,92 @@ def test_ways_to_choose_are_compared_with_each_guard(
     assert 'reported: documents, photographs' in text and 'reported: photographs\n' in text
 
 
-def test_the_papers_comparisons_are_of_their_sets(
+PLANS = [
+    (influence_rblur, [], ['full', *(f'full, datasets.train.kernel_size={r}' for r in (3, 5, 10, 20))], 'Set12'),
+    (
+        influence_subsets,
+        ['--tables', '5', '--sizes', '2'],
+        ['full', 'random 2', *(f'influence:{part} 2' for part in ('top', 'mid', 'bottom'))],
+        'Set12',
+    ),
+    (
+        influence_subsets,
+        ['--tables', '3', '--nets', 'Restormer', '--sizes', '3'],
+        ['full', 'random 3', 'influence:mid 3'],
+        'Set12',
+    ),
+    (
+        patch_mining,
+        ['--tables', '1', '2', '--sizes', '5patches', '9patches'],
+        ['full', 'random 5 patches', 'mined:loss 9 patches', 'mined:grad without flips 5 patches']
+        + ['full without flips', 'mined:grad close 9 patches'],
+        'Set12',
+    ),
+    (
+        patch_mining,
+        ['--tables', '3', '--sizes', '9patches'],
+        ['mined:grad 9 patches, network_g.num_block=16', 'random 9 patches, network_g.num_block=2'],
+        'Set5',
+    ),
+    (
+        dataset_distillation,
+        ['--tables', '2', '6', '7', 'fig1', '--sizes', '20%'],
+        ['aligned 20 %', 'aligned, 16 layers 20 %', 'aligned:distilled 20 %', 'distilled 20 %', '25 % synthetic 20 %'],
+        'Set12',
+    ),
+    (dataset_distillation, ['--tables', '8'], ['full', '4 steps', '8 steps'], 'Set12'),
+    (
+        pixel_shuffle_warmup,
+        ['--tables', 'stops', 'scales', 'controls'],
+        ['warmup:0.0133', 'warmup:0.1000', 'warmup:0.0533, network_g.depths=[4,4], network_g.embed_dim=64']
+        + ['rate warms up', 'warmup:0.0533:8'],
+        'Set5',
+    ),
+]
+
+
+@pytest.mark.parametrize(('script', 'words', 'rows', 'report'), PLANS)
+def test_the_papers_sweeps_are_of_their_rows(
+    datasets: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: Any,
+    words: list[str],
+    rows: list[str],
+    report: str,
+) -> None:
+    monkeypatch.setattr(checks, 'check_everything', lambda opt: None)  # which the job's own tests try
+    monkeypatch.setattr(compare_job, '_trial', lambda *arguments: 1.0)
+    text = plan(script, monkeypatch, caplog, *words)
+    for row in rows:
+        assert f'{row}, seed 0: to do' in text, row
+    assert f'reported: {report}\n' in f'{text}\n' and 'aimed at: target' in text
+
+
+def test_each_number_of_images_and_each_duration_is_a_comparison(
     datasets: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = plan(influence_subsets, monkeypatch, caplog, '--sizes', '2')
-    assert all(f'influence:{part} 2, seed 0: to do' in text for part in ('top', 'mid', 'bottom'))
-    assert 'aimed at: target; reported: Set12' in text
-    text = plan(patch_mining, monkeypatch, caplog)
-    assert all(f'mined:{criterion} 50 %, seed 0: to do' in text for criterion in ('grad', 'loss', 'std'))
-    text = plan(dataset_distillation, monkeypatch, caplog, '--sizes', '20%', '40%')
-    for kind in ('random', 'complexity:top', 'dynamic', 'influence:mid', 'distilled'):
-        assert all(f'{kind} {size} %, seed 0: to do' in text for size in (20, 40)), kind
-    text = plan(pixel_shuffle_warmup, monkeypatch, caplog, '--images', '4', '8')
-    assert text.count('warmup:0.1, seed 0: to do') == 2
-    assert '4 training images' in text and '8 training images' in text
+    monkeypatch.setattr(checks, 'check_everything', lambda opt: None)
+    monkeypatch.setattr(compare_job, '_trial', lambda *arguments: 1.0)
+    text = plan(pixel_shuffle_warmup, monkeypatch, caplog, '--tables', 'data', 'durations', '--images', '4', '8')
+    assert '4 iterations each, 4 training images' in text and '4 iterations each, 8 training images' in text
+    assert all(f'{number} iterations each, 10 training images' in text for number in (2, 4, 8))
+
+
+def test_a_scorer_that_is_not_there_is_checked_and_left_out_of_a_plan(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(dataset_distillation, 'run', lambda words: asked.append(words) or 0)
+    assert dataset_distillation.scored_by('test_vit', 64, 5, True) == '' and asked[0][-1] == '--check'
+    assert 'would be trained first' in capsys.readouterr().out
+    row = dataset_distillation.scored_by('test_vit', 64, 5, False)
+    assert asked[1][-1] == '--auto_resume' and 'network_g.input_size=64' in asked[1]
+    assert row.startswith('test_vit 64=dynamic.scorer@complexity.network_scorer.backbone=test_vit@')
+    weights = Path(row.rpartition('=')[2])
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert dataset_distillation.scored_by('test_vit', 64, 5, True) == row and len(asked) == 2
 
 
 @pytest.mark.slow
@@ -388,28 +463,29 @@ def test_spoilt_runs_and_says_who_finds_the_spoilt_images(folder: Path, monkeypa
     [
         (
             pixel_shuffle_warmup,
-            'pixel_shuffle_warmup_4',
+            'pixel_shuffle_warmup_data_4',
             ['--images', '4', '--sets', 'full', 'warmup:0.5'],
             ['full', 'warmup:0.5'],
         ),
         pytest.param(
             influence_subsets,
-            'influence_subsets',
+            'influence_5_sigma50',
             ['--sizes', '2', '--choosing', *quick('influence')],
             ['full', 'random 2', 'influence:top 2', 'influence:mid 2', 'influence:bottom 2'],
             marks=pytest.mark.slow,
         ),
         pytest.param(
             patch_mining,
-            'patch_mining',
+            'patch_mining_criteria_denoise',
             [],
-            ['full', 'random 50 %', 'mined:grad 50 %', 'mined:loss 50 %', 'mined:std 50 %'],
+            ['full', 'random 50 %', *(f'mined:{each} 50 %' for each in ('grad', 'loss', 'std', 'freq'))],
             marks=pytest.mark.slow,
         ),
         pytest.param(
             dataset_distillation,
-            'dataset_distillation',
-            ['--sizes', '40%', '--patch', '32', '--choosing', *quick('influence'), 'distilled.steps=2'],
+            'dataset_distillation_5',
+            ['--sizes', '40%', '--patch', '32', '--choosing', *quick('influence'), 'distilled.steps=2']
+            + ['aligned.iterations=2'],
             ['full', *(f'{kind} 40 %' for kind in dataset_distillation.SETS[1:])],
             marks=pytest.mark.slow,
         ),
@@ -456,8 +532,20 @@ def test_the_ablation_of_flexir_runs_and_repeats_nothing(datasets: Path, monkeyp
     block = {'type': 'SwinIR', 'upscale': 1, 'in_chans': 3, 'img_size': 32, 'window_size': 8, 'depths': [2, 2]}
     block |= {'embed_dim': 12, 'num_heads': [2, 2], 'mlp_ratio': 2, 'upsampler': ''}
     torch.save({'params': build_network(block).state_dict()}, 'start.pth')
-    words = ['--start', 'start.pth', '--lengths', '8', '16', '--seeds', '1', '--test', 'datasets/Set5', '--every', '2']
-    words += ['--embed_dim', '12', '--depths', '2', '2', '--heads', '2', '2', '--batch', '1']
+    words = [
+        '--start',
+        'start.pth',
+        '--lengths',
+        '8',
+        '16',
+        '--seeds',
+        '1',
+        '--test',
+        'datasets/CBSD68',
+        '--every',
+        '2',
+    ]
+    words += ['--embed_dim', '12', '--depths', '2', '2', '--heads', '2', '2', '--batch', '1', '--jobs', '2']
     run(flexir_ablation, monkeypatch, *words)
     path = Path('results/reproduce/flexir_ablation.md')
     table = path.read_text()
@@ -466,7 +554,12 @@ def test_the_ablation_of_flexir_runs_and_repeats_nothing(datasets: Path, monkeyp
         [f'| {length}', choice] for length in (8, 16) for choice in ('PSD', 'PSD + scoring')
     ]
     assert (path.parent / 'flexir_ablation.png').stat().st_size > 0
-    monkeypatch.setattr(training_runs.subprocess, 'run', None)  # a training would fail
+    found = compared('flexir_ablation_16')
+    last = float(
+        next(line for line in table.splitlines() if line.startswith('| 16 | PSD |')).split(' | ')[3].split()[0]
+    )
+    assert last == pytest.approx(found['PSD']['mean']['CBSD68'], abs=6e-4)  # the last pointer is what compare reports
+    assert found['PSD']['reference'] == found['PSD + scoring']['reference'] == 'SD'
     monkeypatch.setattr(flexir_ablation, '_measure', None)
     run(flexir_ablation, monkeypatch, *words)
     assert path.read_text() == table
@@ -487,30 +580,28 @@ def test_the_readings_of_detail_are_those_of_the_metric(
     assert means['IQA forward, stretched to [0, 1] over the images'] == pytest.approx(between, rel=1e-3)
 
 
-def test_aligned_pairs_are_those_of_a_choice_and_their_trainings_are_accepted(datasets: Path) -> None:
-    root = Path('results/reproduce/aligned_pairs')
-    every, report = (aligned_pairs.pairs('noise', Path('datasets', name), root / name) for name in ('BSD400', 'Set5'))
-    assert len(list((root / 'BSD400' / 'lq').iterdir())) == len(list((root / 'BSD400' / 'gt').iterdir())) == 10
-    chosen = aligned_pairs.choose(every, 'chosen', root, 20)
-    sets = {kind: aligned_pairs.align(chosen, every, kind, f'aligned_{kind}', root, 2) for kind in aligned_pairs.INPUTS}
-    names = {path.name for path in Path('results/aligned_moved/lq').iterdir()}
+def test_aligned_pairs_are_those_of_a_choice_with_inputs_kept_and_moved(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ['--measured', 'datasets/Set5', '--share', '20', '--choosing', 'aligned.iterations=2']
+    run(aligned_pairs, monkeypatch, *SHORT, *words)
+    rows = compared('aligned_pairs_noise')
+    chosen = 'complexity:top 20 %'
+    assert list(rows) == ['full', 'random 20 %', chosen, 'kept inputs 20 %', 'moved inputs 20 %']
+    assert [row['reference'] for row in rows.values()] == [chosen, chosen, None, chosen, chosen]
+    assert len(list(Path('results/reproduce/aligned_pairs/noise_BSD400/lq').iterdir())) == 10
+    folders = {}
+    for path in Path('results/aligned_pairs_noise/runs/options').glob('aligned-20p_????????.yml'):
+        opt = load_options(path)
+        folders[opt['align']['input']] = Path('results/aligned_pairs_noise/runs/results', opt['name'])
+    names = {path.name for path in (folders['moved'] / 'lq').iterdir()}
     assert len(names) == 2
     for name in names:
-        before = [cv2.imread(str(root / 'BSD400' / kind / name)).astype(int) for kind in ('gt', 'lq')]
-        kept, moved = ([cv2.imread(f'results/aligned_{kind}/{each}/{name}') for each in ('gt', 'lq')] for kind in sets)
+        root = Path('results/reproduce/aligned_pairs/noise_BSD400')
+        before = [cv2.imread(str(root / kind / name)).astype(int) for kind in ('gt', 'lq')]
+        kept, moved = (
+            [cv2.imread(str(folders[each] / kind / name)) for kind in ('gt', 'lq')] for each in ('kept', 'moved')
+        )
         np.testing.assert_array_equal(kept[1], before[1])
         np.testing.assert_array_equal(moved[1], np.clip(before[1] + moved[0] - before[0], 0, 255))
         np.testing.assert_array_equal(kept[0], moved[0])
-    file = aligned_pairs.written({**load_options(aligned_pairs.TRAIN_FILE), 'scale': 1}, root / 'train.yml')
-    for row, block in {'all': every, aligned_pairs.REFERENCE: chosen, **sets}.items():
-        run_ = aligned_pairs.training(row, block, report, 4, 0, file)
-        changes = [f'{key}={value}' for key, value in {'name': run_.name, **run_.changes}.items()]
-        assert main(['train', '-opt', file, '--check', '--set', *changes]) == 0
-
-
-def test_the_table_of_aligned_pairs_is_of_paired_differences() -> None:
-    rng = np.random.default_rng(0)
-    chosen = 30 + rng.normal(size=(3, 5))
-    lines = aligned_pairs.table({aligned_pairs.REFERENCE: chosen, 'aligned, input moved': chosen + 0.5})
-    assert lines[2].startswith(f'| chosen | {chosen.mean():.2f} (') and lines[2].endswith('|  |')
-    assert '| +0.50 (+0.50 to +0.50) |' in lines[3]

@@ -13,7 +13,7 @@ from basicsr_ext.data.wrapper_base import WrapperDataset
 from basicsr_ext.errors import DataError, OptionError, shown
 from basicsr_ext.options.blocks import read_block
 from basicsr_ext.options.calls import DatasetBlock
-from basicsr_ext.options.dataset_blocks import LOADER_KEYS
+from basicsr_ext.options.dataset_blocks import LOADER_KEYS, reader_blocks
 from basicsr_ext.schedule.sample import Sample
 from basicsr_ext.schedule.sampling import ScheduledIndex, sample_rng
 from basicsr_ext.schedule.warmup import FRACTION, AutoStop, Stop, WarmupRule
@@ -41,6 +41,8 @@ class PixelShuffleWarmupOptions:
         stop: when the warm-up ends: `auto`, or one of the keys of the block; None is `{fraction: 0.0533}`, 16/300.
         per_channel: every channel has a permutation of its own, as in the paper; false keeps the colour of a pixel
             together.
+        block: side in pixels of the input of what moves: 1 for pixels, as in the paper; blocks of more are permuted and
+            kept whole inside, which leaves the patterns in them. It has to divide the sides of the patch.
         repeat: more iterations after each drop of the learning rate.
         name, type, phase, scale: as in BasicSR.
     """
@@ -50,6 +52,7 @@ class PixelShuffleWarmupOptions:
     dataset: DatasetBlock
     stop: Literal['auto'] | Stop | None = None
     per_channel: bool = True
+    block: Annotated[int, Ge(1)] = 1
     repeat: Repeat | None = None
     phase: str = 'train'
     scale: int = 1
@@ -118,7 +121,8 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         if warmup_rule(self.dataset) is not None:
             raise OptionError(f'{self.where}.dataset', 'one warm-up', 'another one inside', 'Remove one of them.')
         self.warmup = options.rule()
-        self.per_channel = options.per_channel
+        self.per_channel, self.block = options.per_channel, options.block
+        _check_patches(opt, self.block, self.where)
         if options.scale > 1:
             get_root_logger().warning(
                 f'{self.where}: pixel-shuffled warm-up at scale {options.scale}; the paper tried scale 1 only.'
@@ -140,8 +144,9 @@ class PixelShuffleWarmupDataset(WrapperDataset):
         scale = self._scale(sample)
         lq, gt = sample['lq'], sample['gt']
         number = len(lq) if self.per_channel else 1
-        order = draw_permutations(sample_rng(index, 'shuffle'), number, lq[0].numel())
-        return {**sample, 'lq': permute_pixels(lq, order), 'gt': permute_pixels(gt, order, scale)}
+        order = draw_permutations(sample_rng(index, 'shuffle'), number, lq[0].numel() // self.block**2)
+        moved = {'lq': permute_pixels(lq, order, self.block), 'gt': permute_pixels(gt, order, self.block * scale)}
+        return {**sample, **moved}
 
     def _scale(self, sample: Sample) -> int:
         """The scale: how many times as large as `lq` `gt` is."""
@@ -162,4 +167,20 @@ class PixelShuffleWarmupDataset(WrapperDataset):
             raise DataError(
                 name, 'as many channels in lq as in gt', f'{len(lq)} and {len(gt)}', 'Set per_channel: false.'
             )
+        if lq.shape[-2] % self.block or lq.shape[-1] % self.block:
+            sides = f'{lq.shape[-2]} x {lq.shape[-1]}'
+            raise DataError(name, f'sides of lq that {self.block} divides, to move blocks', sides, 'Set another block.')
         return scale
+
+
+def _check_patches(opt: dict[str, Any], block: int, where: str) -> None:
+    """Refuse patches that blocks do not tile, where the datasets inside name their size."""
+    for reader, path in reader_blocks(opt['dataset'], f'{where}.dataset'):
+        side, scale = reader.get('gt_size'), reader.get('scale') or opt.get('scale') or 1
+        if isinstance(side, int) and side % (block * scale):
+            raise OptionError(
+                f'{path}.gt_size',
+                f'a multiple of {block * scale}, as blocks of {block} x {block} pixels of the input move',
+                side,
+                'Correct it, or set another block.',
+            )

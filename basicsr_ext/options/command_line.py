@@ -9,20 +9,21 @@ from basicsr_ext.options.imports import add_import, import_all
 from basicsr_ext.options.load import Options, load_options, read_yaml
 
 
-def override(opt: Options, assignment: str) -> None:
+def override(opt: Options, assignment: str, flag: str = '--set') -> None:
     """Change one existing key in place, as `--set train.optim_g.lr=2e-4` says.
 
     Args:
         opt: the options.
         assignment: `key.key=value`, the value in YAML; an integer steps into a list.
+        flag: what messages call the place that asks for it.
 
     Raises:
         OptionError: no `=`, a value that is not YAML, or a key that does not exist.
     """
     key, separator, text = assignment.partition('=')
     if not separator:
-        raise OptionError(f'--set {assignment}', 'key.key=value', 'no "="', 'Write --set train.optim_g.lr=2e-4.')
-    with under(f'--set {shown(assignment)}: '):
+        raise OptionError(f'{flag} {assignment}', 'key.key=value', 'no "="', f'Write {flag} train.optim_g.lr=2e-4.')
+    with under(f'{flag} {shown(assignment)}: '):
         value = read_yaml(text)
     block: Any = opt
     steps = key.strip().split('.')
@@ -37,7 +38,7 @@ def override(opt: Options, assignment: str) -> None:
         if not exists:
             where = '.'.join(steps[:depth]) or 'the option file'
             raise OptionError(
-                f'--set {assignment}',
+                f'{flag} {assignment}',
                 'an existing key',
                 f'{shown(step)}, which is not in {where}',
                 nearest(step, known),

@@ -1,7 +1,8 @@
-"""A comparison in; `compare.md .csv .json .png .html` out."""
+"""A comparison in; `compare.md .csv .json .png .html` out, and `compare_curves.png` where there are curves."""
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from basicsr_ext.reports.comparison import Comparison, Judged
+from basicsr_ext.reports.comparison import FULL, Comparison, Judged
+from basicsr_ext.reports.comparison_curves import curve_text, draw_curves
 from basicsr_ext.reports.page import Links, Paragraph, Picture, Section, Table, picture_of, write_page
 from basicsr_ext.reports.paired import Difference
 from basicsr_ext.reports.verdict import Verdict
 from basicsr_ext.runtime.files import atomic_open, write_json
 
 STEM = 'compare'
-HEADS = ('choice', 'images', 'MB', '{metric}', 'over random', 'over all images', 'choosing', 'training', 'verdict')
+HEADS = ('choice', 'images', 'MB', '{metric}', '{over}', 'over all images', 'choosing', 'training', 'verdict')
 STRIP = 1.8  # height of images side by side, in inches
 READING = (
     'Every row was trained from the same initial weights, with the same noise and schedule for the same number of '
@@ -64,7 +66,13 @@ def write_comparison(
     figure = draw(comparison)
     with atomic_open(folder / f'{STEM}.png') as file:
         figure.savefig(file, format='png', dpi=120)
-    _write_page(comparison, verdict, folder, asked, [picture_of(figure, picture_text(comparison)), *pictures], winner)
+    drawn = [picture_of(figure, picture_text(comparison))]
+    if comparison.curves is not None:
+        curves = draw_curves(comparison, comparison.curves)
+        with atomic_open(folder / f'{STEM}_curves.png') as file:
+            curves.savefig(file, format='png', dpi=120)
+        drawn.append(picture_of(curves, curve_text(comparison, comparison.curves)))
+    _write_page(comparison, verdict, folder, asked, [*drawn, *pictures], winner)
     content = {
         'name': comparison.name,
         'verdict': list(verdict.sentences),
@@ -77,6 +85,7 @@ def write_comparison(
         'asked': dict(asked),
         'notes': list(comparison.notes),
         'rows': records,
+        **({} if comparison.curves is None else {'curves': asdict(comparison.curves)}),
     }
     write_json(folder / f'{STEM}.json', content)
 
@@ -84,7 +93,8 @@ def write_comparison(
 def heads(comparison: Comparison) -> list[str]:
     """The heads of the table."""
     metric = f'{comparison.metric.name} on {comparison.report}'
-    return [head.format(metric=metric) for head in HEADS]
+    over = 'over the row that is named' if comparison.references_vary else 'over random'
+    return [head.format(metric=metric, over=over) for head in HEADS]
 
 
 def cells(each: Judged, comparison: Comparison) -> list[str]:
@@ -97,12 +107,22 @@ def cells(each: Judged, comparison: Comparison) -> list[str]:
         f'{row.images}' if row.items == row.images else f'{row.images}, {row.items} samples',
         f'{row.bytes / 1e6:.1f}',
         f'{means.mean():.{metric.digits}f}{spread}',
-        '' if each.over is None or each.reference == 'full' else metric.interval(each.over),
+        _over(each, comparison),
         '' if each.over_full is None else metric.interval(each.over_full),
         f'{row.choosing:.0f} s' if row.choosing else '',
-        f'{row.training:.0f} s',
+        f'{row.training:.0f} s' + (f', {row.memory / 1e9:.2f} GB' if row.memory else ''),
         each.word,
     ]
+
+
+def _over(each: Judged, comparison: Comparison) -> str:
+    """The difference of a row to its reference."""
+    if each.over is None:
+        return ''
+    found = comparison.metric.interval(each.over)
+    if comparison.references_vary:
+        return f'{each.reference}: {found}'
+    return '' if each.usual == FULL else found
 
 
 def table_lines(comparison: Comparison) -> list[str]:
@@ -123,10 +143,17 @@ def reading(comparison: Comparison) -> str:
 
 def cost_sentence(comparison: Comparison) -> str:
     """What each training saw, and what choosing counts."""
+    iterations = _range([row.iterations or comparison.iterations for row in comparison.rows], '{}')
+    pixels = _range([(row.pixels or comparison.pixels) / 1e6 for row in comparison.rows], '{:.1f}')
     return (
-        f'Every training: {comparison.iterations} iterations, {comparison.pixels / 1e6:.1f} million pixels seen. '
+        f'Every training: {iterations} iterations, {pixels} million pixels seen. '
         'Choosing counts the training of the network that is asked, where one was trained for it.'
     )
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """The least and the largest of some values, once if they are the same."""
+    return ' to '.join(dict.fromkeys(form.format(value) for value in (min(values), max(values))))
 
 
 def draw(comparison: Comparison) -> Figure:

@@ -25,10 +25,10 @@ class Verdict:
 def verdict(comparison: Comparison) -> Verdict:
     """The answer of a comparison."""
     judged = comparison.judged
-    choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
+    choices = [each for each in judged if each.over is not None and not each.row.is_full]
     better = sorted((each for each in choices if each.word == 'better'), key=_gain, reverse=True)
     worse = [each for each in choices if each.word == 'worse']
-    full = next((each for each in judged if each.row.kind == FULL), None)
+    full = next((each for each in judged if each.row.is_full), None)
     if comparison.seeds < 2:
         sentences, winner = [_one_seed(comparison)], max(judged, key=lambda each: _mean(each, comparison)).row.title
     elif better:
@@ -37,7 +37,7 @@ def verdict(comparison: Comparison) -> Verdict:
         sentences, winner = _nothing(judged, full, comparison)
     if worse and comparison.seeds > 1:
         named = '; '.join(_over(each, comparison) for each in worse)
-        sentences.append(f'Worse than {_reference(worse[0])}: {named}.')
+        sentences.append(f'Worse than {_reference(*worse)}: {named}.')
     return Verdict(sentences, winner)
 
 
@@ -54,11 +54,12 @@ def _use(better: Sequence[Judged], comparison: Comparison) -> tuple[list[str], s
     """Some rows beat their reference: the largest mean is to be used, unless all images are better still."""
     best = max(better, key=lambda each: _mean(each, comparison))
     metric, winner = comparison.metric, best.row.title
-    over_full = None if best.reference == FULL else best.over_full
+    over_full = None if best.usual == FULL else best.over_full
+    full = comparison.full_of(best.row)
     said = f'{_over(best, comparison)} over {_reference(best)}, {comparison.seeds} seeds{_cost(best, comparison)}'
-    if over_full is not None and over_full.is_clear and over_full.mean < 0:
+    if full is not None and over_full is not None and over_full.is_clear and over_full.mean < 0:
         said += f', but all images are better still by {metric.interval(over_full.turned())}: use them all.'
-        winner = FULL
+        winner = full.title
     elif over_full is not None:
         clear = '' if over_full.is_clear else ', no clear difference'
         said += f'; {metric.interval(over_full)} over all images{clear}: use it.'
@@ -77,13 +78,13 @@ def _over(judged: Judged, comparison: Comparison) -> str:
 
 def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparison) -> tuple[list[str], str]:
     """No row beats its reference: the fewest images that are as good are enough."""
-    random = [each for each in judged if each.row.kind == RANDOM]
-    choices = [each for each in judged if each.over is not None and each.row.kind != FULL]
+    random = [each for each in judged if each.row.is_random]
+    choices = [each for each in judged if each.over is not None and not each.row.is_full]
     if not choices:
         start = 'No choice was compared'
     else:
         seen = _range([each.over.visible for each in choices if each.over], comparison)
-        start = f'Nothing beats {_reference(choices[0])} here; {comparison.seeds} seeds would have seen {seen}'
+        start = f'Nothing beats {_reference(*choices)} here; {comparison.seeds} seeds would have seen {seen}'
     more = _more_seeds(choices, comparison)
     if not random:
         return [f'{start}: train on all.', *more], (full or judged[0]).row.title
@@ -91,7 +92,7 @@ def _nothing(judged: Sequence[Judged], full: Judged | None, comparison: Comparis
     if full is not None and not enough:
         best = max(random, key=lambda each: _mean(each, comparison))
         gain = f' by {comparison.metric.interval(best.over_full.turned())}' if best.over_full else ''
-        return [f'{start}, and all images are better than {best.row.title}{gain}: train on all.'], FULL
+        return [f'{start}, and all images are better than {best.row.title}{gain}: train on all.'], full.row.title
     if full is None:
         choice, known = max(random, key=lambda each: _mean(each, comparison)), ''
     else:
@@ -134,15 +135,19 @@ def _is_worse_than_full(judged: Judged) -> bool:
     return difference is not None and difference.is_clear and difference.mean < 0
 
 
-def _reference(judged: Judged) -> str:
-    return 'random' if judged.reference.startswith(RANDOM) else 'all images'
+def _reference(*judged: Judged) -> str:
+    """What some rows are compared with, in words."""
+    words = {RANDOM: RANDOM, FULL: 'all images'}
+    names = {words.get(each.usual, each.reference) for each in judged}
+    return names.pop() if len(names) == 1 else 'what it is compared with'
 
 
 def _cost(judged: Judged, comparison: Comparison) -> str:
     """What choosing cost, as a share of the training that it is made for."""
     if not judged.row.choosing:
         return ''
-    full = judged.row.training / comparison.iterations * comparison.full_iterations
+    iterations = judged.row.iterations or comparison.iterations
+    full = judged.row.training / iterations * comparison.full_iterations
     share = 100 * judged.row.choosing / full
     same = comparison.full_iterations == comparison.iterations
     length = 'one training' if same else f'one training of {comparison.full_iterations} iterations'

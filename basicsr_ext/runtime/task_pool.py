@@ -1,8 +1,8 @@
 """Tasks in processes of their own: several at a time, none twice, also by several programs that share a folder.
 
 A task is forked from a server that has imported everything, so that it starts at once. What it prints goes to
-`NAME.txt`; `NAME.json` says that it is done and how many seconds it took, all parts of it together. A task that is
-stopped or killed is not done, and begins again where its own work can be continued.
+`NAME.txt`; `NAME.json` says that it is done, how many seconds it took, all parts of it together, and how much memory. A
+task that is stopped or killed is not done, and begins again where its own work can be continued.
 """
 
 import multiprocessing
@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from basicsr_ext.errors import DataError
 from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.files import read_json, write_json
+from basicsr_ext.runtime.memory import peak_memory
 
 BUSY = 75  # exit code: another program works on the task
 PATIENCE = 0.5  # seconds between two looks at what others have done
@@ -80,6 +81,11 @@ class TaskPool:
         """How long a task took; None if it is not done."""
         record = _record(self.folder, task.name)
         return float(record['seconds']) if record['done'] else None
+
+    def memory(self, task: Task) -> int | None:
+        """The most bytes of memory that a task held, of a GPU where there is one; None where that is not known."""
+        found: int | None = _record(self.folder, task.name).get('memory')
+        return found
 
     def run(self, tasks: Sequence[Task], on_done: Callable[[Task], None]) -> None:
         """Do what is not done yet, in the order given as far as what they need allows.
@@ -198,7 +204,8 @@ def _timed(task: Task, folder: Path) -> int:
         code = task.work()
     finally:
         seconds = before['seconds'] + time.perf_counter() - began
-        record = {'title': task.title, 'seconds': round(seconds, 2), 'done': code == 0}
+        most = max(filter(None, (before.get('memory'), peak_memory())), default=None)
+        record = {'title': task.title, 'seconds': round(seconds, 2), 'memory': most, 'done': code == 0}
         write_json(folder / f'{task.name}.json', record)
     return code
 

@@ -1,7 +1,7 @@
 """The call of the job `compare` that the experiments on choices of images make."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from basicsr_ext.runtime.files import atomic_open
 FILES = Path('results', 'reproduce')  # where training files come
 
 
-def arguments(description: str | None, iterations: int) -> argparse.ArgumentParser:
+def arguments(description: str | None, iterations: int | None = None) -> argparse.ArgumentParser:
     """The command line that these experiments share; what it does not know goes to `compare`."""
     parser = argparse.ArgumentParser(
         description=description,
@@ -24,8 +24,15 @@ def arguments(description: str | None, iterations: int) -> argparse.ArgumentPars
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
+    if iterations is not None:
+        parser.add_argument('--iterations', type=int, default=iterations, help=f'of each training ({iterations})')
     return parser
+
+
+def add_tables(parser: argparse.ArgumentParser, tables: Iterable[str]) -> None:
+    """Let the user name tables of the paper; the first one is the usual one."""
+    names = list(tables)
+    parser.add_argument('--tables', nargs='+', choices=names, default=names[:1], help=f'which ({names[0]})')
 
 
 def compare(name: str, opt: dict[str, Any], words: Sequence[str], further: Sequence[str]) -> None:

@@ -3,83 +3,84 @@
     python scripts/reproduce/flexir_ablation.py --start SWINIR.pth --lengths 500 1000 2000 --seeds 3
 
 Every training starts from the weights of a trained SwinIR, which is also its teacher; those of a seed take the same
-batches. The stages of PSD end when the losses stop falling. Writes, for each length, PSNR by pointer, mean and spread
-over the seeds, and the paired differences to SD; and the curves over the length.
+batches. The stages of PSD end when the losses stop falling. Each length is a comparison, on CBSD68; checkpoints, where
+they are chosen (--checkpoint best), are chosen on Set5. Then every pointer of the trained networks is measured: writes,
+for each length, PSNR by pointer, mean and spread over the seeds, and the paired differences to SD; and the curves over
+the length.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from comparing import FILES, arguments, compare
 from matplotlib.figure import Figure
 from tqdm import tqdm
-from training_runs import EXPERIMENTS, Run, arguments, train_all
-
-import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
+from training_files import Block, listed
 
 # isort: split
 import torch
 from basicsr.archs import build_network
-from basicsr.data import build_dataset
 from basicsr.metrics.psnr_ssim import calculate_psnr
 from basicsr.utils import tensor2img
 
+from basicsr_ext.data.read_item import read_item
 from basicsr_ext.networks.trained import device_named
 from basicsr_ext.options.load import load_options
 from basicsr_ext.reports.paired import Difference, differences_of
 from basicsr_ext.runtime.checkpoint import load_network_weights
-from basicsr_ext.runtime.files import digest_of_bytes, digest_of_file, read_json, write_json
+from basicsr_ext.runtime.files import read_json, write_json
+from basicsr_ext.training.building import build_dataset
 
 OPTION_FILE = 'options/train/FlexIR/train_FlexIR_light_color_sigma25_BSD400.yml'
 CHOICES = {
-    'SD': {'train.progressive': 'false', 'train.milestones': '~', 'network_g.channel_scoring': 'false'},
-    'PSD': {'train.progressive': 'true', 'network_g.channel_scoring': 'false'},
-    'PSD + scoring': {'train.progressive': 'true', 'network_g.channel_scoring': 'true'},
+    'SD': '',
+    'PSD': '@train.progressive=true@train.milestones={milestones}',
+    'PSD + scoring': '@train.progressive=true@train.milestones={milestones}@network_g.channel_scoring=true',
 }
 Scores = dict[tuple[str, int], np.ndarray]  # choice and length -> PSNR, seeds x images x pointers
 
 
 def main() -> int:
-    """Train, measure, print and draw."""
-    args = _parser().parse_args()
-    size = {
-        f'network_g.{key}': str(value)
-        for key, value in (('embed_dim', args.embed_dim), ('depths', args.depths), ('num_heads', args.heads))
-        if value is not None
-    }
-    runs = {
-        (choice, length, seed): _run(args, size, choice, length, seed)
-        for seed, length, choice in product(range(args.seeds), args.lengths, CHOICES)
-    }
-    train_all(list(runs.values()), args.jobs)
-    measured = {key: psnr_of(run, args.test, args.every) for key, run in runs.items()}
-    scores = {
-        (choice, length): np.array([measured[choice, length, seed] for seed in range(args.seeds)])
-        for length, choice in product(args.lengths, CHOICES)
-    }
-    ends = {key: [ends_of(runs[(*key, seed)]) for seed in range(args.seeds)] for key in scores}
-    text = '\n'.join([*table(scores, ends), '', *table_of_differences(scores)]) + '\n'
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / 'flexir_ablation.md').write_text(text, encoding='utf-8')
-    print(text, end='')
-    draw(scores, args.output / 'flexir_ablation.png')
+    """Compare, measure, print and draw."""
+    parser = _parser()
+    args, further = parser.parse_known_args()
+    scores: Scores = {}
+    ends: dict[tuple[str, int], list[list[int]]] = {}
+    for length in args.lengths:
+        name = f'flexir_ablation_{length}'
+        sets = [f'{choice}=full{change.format(milestones=args.milestones)}' for choice, change in CHOICES.items()]
+        opt = training_file(args, length)
+        compare(name, opt, ['--sets', *sets, '--seeds', '3'], further)
+        if '--dry-run' not in further:
+            for row in read_json(Path('results', name, 'compare.json'))['rows']:
+                weights = [Path('results', name, path) for path in row['weights']]
+                scores[row['title'], length] = np.array(
+                    [psnr_of(path, opt['datasets']['val_report']) for path in weights]
+                )
+                ends[row['title'], length] = [ends_of(path, length) for path in weights]
+    if scores:
+        text = '\n'.join([*table(scores, ends), '', *table_of_differences(scores)]) + '\n'
+        (FILES / 'flexir_ablation.md').write_text(text, encoding='utf-8')
+        print(text, end='')
+        draw(scores, FILES / 'flexir_ablation.png')
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = arguments(__doc__, seeds=3)
+    parser = arguments(__doc__)
     parser.add_argument('-opt', default=OPTION_FILE, help='option file of the training')
     parser.add_argument('--start', required=True, help='weights of a trained SwinIR of the same size')
-    parser.add_argument('--lengths', type=int, nargs='+', default=[500, 1000, 2000], help='iterations (500 1000 2000)')
+    lengths = [500, 1000, 2000]
+    parser.add_argument('--lengths', '--iterations', type=int, nargs='+', default=lengths, help='(500 1000 2000)')
     parser.add_argument('--milestones', default='auto', help='of PSD, as in the option file (auto)')
     parser.add_argument('--embed_dim', type=int, help='channels of the network, if not those of the option file')
     parser.add_argument('--depths', type=int, nargs='+', help='blocks of each RSTB, likewise')
     parser.add_argument('--heads', type=int, nargs='+', help='heads of each RSTB, likewise')
-    parser.add_argument('--lr', default='2e-4', help='rate at the beginning (2e-4)')
+    parser.add_argument('--lr', type=float, default=2e-4, help='rate at the beginning (2e-4)')
     parser.add_argument('--patch', type=int, default=32, help='side of a patch (32)')
     parser.add_argument('--batch', type=int, default=4, help='patches per iteration (4)')
     parser.add_argument('--test', type=Path, default=Path('datasets/CBSD68'), help='folder of clean colour images')
@@ -87,68 +88,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(args: argparse.Namespace, size: dict[str, str], choice: str, length: int, seed: int) -> Run:
-    """A training; its name tells other settings and other weights at the start apart."""
-    changes = {
-        **size,
-        'train.milestones': args.milestones,
-        **CHOICES[choice],
-        'path.pretrain_network_g': args.start,
-        'path.pretrain_network_t': args.start,
-        'train.total_iter': str(length),
-        'train.warmup_iter': str(length // 50),
-        'train.optim_g.lr': args.lr,
-        'train.scheduler.total_iters': str(length),
-        'train.ema_decay': '0.99',
-        'datasets.train.gt_size': str(args.patch),
-        'datasets.train.batch_size_per_gpu': str(args.batch),
-        'datasets.train.num_worker_per_gpu': '0',
-        'manual_seed': str(seed),
-    }
-    settings = json.dumps([changes, digest_of_file(args.start)]).encode()
-    watched = {
-        'datasets.val': json.dumps(
-            {**load_options(args.opt)['datasets']['val'], **first_image(args.test, args.output)}
-        ),
-        'val.val_freq': str(length),
-        'val.metrics': '{psnr: {type: calculate_psnr, crop_border: 0}}',
-        'logger.save_checkpoint_freq': str(max(1, length // 2)),
-        'logger.use_tb_logger': 'false',
-    }
-    name = f'{choice.replace(" + ", "_")}_{length}_seed{seed}_{digest_of_bytes(settings)[:8]}'
-    return Run(f'reproduce_{Path(args.opt).stem}_{name}', args.opt, length, {**changes, **watched})
-
-
-def first_image(folder: Path, output: Path) -> dict[str, str]:
-    """The first image of a folder alone, for the validation of trainings, which are measured on all afterwards."""
-    path = output / 'flexir_ablation_first.txt'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(min(path.name for path in folder.iterdir() if not path.name.startswith('.')) + '\n', 'utf-8')
-    return {'dataroot_gt': str(folder), 'meta_info_file': str(path)}
+def training_file(args: argparse.Namespace, length: int) -> Block:
+    """Options of SD, at a length."""
+    opt: Block = load_options(args.opt)
+    size = {'embed_dim': args.embed_dim, 'depths': args.depths, 'num_heads': args.heads}
+    opt['network_g'].update({key: value for key, value in size.items() if value is not None}, channel_scoring=False)
+    opt['path'].update(pretrain_network_g=args.start, pretrain_network_t=args.start)
+    train = opt['train']
+    train.update(total_iter=length, warmup_iter=length // 50, ema_decay=0.99, progressive=False, milestones=None)
+    train['optim_g']['lr'] = args.lr
+    train['scheduler']['total_iters'] = length
+    opt['datasets']['train'].update(gt_size=args.patch, batch_size_per_gpu=args.batch, num_worker_per_gpu=0)
+    names = sorted(path.name for path in args.test.iterdir() if not path.name.startswith('.'))[:: args.every]
+    images = listed(names, FILES / f'{args.test.name}_every{args.every}.txt')
+    report = {**opt['datasets']['val'], 'name': args.test.name, 'dataroot_gt': str(args.test)}
+    choosing = {**opt['datasets'].pop('val'), 'name': 'Set5', 'dataroot_gt': 'datasets/Set5'}
+    opt['datasets'].update(val=choosing, val_report={**report, 'meta_info_file': images})
+    opt['val']['metrics'] = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
+    opt['logger']['use_tb_logger'] = False
+    return opt
 
 
 # ---- measuring ----
 
 
-def psnr_of(run: Run, folder: Path, every: int) -> list[list[float]]:
+def psnr_of(weights: Path, images: Block) -> list[list[float]]:
     """PSNR of every measured image by every branch, images x pointers; what was measured before is read."""
-    path = EXPERIMENTS / run.name / f'psnr_{folder.name}_every{every}.json'
+    path = weights.with_name(f'{weights.stem}_branches.json')
     if not path.is_file():
-        write_json(path, list(_measure(run, folder, every)))
+        write_json(path, list(_measure(weights, images)))
     values: list[list[float]] = read_json(path)
     return values
 
 
 @torch.no_grad()
-def _measure(run: Run, folder: Path, every: int) -> Iterator[list[float]]:
+def _measure(weights: Path, images: Block) -> Iterator[list[float]]:
     """The PSNR of an image by every branch: each passes the network once, in the precision of the training."""
-    opt, device = load_options(EXPERIMENTS / run.name / Path(run.option_file).name), device_named(None)
-    net = build_network({**opt['network_g'], 'channel_scoring': False}).eval().to(device)
-    load_network_weights(net, str(EXPERIMENTS / run.name / 'models' / 'net_g_latest.pth'), True, 'params_ema')
-    block = {**opt['datasets']['val'], 'meta_info_file': None, 'phase': 'val', 'scale': 1, 'dataroot_gt': str(folder)}
-    dataset = build_dataset(block)
-    for index in tqdm(range(0, len(dataset), every), f'Measuring {run.name}', leave=False):
-        sample = dataset[index]
+    run = weights.parents[1].name
+    opt, device = load_options(weights.parents[3] / 'options' / f'{run}.yml'), device_named(None)
+    net: Any = build_network({**opt['network_g'], 'channel_scoring': False}).eval().to(device)
+    load_network_weights(net, str(weights), True, 'params_ema')
+    dataset = build_dataset({**images, 'phase': 'val', 'scale': 1}, 'datasets.val_report')
+    for index in tqdm(range(len(dataset)), f'Measuring {run}', leave=False):
+        sample = read_item(dataset, index)
         clean = tensor2img(sample['gt'])
         psnr = []
         with torch.autocast(device.type, torch.bfloat16, enabled=opt['use_amp']):
@@ -160,9 +142,9 @@ def _measure(run: Run, folder: Path, every: int) -> Iterator[list[float]]:
         yield psnr
 
 
-def ends_of(run: Run) -> list[int]:
+def ends_of(weights: Path, length: int) -> list[int]:
     """The iterations after which stages ended by their loss; none where they were known before."""
-    state = torch.load(EXPERIMENTS / run.name / 'training_states' / f'{run.iterations}.state', weights_only=True)
+    state = torch.load(weights.parents[1] / 'training_states' / f'{length}.state', weights_only=True)
     return list((state['stages'] or {'ends': []})['ends'])
 
 

@@ -1,9 +1,13 @@
 """The training files of the experiments: what is restored, on which images, with a short schedule."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import yaml
+from comparing import FILES
 from pools import Pool
 
 import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its modules
@@ -12,6 +16,7 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 from basicsr_ext.options.command_line import override
 from basicsr_ext.options.dataset_blocks import LOADER_KEYS
 from basicsr_ext.options.load import load_options
+from basicsr_ext.runtime.files import atomic_open
 
 TRAIN_FILE = 'options/train/IRCNN/train_IRCNN_gray_proxy_sigma25_BSD400.yml'
 SWINIR_FILE = 'options/train/SwinIR/train_SwinIR-tiny_color_sigma50_warmup_BSD400.yml'
@@ -58,7 +63,11 @@ TASKS = {
     ),
 }
 DENOISERS = ('IRCNN', 'DnCNN', 'SwinIR')
-RATES = {'EDSR': '1e-3', 'SwinIR': '1e-3'}  # of networks for which the rate of the others is too large
+RATES = {
+    'EDSR': '1e-3',
+    'SwinIR': '1e-3',
+    'Restormer': '1e-3',
+}  # where the usual one is too large
 
 
 def network(name: str, color: str) -> Block:
@@ -70,6 +79,10 @@ def network(name: str, color: str) -> Block:
     return {
         'IRCNN': {'type': 'IRCNN', **ends, 'num_feat': 32},
         'DnCNN': {'type': 'DnCNN', **ends, 'num_feat': 32, 'num_layers': 10, 'with_bn': False},
+        'Restormer': {
+            **{'type': 'Restormer', **ends, 'dim': 16, 'num_blocks': [1, 1, 1, 2], 'num_refinement_blocks': 1},
+            **{'heads': [1, 2, 4, 8], 'ffn_expansion_factor': 2.66, 'bias': False, 'norm_type': 'BiasFree'},
+        },
         'EDSR': {'type': 'EDSR', **ends, 'num_feat': 32, 'num_block': 4, 'upscale': 2, 'res_scale': 1},
     }[name]
 
@@ -91,24 +104,59 @@ def on_pool(task: Task, pool: Pool, net: str, iterations: int) -> Block:
     return opt
 
 
-def on_images(option_file: str, iterations: int, target: str = 'datasets/BSD68', patch: int = PATCH) -> Block:
+def on_images(
+    option_file: str, iterations: int, target: str = 'datasets/BSD68', patch: int = PATCH, rate: str | None = None
+) -> Block:
     """Options of a file that trains, with the short schedule, on all of its images; its validation set is reported.
+
+    Every second image of another folder is aimed at; the others, `datasets.val`, choose checkpoints where
+    `--checkpoint best` asks for it.
 
     Args:
         option_file: that trains, perhaps on a part of its images.
         iterations: of the training.
-        target: folder of the images that selections aim at.
+        target: this folder.
         patch: side of a training patch, in pixels.
+        rate: at the beginning; None for the usual one.
     """
-    opt = shortened(option_file, iterations)
-    train, report = opt['datasets']['train'], opt['datasets']['val']
+    opt = shortened(option_file, iterations, rate)
     opt['datasets'] = {
-        'train': {**all_images(train), 'gt_size': patch, **LOADER},
-        'val_target': {**report, 'name': 'target', 'dataroot_gt': target},
-        'val_report': report,
+        'train': {**all_images(opt['datasets']['train']), 'gt_size': patch, **LOADER},
+        **apart(opt['datasets']['val'], target),
     }
-    opt['val']['metrics'] = {'psnr': PSNR}
+    opt['val']['metrics'] = {'psnr': {**PSNR, **opt['val']['metrics']['psnr']}}
     return opt
+
+
+def apart(report: Block, folder: str) -> Block:
+    """The sets that are kept apart: the reported one, and the halves of another folder."""
+    names = sorted(path.name for path in Path(folder).iterdir() if not path.name.startswith('.'))
+    blocks: Block = {}
+    for key, name, own in (('val_target', 'target', names[::2]), ('val', 'choosing', names[1::2])):
+        path = FILES / f'{Path(folder).name}_{name}.txt'
+        blocks[key] = {**report, 'name': name, 'dataroot_gt': folder, 'meta_info_file': listed(own, path)}
+    return {**blocks, 'val_report': report}
+
+
+def listed(names: Sequence[str], path: Path) -> str:
+    """Write names of images, one a line; the path of the list."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_open(path, 'w') as file:
+        file.write('\n'.join(names) + '\n')
+    return str(path)
+
+
+def proxy_file(sigma: int) -> str:
+    """An option file with the IRCNN that comes with the package for a level of grey noise; its path."""
+    opt = {
+        'network_g': {'type': 'IRCNN', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 64},
+        'path': {'pretrain_network_g': f'pkg://basicsr_ext/weights/IRCNN_gray_sigma{sigma}.pth'},
+    }
+    path = FILES / f'proxy_sigma{sigma}.yml'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_open(path, 'w') as file:
+        yaml.safe_dump(opt, file)
+    return str(path)
 
 
 def all_images(train: Block) -> Block:
@@ -125,7 +173,7 @@ def shortened(option_file: str, iterations: int, rate: str | None = None) -> Blo
         iterations: of the training.
         rate: at its beginning; None for the usual one.
     """
-    opt: Block = load_options(option_file)
+    opt: Block = {'use_amp': False, 'amp_bf16': False, 'use_channels_last': False, **load_options(option_file)}
     for key, value in {**short_schedule(iterations), **({'train.optim_g.lr': rate} if rate else {})}.items():
         override(opt, f'{key}={value}')
     return opt

@@ -147,6 +147,40 @@ def test_super_resolution_pairs_stay_together(root: Path) -> None:
     assert rows(source) == rows(shuffled) and not torch.equal(source['lq'], shuffled['lq'])
 
 
+@pytest.mark.parametrize(('side', 'per_channel'), [(2, True), (4, True), (3, False)])
+def test_blocks_move_as_wholes_like_those_of_a_plain_loop(root: Path, side: int, per_channel: bool) -> None:
+    opt = block(denoising(root), block=side, per_channel=per_channel)
+    source, shuffled = pair(opt)
+    columns = 12 // side
+    order = draw_permutations(sample_rng(moment(), 'shuffle'), 3 if per_channel else 1, columns**2)
+    for key in ('lq', 'gt'):
+        expected = torch.empty_like(source[key])
+        for channel in range(3):
+            for place in range(columns**2):
+                y, x = (side * each for each in divmod(int(order[channel if per_channel else 0, place]), columns))
+                top, left = (side * each for each in divmod(place, columns))
+                part = source[key][channel, y : y + side, x : x + side]
+                expected[channel, top : top + side, left : left + side] = part
+        assert torch.equal(shuffled[key], expected) and not torch.equal(shuffled[key], source[key])
+
+
+def test_blocks_of_a_pixel_are_the_papers_shuffling(root: Path) -> None:
+    plain, blocks = (pair(block(denoising(root), **keys))[1] for keys in ({}, {'block': 1}))
+    assert torch.equal(plain['lq'], blocks['lq']) and torch.equal(plain['gt'], blocks['gt'])
+
+
+def test_blocks_of_super_resolution_are_of_the_input(root: Path) -> None:
+    inner = {'type': 'BicubicSRDataset', 'dataroot_gt': str(root / 'gt'), 'gt_size': 12}
+    source, shuffled = pair(block(inner, scale=2, block=3))
+    for key, side in (('lq', 3), ('gt', 6)):
+        parts = [
+            sorted(image[channel, y : y + side, x : x + side].flatten().tolist() for y in (0, side) for x in (0, side))
+            for image in (source[key], shuffled[key])
+            for channel in range(3)
+        ]
+        assert parts[:3] == parts[3:]
+
+
 def test_outside_the_warmup_nothing_changes(root: Path) -> None:
     source, sample = pair(block(denoising(root)), moment(warmup=False))
     assert torch.equal(source['lq'], sample['lq']) and torch.equal(source['gt'], sample['gt'])
@@ -214,6 +248,11 @@ def test_a_plain_index_is_refused_with_the_way_out(root: Path) -> None:
         ({'repeat': {'at': 'restarts', 'iters': 3}}, "repeat.at: expected 'lr_drops', got 'restarts'"),
         ({'repeat': {'at': 'lr_drops', 'iters': 0}}, 'repeat.iters: expected at least 1'),
         ({'per_chanel': True}, 'Did you mean per_channel'),
+        ({'block': 0}, 'block: expected at least 1, got 0'),
+        (
+            {'block': 5},
+            'dataset.gt_size: expected a multiple of 5, as blocks of 5 x 5 pixels of the input move, got 12',
+        ),
     ],
 )
 def test_wrong_options(root: Path, change: dict[str, Any], message: str | None) -> None:
@@ -262,6 +301,12 @@ def test_a_warmup_inside_another_or_blurred_afterwards_is_refused(root: Path) ->
 def test_samples_that_are_no_pair(root: Path, sample: Sample, message: str) -> None:
     with pytest.raises(DataError, match=message):
         build_dataset(block(denoising(root))).change(sample, moment())
+
+
+def test_a_patch_that_blocks_do_not_tile_is_refused(root: Path) -> None:
+    dataset = build_dataset(block(denoising(root, gt_size=None), block=4))
+    with pytest.raises(DataError, match='expected sides of lq that 4 divides, to move blocks, got 8 x 10'):
+        dataset.change({'lq': torch.rand(3, 8, 10), 'gt': torch.rand(3, 8, 10)}, moment())
 
 
 def test_channels_may_differ_with_one_permutation(root: Path) -> None:

@@ -59,3 +59,8 @@ def stay(folder: Path) -> int:
     (folder / 'begun').touch()
     wait_for(folder / 'stopped')
     return 128 + signal.SIGTERM
+
+
+def hold(size: int) -> int:
+    """Hold so many bytes for a moment."""
+    return 0 if len(b'x' * size) == size else 1

@@ -13,7 +13,7 @@ from basicsr_ext.runtime import interrupt
 from basicsr_ext.runtime.files import read_json
 from basicsr_ext.runtime.task_pool import Slot, Task, TaskPool
 from tests.helpers.processes import start
-from tests.helpers.tasks import fail, meet, note, stay, wait_for
+from tests.helpers.tasks import fail, hold, meet, note, stay, wait_for
 
 ONE = [Slot(1, {})]
 
@@ -27,6 +27,15 @@ def run(folder: Path, tasks: list[Task], slots: list[Slot] = ONE) -> list[str]:
     told: list[str] = []
     TaskPool(folder / 'done', slots, []).run(tasks, lambda task: told.append(task.name))
     return told
+
+
+def test_the_memory_of_a_task_is_what_it_held_at_most(tmp_path: Path) -> None:
+    tasks = [Task(f'{size}', f'a task of {size}', partial(hold, size), ()) for size in (1, 3 * 10**8)]
+    pool = TaskPool(tmp_path / 'done', ONE, [])
+    assert pool.memory(tasks[0]) is None
+    run(tmp_path, tasks)
+    little, much = map(pool.memory, tasks)
+    assert little is not None and much is not None and 2.9e8 < much - little < 4e8
 
 
 def test_they_are_done_in_order_as_far_as_their_needs_allow_and_once(tmp_path: Path) -> None:

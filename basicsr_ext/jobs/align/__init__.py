@@ -10,6 +10,7 @@ from typing import Any
 from basicsr_ext.alignment.channel_statistics import ChannelStatistics, measure
 from basicsr_ext.alignment.comparison import change, compare, first_component, sample_features
 from basicsr_ext.alignment.diversity import diversity
+from basicsr_ext.alignment.settings import AlignSettings
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning
 from basicsr_ext.data.clean_images import CleanImages
@@ -17,7 +18,7 @@ from basicsr_ext.data.file_checks import check_pixels
 from basicsr_ext.data.stock_files import reads_pairs
 from basicsr_ext.images.new_folder import refuse_foreign
 from basicsr_ext.jobs.align.images import write_aligned
-from basicsr_ext.jobs.align.options import FILE, AlignSettings
+from basicsr_ext.jobs.align.options import FILE
 from basicsr_ext.jobs.align.parts import Parts, build_parts, try_first
 from basicsr_ext.jobs.option_file import run_job
 from basicsr_ext.jobs.resumable import identity, resumable, source_of

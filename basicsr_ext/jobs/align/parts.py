@@ -8,6 +8,7 @@ from basicsr.archs import build_network
 from torch import nn
 
 from basicsr_ext.alignment.restoration_loss import RestorationLoss
+from basicsr_ext.alignment.settings import AlignSettings
 from basicsr_ext.alignment.tuning import Crop
 from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.file_checks import check_dataset
@@ -15,7 +16,6 @@ from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import OptionError, refuse_if_any
 from basicsr_ext.images.names import flat_names
-from basicsr_ext.jobs.align.options import AlignSettings
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.encoder import encode, encoder_network
 from basicsr_ext.networks.fits import refuse_other_shape, try_network

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 import yaml
 from basicsr.utils import get_root_logger
+from basicsr.utils.misc import set_random_seed
 
 from basicsr_ext.data.shared_files import refuse_shared
-from basicsr_ext.errors import OptionError
+from basicsr_ext.errors import OptionError, nearest, shown
 from basicsr_ext.jobs import checks
 from basicsr_ext.jobs.compare.asked import Asked, build_parser, read_asked
 from basicsr_ext.jobs.compare.frame import Frame, Training
@@ -24,11 +26,10 @@ from basicsr_ext.jobs.compare.pictures import chosen_pictures, restored_picture
 from basicsr_ext.jobs.compare.roles import Roles, roles_of
 from basicsr_ext.jobs.compare.sets import Row, rows_of
 from basicsr_ext.jobs.compare.slots import slots_of
+from basicsr_ext.jobs.compare.training_file import TrainingFile, completed
 from basicsr_ext.jobs.pace import in_words, measure
 from basicsr_ext.networks.precision import is_fast_in_bfloat16
-from basicsr_ext.options.blocks import require
 from basicsr_ext.options.command_line import override
-from basicsr_ext.options.complete import complete
 from basicsr_ext.options.imports import import_all
 from basicsr_ext.options.load import Options, load_options
 from basicsr_ext.reports.comparison import Comparison
@@ -39,12 +40,14 @@ from basicsr_ext.runtime.files import atomic_open, remove_stale
 from basicsr_ext.runtime.log import job_log
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.task_pool import Task, TaskPool
+from basicsr_ext.training.building import build_dataset, build_model
 from basicsr_ext.version import __version__
 
 EXAMPLE = (
     'basicsr-ext compare -opt options/train/IRCNN/train_IRCNN_gray_sigma25_BSD400.yml --sets full matching --sizes 5%'
 )
 STOPPED = 'Stopped. What is trained is kept; the same command continues.'
+NAMED = ('target', 'report', 'proxy', 'against', 'curve')  # words of the command line that a page repeats
 PRELOADED = ('basicsr_ext.jobs.compare.preload',)
 
 for _module in pkgutil.iter_modules(__path__):
@@ -82,7 +85,7 @@ def _compare(asked: Asked, root: Path) -> None:
     for assignment in asked.changes:
         override(opt, assignment)
     import_all(opt, asked.imports)
-    completed = _completed(opt, root)
+    datasets = completed(opt, root)['datasets']
     metric = metric_of(opt)
     folder = root / 'results' / opt['name']
     rank, _ = distributed.rank_and_world()
@@ -90,18 +93,22 @@ def _compare(asked: Asked, root: Path) -> None:
     with log as open_log_file, _folder_of_runs(folder / 'runs', asked.dry_run) as runs:
         best = ((opt.get('val') or {}).get('best') or {}).get('dataset')
         by_best = asked.checkpoint == 'best'
-        roles = roles_of(completed['datasets'], asked.target, asked.report, by_best, runs, best)
+        roles = roles_of(datasets, asked.target, asked.report, by_best, runs, best)
         slots = slots_of(asked.jobs)
         precision = distributed.from_first('bfloat16' if is_fast_in_bfloat16() else 'float32')
         workers = max(0, slots[0].threads - (torch.cuda.device_count() == 0))
-        frame = Frame(opt, completed['datasets'], roles, asked, runs, workers, precision)
-        _refuse_overlaps(frame, roles)
+        frame = Frame(TrainingFile(opt, datasets['train']), roles, asked, runs, workers, precision)
         rows = rows_of(frame, asked.sets, asked.sizes)
+        _refuse_overlaps(frame, roles)
+        _find_against(rows, asked.against)
         trainings = {row.title: [_training(frame, row, seed) for seed in range(asked.seeds)] for row in rows}
         tasks = _tasks(frame, trainings)
         pool = TaskPool(folder / 'runs' / 'done', slots, PRELOADED)
         if asked.dry_run:
-            checks.check_everything(completed)
+            first, *changed = (completed(each.file.opt, root) for each in frame.frames)
+            checks.check_everything(first)
+            for each in changed:
+                _check_first_batch(each)
             _tell_plan(frame, rows, tasks, pool)
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,25 +134,29 @@ def _folder_of_runs(usual: Path, dry_run: bool) -> Iterator[Path]:
         yield Path(passing)
 
 
-def _completed(opt: Options, root: Path) -> Options:
-    """The options as a training would complete them, checked."""
-    require(opt, ('name', 'model_type', 'datasets', 'network_g', 'train', 'logger'))
-    completed = deepcopy(opt)
-    complete(completed, root, is_train=True)
-    checks.check_options(completed)
-    if 'train' not in completed['datasets']:
-        raise OptionError('datasets', 'train', ', '.join(completed['datasets']), 'Name a file that trains.')
-    return completed
-
-
 def _refuse_overlaps(frame: Frame, roles: Roles) -> None:
     """Demand that no image of a role is one of another role, or is trained on."""
-    blocks = {'datasets.train': frame.pool, **roles.named()}
-    refuse_shared({name: frame.built(block) for name, block in blocks.items()})
+    pools = {str(frame.contents.source(each.pool)): each.pool for each in frame.frames}
+    for pool in pools.values():
+        refuse_shared({name: frame.built(block) for name, block in {'datasets.train': pool, **roles.named()}.items()})
+
+
+def _check_first_batch(opt: Options) -> None:
+    """Run the first training sample of a row that changes something through its network."""
+    set_random_seed(opt['manual_seed'])
+    dataset = build_dataset(opt['datasets']['train'], 'datasets.train')
+    checks.check_first_batch(build_model(opt), dataset, 'datasets.train')
+
+
+def _find_against(rows: Sequence[Row], title: str | None) -> None:
+    """Demand that the row with which all are compared is there."""
+    titles = [row.title for row in rows]
+    if title is not None and title not in titles:
+        raise OptionError('--against', 'a row, by its title', shown(title), nearest(title, titles))
 
 
 def _training(frame: Frame, row: Row, seed: int) -> Training:
-    return frame.training(row.title, row.block(seed), seed, row.needs)
+    return frame.of(row.set).training(row.title, row.block(seed), seed, row.needs)
 
 
 def _tasks(frame: Frame, trainings: Mapping[str, Sequence[Training]]) -> list[Task]:
@@ -181,10 +192,10 @@ def _tell_plan(frame: Frame, rows: Sequence[Row], tasks: Sequence[Task], pool: T
 def _trial(frame: Frame, training: Task, threads: int) -> float:
     """How many seconds a training takes, by a few of its iterations on all images."""
     torch.set_num_threads(threads)
-    opt = deepcopy(frame.option_files[training.name])
-    opt['datasets']['train'] = {**frame.loader, 'num_worker_per_gpu': frame.workers, **frame.wrapped(frame.pool, 1)}
+    opt, file = deepcopy(frame.option_files[training.name]), frame.file
+    opt['datasets']['train'] = {**file.loader, 'num_worker_per_gpu': frame.workers, **file.wrapped(file.pool, 1)}
     pace = measure(opt, frame.root, frame.root)
-    return pace.seconds_of(frame.iterations, 1)
+    return pace.seconds_of(frame.iterations, frame.asked.curve or 1)
 
 
 def _run(pool: TaskPool, tasks: Sequence[Task], rank: int) -> None:
@@ -230,9 +241,11 @@ def _finish(
 
 def _write_winner(frame: Frame, row: Row, folder: Path) -> Path:
     """Write the training file with the row's images, at its full length."""
-    opt = deepcopy(frame.opt)
-    opt['name'] = f'{opt["name"]}_{row.title.replace(" %", "p").replace(" ", "_").replace(":", "_")}'
-    opt['datasets']['train'] = {**frame.loader, **frame.wrapped(row.block(0), 1)}
+    own = frame.of(row.set).file
+    opt = deepcopy(own.opt)
+    title = re.sub(r'[^\w.=+-]', '', row.title.replace(' %', 'p').replace(' ', '_').replace(':', '_'))[:80]
+    opt['name'] = f'{opt["name"]}_{title}'
+    opt['datasets']['train'] = {**own.loader, **own.wrapped(row.block(0), 1)}
     path = folder / 'winner.yml'
     with atomic_open(path, 'w') as file:
         file.write(f'# Written by basicsr-ext {__version__}: {frame.asked.option_file} on {row.title}.\n')
@@ -249,7 +262,7 @@ def _asked(asked: Asked) -> dict[str, str]:
         '--seeds': str(asked.seeds),
         '--iterations': 'those of the option file' if asked.iterations is None else str(asked.iterations),
         '--checkpoint': asked.checkpoint,
-        **{f'--{name}': value for name in ('target', 'report', 'proxy') if (value := getattr(asked, name))},
+        **{f'--{name}': str(value) for name in NAMED if (value := getattr(asked, name))},
         **({'--set': ' '.join(asked.changes)} if asked.changes else {}),
         **({'--choosing': _choosing_text(asked)} if asked.choosing else {}),
     }

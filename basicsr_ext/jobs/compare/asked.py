@@ -9,8 +9,8 @@ from math import ceil
 from typing import Any, Literal
 
 from basicsr_ext.errors import OptionError, shown
+from basicsr_ext.jobs.compare.changes import choosing_of
 from basicsr_ext.options.imports import add_import
-from basicsr_ext.options.load import read_yaml
 
 SEEDS = 5
 CHECKPOINTS = ('last', 'best')
@@ -18,18 +18,27 @@ CHECKPOINTS = ('last', 'best')
 
 @dataclass(frozen=True)
 class SetName:
-    """A kind of choice with what it is told, as `influence:top`.
+    """A kind of choice with what it is told, as `influence:top`, and what the row changes beside its images.
 
     Attributes:
         kind: before the colon.
         part: behind it; '' for none.
+        changes: `KEY=VALUE` behind each @, of the training file or of the job that chooses.
+        label: what the row is called, `LABEL=` before all that; '' for its choice and its changes.
     """
 
     kind: str
     part: str = ''
+    changes: tuple[str, ...] = ()
+    label: str = ''
+
+    @property
+    def choice(self) -> str:
+        """Without the changes."""
+        return f'{self.kind}:{self.part}' if self.part else self.kind
 
     def __str__(self) -> str:
-        return f'{self.kind}:{self.part}' if self.part else self.kind
+        return '@'.join([self.choice, *self.changes])
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,12 @@ class Size:
     Attributes:
         share: of all images, in (0, 1).
         count: of images.
+        patches: the same of patches, for sets that choose these.
     """
 
     share: float | None = None
     count: int | None = None
+    patches: int | None = None
 
     def of(self, images: int) -> int:
         """The number of images of so many; a share is rounded up."""
@@ -55,6 +66,8 @@ class Size:
         return self.share if self.share is not None else self.of(images) / images
 
     def __str__(self) -> str:
+        if self.patches is not None:
+            return f'{self.patches} patches'
         return f'{100 * self.share:g} %' if self.share is not None else str(self.count or '')
 
 
@@ -71,6 +84,8 @@ class Asked:
         checkpoint: which of a training is measured: the last one, or the best on the validation set that chooses.
         proxy: the option file or the weights of the network that selections ask; None trains one.
         choosing: kind of choice -> keys of the job that chooses, beyond the usual ones.
+        against: the title of the row that the others are compared with; None for the usual ones.
+        curve: how many times a training is measured on its way; None for its end alone.
         jobs: trainings at a time; None for one on each GPU, or on each core.
         changes: `train.optim_g.lr=2e-4`: single keys of the option file.
         launcher, dry_run, imports: as named.
@@ -86,6 +101,8 @@ class Asked:
     checkpoint: Literal['last', 'best']
     proxy: str | None
     choosing: dict[str, dict[str, Any]]
+    against: str | None
+    curve: int | None
     jobs: int | None
     changes: Sequence[str]
     launcher: str
@@ -103,9 +120,13 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         metavar='SET',
         help='full, random, influence:top, influence:mid, matching, complexity:top, complexity.std:top, dynamic, '
-        'mined:grad, distilled, ...; random is always there',
+        'mined:grad, distilled, ...; random is always there. A row may change keys of its training too: '
+        'full@train.warmup_iter=80@train.optim_g.lr=1e-3, or of the job that chooses: mined:grad@mined.stride=60; '
+        'a name for it stands in front: close=mined:grad@mined.stride=60',
     )
-    parser.add_argument('--sizes', nargs='+', default=[], metavar='K', help='of the choices: 5%%, 10%% or 20 images')
+    parser.add_argument(
+        '--sizes', nargs='+', default=[], metavar='K', help='of the choices: 5%%, 20 images or, of mined, 2000patches'
+    )
     parser.add_argument('--seeds', type=int, default=SEEDS, help=f'trainings of each row ({SEEDS})')
     parser.add_argument('--iterations', type=int, help='of each training (those of the option file)')
     parser.add_argument(
@@ -130,6 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='keys of the jobs that choose: influence.iterations=12 mined.patch_size=48',
     )
+    parser.add_argument('--against', metavar='ROW', help='compare all rows with this one, named as in the table')
+    parser.add_argument('--curve', type=int, metavar='N', help='measure N times on the way, and draw the differences')
     parser.add_argument('--jobs', type=int, help='trainings at a time (one on each GPU, or on each core)')
     parser.add_argument(
         '--set',
@@ -155,7 +178,7 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
         OptionError: a size, a number or a key that is none.
     """
     args = build_parser().parse_args(argv)
-    for name in ('seeds', 'iterations', 'jobs'):
+    for name in ('seeds', 'iterations', 'curve', 'jobs'):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise OptionError(f'--{name}', 'at least 1', value, 'Raise it.')
@@ -172,7 +195,9 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
         report=args.report,
         checkpoint=args.checkpoint,
         proxy=args.proxy and os.path.expanduser(args.proxy),
-        choosing=_choosing(args.choosing),
+        choosing=choosing_of(args.choosing, '--choosing'),
+        against=args.against,
+        curve=args.curve,
         jobs=args.jobs,
         changes=args.set,
         launcher=args.launcher,
@@ -182,23 +207,18 @@ def read_asked(argv: Sequence[str] | None) -> Asked:
 
 
 def _set_name(text: str) -> SetName:
-    kind, _, part = text.partition(':')
-    return SetName(kind, part)
+    named, *changes = text.split('@')
+    label, _, choice = named.rpartition('=')
+    kind, _, part = choice.partition(':')
+    return SetName(kind, part, tuple(changes), label.strip())
 
 
 def _size(text: str) -> Size:
-    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(%?)', text)
-    if match is None or not (size := float(match[1])) or (match[2] and size >= 100) or (not match[2] and size % 1):
-        raise OptionError('--sizes', 'a share below 100% as 5%, or a number of images', shown(text), 'Correct it.')
-    return Size(share=size / 100) if match[2] else Size(count=int(size))
-
-
-def _choosing(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        key, separator, value = text.partition('=')
-        kind, _, name = key.rpartition('.')
-        if not separator or not kind:
-            raise OptionError('--choosing', 'SET.KEY=VALUE, as influence.iterations=12', shown(text), 'Correct it.')
-        found.setdefault(kind, {})[name] = read_yaml(value)
-    return found
+    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(%|patches|)', text)
+    number, unit = (float(match[1]), match[2]) if match else (0.0, '')
+    if not number or (number >= 100 if unit == '%' else number % 1):
+        advice = 'Correct it; sets of patches take 2000patches, too.'
+        raise OptionError('--sizes', 'a share below 100% as 5%, or a number of images', shown(text), advice)
+    if unit == '%':
+        return Size(share=number / 100)
+    return Size(patches=int(number)) if unit else Size(count=int(number))

@@ -1,7 +1,9 @@
 """What the trainings of a comparison reached, and what they cost."""
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.jobs.compare.frame import Frame, Training
 from basicsr_ext.jobs.compare.sets import Row
 from basicsr_ext.options.load import Options
-from basicsr_ext.reports.comparison import Comparison, Measured, Metric
+from basicsr_ext.reports.comparison import Comparison, Curves, Measured, Metric
 from basicsr_ext.runtime.files import read_json
 from basicsr_ext.runtime.task_pool import TaskPool
 from basicsr_ext.training.building import build_dataset
@@ -33,24 +35,34 @@ def measured(
     """What the trainings reached."""
     rows_measured = [_measured(frame, row, trainings[row.title], metric, pool) for row in rows]
     return Comparison(
-        frame.opt['name'],
+        frame.file.opt['name'],
         rows_measured,
         metric,
         frame.iterations,
-        int(frame.opt['train']['total_iter']),
-        frame.iterations * int(frame.loader.get('batch_size_per_gpu') or 1) * int(frame.gt_size or 0) ** 2,
+        frame.file.full_length,
+        _pixels(frame),
         len(frame.items),
         frame.roles.notes,
+        frame.asked.against,
+        _curves(frame, trainings, metric) if frame.asked.curve is not None else None,
     )
+
+
+def _pixels(frame: Frame) -> int:
+    """Of the ground truth that a training sees."""
+    batches = int(frame.file.loader.get('batch_size_per_gpu') or 1) * int(frame.file.opt['train'].get('accum_iter', 1))
+    return frame.iterations * batches * int(frame.gt_size or 0) ** 2
 
 
 def _measured(frame: Frame, row: Row, trainings: Sequence[Training], metric: Metric, pool: TaskPool) -> Measured:
     dataset = scheduled(build_dataset({**deepcopy(row.block(0)), 'phase': 'train'}, f'row {row.title}'))
     files = image_files(dataset)
+    own = frame.of(row.set)
     seconds = [sum(pool.seconds(task) or 0 for task in training.tasks) for training in trainings]
+    memory = [most for training in trainings if (most := pool.memory(training.tasks[0])) is not None]
     return Measured(
         row.title,
-        str(row.set),
+        '@'.join([row.set.choice, *(each for each in row.set.changes if each not in own.changes)]),
         str(row.size),
         len(files),
         len(dataset),
@@ -58,6 +70,11 @@ def _measured(frame: Frame, row: Row, trainings: Sequence[Training], metric: Met
         _choosing_seconds(frame, row.needs, pool),
         float(np.mean(seconds)),
         {name: _values(trainings, name, metric) for name in frame.roles.reports},
+        own.changes,
+        own.iterations,
+        _pixels(own),
+        max(memory, default=None),
+        [str(training.weights.relative_to(frame.root.parent)) for training in trainings],
     )
 
 
@@ -83,3 +100,17 @@ def _values(trainings: Sequence[Training], name: str, metric: Metric) -> np.ndar
             raise DataError(training.metrics, f'finite values of {metric.name}', 'others', 'Look at its training log.')
         values.append(own)
     return np.array(values, np.float64)
+
+
+def _curves(frame: Frame, trainings: Mapping[str, Sequence[Training]], metric: Metric) -> Curves:
+    """What the trainings measured on their way, on the images that choose checkpoints or else on the reported ones."""
+    roles = frame.roles
+    name = next(iter(roles.reports)) if roles.choosing is None else roles.choosing['name']
+    rows = {title: [_curve(training.log, name, metric) for training in own] for title, own in trainings.items()}
+    return Curves(name, {title: {at: [each[at] for each in own] for at in own[0]} for title, own in rows.items()})
+
+
+def _curve(log: Path, name: str, metric: Metric) -> dict[int, float]:
+    """Iteration -> the mean over the images."""
+    lines = [json.loads(line) for line in log.read_text(encoding='utf-8').splitlines()]
+    return {line['iter']: line['validation'][name][metric.name] for line in lines if 'validation' in line}

@@ -25,7 +25,7 @@ def chosen_pictures(frame: Frame, rows: Sequence[Row]) -> list[Picture]:
     pictures = []
     for row in rows:
         block = row.block(0)
-        if block is not frame.pool and block['type'] not in WHOLE:
+        if block is not frame.of(row.set).pool and block['type'] not in WHOLE:
             continue
         dataset = frame.built(block)
         places = np.unique(np.linspace(0, len(dataset) - 1, EXAMPLES).round().astype(int))
@@ -66,5 +66,6 @@ def restored_picture(
 
 def _restored(folder: Path, image: str) -> np.ndarray | None:
     """A restored image as it was saved, H x W x 3 BGR or H x W grey; None where none was."""
-    found = sorted(folder.rglob(f'{Path(image).name}_*.png'))
-    return cv2.imread(str(found[-1]), cv2.IMREAD_UNCHANGED) if found else None
+    found = folder.rglob(f'{Path(image).name}_*.png')
+    last = max(found, key=lambda path: (len(path.name), path.name), default=None)  # _900 is before _1000
+    return cv2.imread(str(last), cv2.IMREAD_UNCHANGED) if last else None

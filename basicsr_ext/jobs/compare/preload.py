@@ -4,5 +4,5 @@ import basicsr.train  # noqa: F401
 
 from basicsr_ext.jobs import load
 
-for _job in ('train', 'test', 'rank', 'mine', 'distill', 'audit'):
+for _job in ('train', 'test', 'rank', 'mine', 'distill', 'align', 'audit'):
     load(_job)
