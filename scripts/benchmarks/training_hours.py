@@ -2,9 +2,10 @@
 
     python scripts/benchmarks/training_hours.py options/train/Restormer/*.yml --rate 19e12
 
-Counts a patch of each option file forward and backward, a part of it where it is large, times patches and iterations;
-the teacher of FlexIR counts forward alone. `--measure` times that on this machine and takes its rate. With the data in
-place `python -m basicsr_ext compare -opt FILE --sets full --dry-run` says more exactly what a training takes.
+Counts a patch of each option file, a part of it where it is large, times patches and iterations. Forward and backward
+count three times a pass forward, the teacher of FlexIR once. `--measure` times that on this machine and takes its rate.
+With the data in place `python -m basicsr_ext compare -opt FILE --sets full --dry-run` says more exactly what a training
+takes.
 """
 
 import argparse
@@ -78,25 +79,22 @@ def cost_of(opt: dict[str, Any]) -> Cost:
     counted = min(side, LARGEST)
     factor = (side / counted) ** 2
     image = torch.zeros(1, input_channels(net, block), counted, counted)
-    flops, seconds = flops_of(net, image, backward=True)
-    if opt['model_type'] == 'FlexIRModel' and train.get('distillation_opt', {}).get('alpha', 1):
-        flops += flops_of(net.eval(), image, backward=False)[0]
+    forward, seconds = flops_of(net, image)
+    has_teacher = opt['model_type'] == 'FlexIRModel' and train.get('distillation_opt', {}).get('alpha', 1)
+    passes = 4 if has_teacher else 3
     patches = int(loader['batch_size_per_gpu']) * int(train.get('accum_iter', 1))
-    return Cost(factor * flops, patches, int(train['total_iter']), factor * seconds)
+    return Cost(factor * passes * forward, patches, int(train['total_iter']), factor * seconds)
 
 
-def flops_of(net: torch.nn.Module, image: torch.Tensor, backward: bool) -> tuple[float, float]:
-    """Operations of a pass over an image, twice a multiply-accumulate, and the seconds it took."""
-    with torch.set_grad_enabled(backward):
-        net(image)  # the first pass is slower
-    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
-        began = time.perf_counter()
-        outputs = net(image)
-        images = [getattr(each, 'image', each) for each in (outputs if isinstance(outputs, list) else [outputs])]
-        if backward:
-            torch.stack([each.mean() for each in images]).sum().backward()
-        seconds = time.perf_counter() - began
-    return float(counter.get_total_flops()), seconds
+def flops_of(net: torch.nn.Module, image: torch.Tensor) -> tuple[float, float]:
+    """Operations of a pass forward, twice a multiply-accumulate, and the seconds of one forward and backward."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(image)
+    began = time.perf_counter()
+    outputs = net(image)
+    images = [getattr(each, 'image', each) for each in (outputs if isinstance(outputs, list) else [outputs])]
+    torch.stack([each.mean() for each in images]).sum().backward()
+    return float(counter.get_total_flops()), time.perf_counter() - began
 
 
 def patch_of(block: dict[str, Any]) -> int:
