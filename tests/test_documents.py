@@ -14,6 +14,7 @@ from basicsr_ext.options.command_line import build_parser, override
 from basicsr_ext.options.load import OptionLoader, load_options
 from tests.helpers.option_files import (
     FILES,
+    OPTION_FILES,
     REGISTRIES,
     REPOSITORY,
     header,
@@ -29,10 +30,11 @@ from tests.helpers.option_files import (
 README = REPOSITORY / 'README.md'
 OPTIONS = REPOSITORY / 'options' / 'README.md'
 REPRODUCE = REPOSITORY / 'scripts' / 'reproduce' / 'README.md'
+PAPERS = REPRODUCE.with_name('papers.md')
 BENCHMARKS = REPOSITORY / 'scripts' / 'benchmarks' / 'README.md'
 HOUSE = REPOSITORY / 'basicsr_ext' / 'README.md'
 TESTS = REPOSITORY / 'tests' / 'README.md'
-DOCUMENTS = [README, OPTIONS, REPRODUCE, BENCHMARKS, HOUSE, TESTS]
+DOCUMENTS = [README, OPTIONS, REPRODUCE, PAPERS, BENCHMARKS, HOUSE, TESTS]
 
 
 def document_id(path: Path) -> str:
@@ -191,6 +193,16 @@ def test_every_option_file_and_variant_is_in_the_document_of_options() -> None:
         assert [' '.join(shlex.split(line)) for line in re.findall('`([^`]*)`', cell)] == [
             ' '.join(shlex.split(line)) for line in variant_lines(path)
         ]
+
+
+def test_the_option_files_of_the_papers_are_there() -> None:
+    """So are the tables of the scripts, each of which a script knows."""
+    named = set(re.findall(r'`((?:train|test|rank|mine|align|distill|complexity)_\w[\w-]*)`', text_of(PAPERS)))
+    assert len(named) > 30
+    assert named <= {path.stem for path in OPTION_FILES}
+    scripts = ''.join(text_of(path) for path in REPRODUCE.parent.glob('*.py'))
+    for tables in re.findall(r'--tables ([^`-]*)', text_of(PAPERS)):
+        assert [table for table in tables.split() if f"'{table}'" not in scripts] == []
 
 
 # ---- the headers of option files ----
