@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.pixels import resize_square
 from basicsr_ext.networks.encoder import Images, encode
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.runtime.spread import spread
 
 IMAGES, SIDE, BLOCK = 200, 128, 64  # TripleD looks at 200 images; pixels of a side; rows of a block
@@ -47,6 +48,7 @@ def diversity(
 
     Images are brought to 128 x 128 pixels, bilinearly with antialias, for PED; grey ones count three times, so that
     they compare with colour. Features are averaged over the places of the image for PFD; the paper takes ResNet-50's.
+    Ranks share the images out.
 
     Args:
         images: the dataset.
@@ -60,12 +62,14 @@ def diversity(
     chosen = spread(len(images) if limit is None else limit, len(images))
     if len(chosen) < 2:
         raise DataError('diversity', 'at least two images to compare', len(chosen), 'Give more.')
-    small, pooled = [], []
-    for index in chosen:
+
+    def described(index: int) -> tuple[Tensor, Tensor]:
         image = images[index][None].to(device)
-        pooled.append(encode(encoder, image).mean((2, 3))[0].cpu())
-        small.append(resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu())
-    return Diversity(*(pairwise_distances(torch.stack(rows)).sort().values.numpy() for rows in (small, pooled)))
+        small = resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu()
+        return small, encode(encoder, image).mean((2, 3))[0].cpu()
+
+    kinds = zip(*shared_map(described, chosen), strict=True)
+    return Diversity(*(pairwise_distances(torch.stack(rows)).sort().values.numpy() for rows in kinds))
 
 
 def pairwise_distances(vectors: Tensor, block: int = BLOCK) -> Tensor:

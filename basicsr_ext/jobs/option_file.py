@@ -67,7 +67,6 @@ class JobFile(Generic[S]):
         defaults: values of keys at the top that are missing.
         phase: that the datasets are built with; None leaves the one that their key says. `val` and `test` give whole
             images whose noise belongs to their names.
-        one_process: whether a launcher is refused.
         check: what the options mean to each other, asked before anything is built.
     """
 
@@ -80,7 +79,6 @@ class JobFile(Generic[S]):
     used: Callable[[S], Mapping[str, bool]] = no_networks
     defaults: Mapping[str, Any] = field(default_factory=dict)
     phase: str | None = 'val'
-    one_process: bool = False
     check: Callable[[Options, S], None] | None = None
 
 
@@ -119,8 +117,6 @@ def complete_job(file: JobFile[S], opt: Options, root_path: str | os.PathLike[st
     for key, value in file.defaults.items():
         opt.setdefault(key, value)
     _keep_networks(opt, file, used)
-    if file.one_process and launcher != 'none':
-        raise OptionError('--launcher', f'none, as {file.job} is one process', launcher, 'Remove it.')
     if opt.get('manual_seed') is None:
         opt['manual_seed'] = 0
     complete(opt, root_path, is_train=False, launcher=launcher)

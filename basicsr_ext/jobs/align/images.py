@@ -8,14 +8,16 @@ from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import files_of, reads_pairs
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import bgr_8bit
+from basicsr_ext.runtime.distributed import rank_and_world
 from basicsr_ext.runtime.progress import with_progress
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.schedule.sample import SampleDataset
 
 
 def write_aligned(
     tuned: TunedImages, dataset: SampleDataset, names: Sequence[str], folder: Path, unfinished: Path
 ) -> None:
-    """Write `gt/`, `lq/` with the unchanged inputs where these are files, and `meta_info.txt`.
+    """Write `gt/`, `lq/` with the unchanged inputs where these are files, and `meta_info.txt`; ranks share them out.
 
     Args:
         tuned: the images.
@@ -30,8 +32,12 @@ def write_aligned(
     """
     kinds = ('gt', 'lq') if reads_pairs(dataset) else ('gt',)
     with new_image_folder(folder, unfinished, kinds) as images:
-        for index, name in enumerate(with_progress(names, 'Writing', len(names))):
+
+        def put(index: int) -> str:
             reader, place = source(dataset, index)
             files = files_of(reader)
             lq = {'lq': files.original(place, 'lq')} if 'lq' in files.kinds else {}
-            images.put(name, gt=bgr_8bit(tuned[index]), **lq)
+            return images.put(names[index], gt=bgr_8bit(tuned[index]), **lq)
+
+        lines, is_hidden = shared_map(put, range(len(names))), rank_and_world()[0] > 0
+        images.lines.extend(with_progress(lines, 'Writing', len(names), hidden=is_hidden))
