@@ -1,6 +1,8 @@
 """Every job that takes a launcher gives with several processes what it gives with one: ranks of gloo, on the CPU."""
 
+import io
 import json
+import os
 import shutil
 import signal
 import time
@@ -13,12 +15,19 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
+from torch import nn
 
 from basicsr_ext.__main__ import main
+from basicsr_ext.errors import OptionError
+from basicsr_ext.jobs.calibrate.options import FILE as CALIBRATE
+from basicsr_ext.jobs.calibrate.options import CalibrateSettings
+from basicsr_ext.jobs.restore import restore_pipeline
+from basicsr_ext.networks import fits
+from basicsr_ext.runtime import distributed
 from basicsr_ext.selection.manifest import Item, write_manifest
 from tests.helpers.flexir import NETWORK
 from tests.helpers.images import write_images
-from tests.helpers.processes import TIMEOUT, finish, run_ranks, start_ranks
+from tests.helpers.processes import TIMEOUT, finish, free_port, run_ranks, start, start_ranks
 
 Options = dict[str, Any]
 NUMBER, SIDE = 8, 40
@@ -26,7 +35,6 @@ RESULT = Path('results/small')
 GAUSSIAN = {'type': 'GaussianDenoisingDataset', 'dataroot_gt': 'gt', 'sigma': 25, 'color': 'rgb'}
 IRCNN = {'type': 'IRCNN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4}
 FLEXIR = {**NETWORK, 'in_chans': 3}
-TUNED = ('gt', 'network_tuner.pth', 'statistics.json', '.png', '.html')  # what follows from the tuner's training
 
 
 @pytest.fixture
@@ -52,7 +60,7 @@ def options(job: str, **block: Any) -> Options:
         'type': 'PairedImageDataset', 'dataroot_gt': 'gt', 'dataroot_lq': 'lq', 'io_backend': {'type': 'disk'}
     }  # fmt: skip
     subset = {'type': 'InfluenceSubsetDataset', 'manifest': 'ranking.parquet', 'subset': 'top', 'size': 5}
-    of_tuner = {'iterations': 6, 'patch_size': 24, 'batch_size': 4, 'lr': 1e-3, 'pixel_weight': 1}
+    of_tuner = {'iterations': 6, 'patch_size': 24, 'batch_size': 3, 'lr': 1e-3, 'pixel_weight': 1}
     of_images = {'size': 7, 'kept': 0.3, 'manifest': 'ranking.parquet', 'image_size': 16, 'steps': 7, 'batch_size': 2}
     opts: dict[str, Options] = {
         'align': {
@@ -174,12 +182,16 @@ def test_a_calibration_is_the_same_but_for_times(folder: Path, ranks: int) -> No
 @pytest.mark.parametrize('ranks', RANKS)
 @pytest.mark.parametrize('side', [24, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_tuner_learns_the_same_but_for_rounding(folder: Path, ranks: int, side: int | None) -> None:
-    """Gradients are summed in another order."""
+    """Gradients are summed in another order. Of two ranks one has two crops, of four one has none."""
     opt = options('align', patch_size=side, restoration_weight=0.5)
     opt |= {'network_g': IRCNN, 'path': {'pretrain_network_g': 'ircnn.pth'}}
     words = prepare('align', opt)
     found, expected = by(ranks, words), by_one(words)
     assert set(found) == set(expected)
+    weights = [
+        torch.load(io.BytesIO(each['network_tuner.pth']), weights_only=True)['params'] for each in (found, expected)
+    ]
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-6)
     assert {name: found[name] for name in found if name.startswith('lq') or name == 'meta_info.txt'} == {
         name: expected[name] for name in expected if name.startswith('lq') or name == 'meta_info.txt'
     }
@@ -187,6 +199,42 @@ def test_a_tuner_learns_the_same_but_for_rounding(folder: Path, ranks: int, side
     assert one['kl']['before'] == several['kl']['before'] and one['made_from'] == several['made_from']
     assert several['kl']['after'] == pytest.approx(one['kl']['after'], rel=1e-4)
     assert several['levels']['mean'] == pytest.approx(one['levels']['mean'], rel=1e-3) and one['levels']['mean'] > 0.1
+
+
+# ---- nodes ----
+
+
+@pytest.mark.slow
+def test_two_nodes_give_what_one_process_gives(folder: Path) -> None:
+    """Two launchers that know of each other nothing but an address and a port, each with two processes."""
+    words = prepare('distill', options('distill'))
+    meeting = ['--nnodes=2', '--nproc_per_node=2', '--master_addr=127.0.0.1', f'--master_port={free_port()}']
+    job = ['-m', 'basicsr_ext', *words, '--launcher', 'pytorch']
+    nodes = [
+        start(['-m', 'torch.distributed.run', *meeting, f'--node_rank={node}', *job], folder, fresh=True)
+        for node in range(2)
+    ]
+    for node in nodes:
+        finish(node)
+    assert files() == by_one(words)
+
+
+def test_slurm_starts_them_too(folder: Path) -> None:
+    """By the variables of srun, and an scontrol that names one host."""
+    words = prepare('calibrate', options('calibrate', images=3))
+    Path('scontrol').write_text('#!/bin/sh\necho 127.0.0.1\n')
+    Path('scontrol').chmod(0o755)
+    variables = {
+        'SLURM_NODELIST': 'here', 'SLURM_NTASKS': '2', 'SLURM_STEP_NUM_TASKS': '2', 'MASTER_PORT': free_port(),
+        'PATH': f'{folder}:{os.environ["PATH"]}',
+    }  # fmt: skip
+    job = ['-m', 'basicsr_ext', *words, '--launcher', 'slurm']
+    for process in [
+        start(job, folder, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **variables) for rank in range(2)
+    ]:
+        finish(process)
+    found = json.loads((RESULT / 'calibration.json').read_text())
+    assert found['images']['number'] == 3
 
 
 # ---- killed, refused ----
@@ -212,15 +260,15 @@ def slowly(method: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ('job', 'method', 'state', 'later'),
+    ('job', 'method', 'state', 'killed', 'later'),
     [
-        ('distill', 'basicsr_ext.distillation.engine.Distillation.match', 'state.pth', 3),
-        ('calibrate', 'basicsr_ext.inference.observation.Observing.observed', 'observations.pth', 1),
-        pytest.param('align', 'basicsr_ext.alignment.tuning.Tuning.losses', 'tuner.pth', 2, marks=pytest.mark.slow),
+        ('distill', 'basicsr_ext.distillation.engine.Distillation.match', 'state.pth', 1, 3),
+        ('calibrate', 'basicsr_ext.inference.observation.Observing.observed', 'observations.pth', 0, 1),
+        pytest.param('align', 'basicsr_ext.alignment.tuning.Tuning.losses', 'tuner.pth', 1, 2, marks=pytest.mark.slow),
     ],
 )
 def test_one_of_two_is_killed_and_another_number_continues(
-    folder: Path, job: str, method: str, state: str, later: int
+    folder: Path, job: str, method: str, state: str, killed: int, later: int
 ) -> None:
     block = {'distill': {}, 'calibrate': {'budget': 0.8}, 'align': {'iterations': 30}}[job]
     words = prepare(job, options(job, **block))
@@ -229,13 +277,42 @@ def test_one_of_two_is_killed_and_another_number_continues(
     deadline = time.monotonic() + TIMEOUT
     while not (RESULT / 'unfinished' / state).is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
-    processes[1].send_signal(signal.SIGKILL)
-    killed = time.monotonic()
-    assert 'expected the other processes to work on, got ' in finish(processes[0], 2)
-    assert time.monotonic() - killed < 30 and not (RESULT / 'gt').exists()
+    processes[killed].send_signal(signal.SIGKILL)
+    at = time.monotonic()
+    assert 'expected the other processes to work on, got ' in finish(processes[1 - killed], 2)
+    assert time.monotonic() - at < 30 and not (RESULT / 'gt').exists()
     found = by(later, words)
     if job == 'calibrate':
         found, expected = ({'calibration.json': each['calibration.json']} for each in (found, expected))
         assert without_times(found['calibration.json']) == without_times(expected['calibration.json'])
     else:
         assert found == expected
+
+
+def test_jobs_that_share_nothing_refuse_a_launcher(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variables in ({'TORCHELASTIC_RUN_ID': 'none', 'WORLD_SIZE': '2'}, {'SLURM_STEP_NUM_TASKS': '2'}):
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            for job in ('inspect', 'export', 'init'):
+                assert main([job, 'ranking.parquet', '-o', 'out']) == 2
+                said = f'basicsr-ext {job}: expected one process, as its work is not shared out, got 2. Start it'
+                assert said in capsys.readouterr().err
+    monkeypatch.setenv('WORLD_SIZE', '2')  # as clusters do that know nothing of torchrun
+    assert main(['export', 'ranking.parquet', '-o', 'out.csv']) == 0
+
+
+def test_what_several_processes_cannot_do_alike(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, 'rank_and_world', lambda: (0, 2))
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout(0.1))
+    with pytest.raises(OptionError, match='network_tuner: expected a network that .* got BatchNorm2d, Dropout. Choose'):
+        fits.refuse_by_batch(net, 'network_tuner')
+    fits.refuse_by_batch(net[0], 'network_tuner')
+    with pytest.raises(OptionError, match=r'calibrate.budget_ms: expected one process, .* got 2 processes'):
+        CALIBRATE.check({'world_size': 2}, CalibrateSettings(budget_ms=5))  # type: ignore[misc]
+    Path('film.mkv').write_bytes(b'')
+    monkeypatch.setattr(distributed, 'rank_and_world', lambda: (0, 2))
+    with pytest.raises(OptionError, match='--launcher: expected images to share out, got a video'):
+        restore_pipeline(folder, ['film.mkv', '-o', 'out.mkv', '--weights', 'ircnn.pth'])
