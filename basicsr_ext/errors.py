@@ -5,6 +5,7 @@ Each has four parts: where, what was expected, what was got, what to do. Values 
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -156,7 +157,8 @@ def told(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or any(sign in said for sign in OUT_OF_MEMORY):
         return f'expected enough memory, got {said}. Make batches, patches or tiles smaller, or use fewer workers.'
     if isinstance(error, RuntimeError) and any(sign in f'{type(error).__name__} {error}' for sign in LOST):
-        return f'expected the other processes to work on, got {said}. Look at what they said, then start all again.'
+        reason = re.sub(r'^\[[^]]*\] ', '', said).partition('. ')[0]
+        return f'expected the other processes to work on, got {reason}. Look at what they said, then start all again.'
     if isinstance(error, UnicodeError):
         return f'expected names and texts in UTF-8, got {said}. Rename or convert them.'
     if isinstance(error, OSError):

@@ -31,7 +31,8 @@ class CommonOptions:
         num_gpu: 1 computes on a GPU, 0 on the CPU, `auto` on a GPU if there is one.
         manual_seed: of everything random; None takes 0, since a result with another seed could not be continued.
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
-        dist_params: arguments of the process group under a launcher, such as `{backend: nccl}`.
+        dist_params: arguments of the process group under a launcher, such as `{backend: nccl, timeout: 3600}`: seconds
+            that a process waits for the others.
         imports: modules to import first, as those that register your own classes: `[hat.archs, hat.models]`.
     """
 
