@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from basicsr_ext.errors import OptionError, nearest, shown, told
 from basicsr_ext.jobs import jobs, load, parser_of
-from basicsr_ext.runtime.launched import processes_started
+from basicsr_ext.jobs.launched import processes_started
 from basicsr_ext.version import __version__
 
 

@@ -289,6 +289,23 @@ def test_one_of_two_is_killed_and_another_number_continues(
         assert found == expected
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('receivers', [[0, 1], [1]])
+def test_a_stop_saves_the_state_of_all(folder: Path, receivers: list[int]) -> None:
+    words = prepare('distill', options('distill', steps=40))
+    expected = by_one(words)
+    method = 'basicsr_ext.distillation.engine.Distillation.match'
+    processes = start_ranks([*slowly(method), *words, '--launcher', 'pytorch'], folder)
+    while not (RESULT / 'unfinished/state.pth').is_file() and processes[0].poll() is None:
+        time.sleep(0.01)
+    for rank in receivers:
+        processes[rank].send_signal(signal.SIGTERM)
+    said = [finish(process, 143 if rank in receivers else 0) for rank, process in enumerate(processes)]
+    assert 'Stopped. What is done is saved' in said[0] and not (RESULT / 'gt').exists()
+    assert 0 < len(torch.load(RESULT / 'unfinished/state.pth', weights_only=True)['losses']) < 40
+    assert by(4, words) == expected
+
+
 def test_jobs_that_share_nothing_refuse_a_launcher(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
