@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from basicsr_ext.errors import OptionError, nearest, shown, told
 from basicsr_ext.jobs import jobs, load, parser_of
+from basicsr_ext.jobs.launched import processes_started
 from basicsr_ext.version import __version__
 
 
@@ -82,8 +83,16 @@ def _run(words: list[str]) -> int:
         parser_of(job, load(job)).print_help()
         return 0
     folder = _current_folder()  # before libraries are loaded that end the process where there is none
+    _refuse_several(job)
     code: int = getattr(load(job), f'{job}_pipeline')(folder, words[1:])
     return code
+
+
+def _refuse_several(job: str) -> None:
+    """Refuse several processes for a job that cannot share its work out: each would do all of it, at the same time."""
+    number = processes_started()
+    if number > 1 and not any(action.dest == 'launcher' for action in parser_of(job, load(job))._actions):
+        raise OptionError('', 'one process, as its work is not shared out', number, 'Start it without a launcher.')
 
 
 def _current_folder() -> str:

@@ -5,6 +5,7 @@ Each has four parts: where, what was expected, what was got, what to do. Values 
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -27,6 +28,8 @@ READERS = (
     'yaml',
     'zipfile',
 )
+# What torch says of the processes of a group when one of them has ended, or is silent for too long.
+LOST = ('gloo/transport', 'gloo: ', 'NCCL', 'DistBackendError', 'DistNetworkError', 'DistStoreError')
 OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad allocation')
 WAYS_OUT = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): 'Free disk space, then run the same command again.',
@@ -153,6 +156,9 @@ def told(error: BaseException) -> str | None:
     said = one_line(error).rstrip('.')
     if isinstance(error, MemoryError) or any(sign in said for sign in OUT_OF_MEMORY):
         return f'expected enough memory, got {said}. Make batches, patches or tiles smaller, or use fewer workers.'
+    if isinstance(error, RuntimeError) and any(sign in f'{type(error).__name__} {error}' for sign in LOST):
+        reason = re.sub(r'^\[[^]]*\] ', '', said).partition('. ')[0]
+        return f'expected the other processes to work on, got {reason}. Look at what they said, then start all again.'
     if isinstance(error, UnicodeError):
         return f'expected names and texts in UTF-8, got {said}. Rename or convert them.'
     if isinstance(error, OSError):

@@ -21,7 +21,7 @@ import yaml
 from torch.utils.data import Dataset
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.errors import DataError, OptionError, one_line, under
+from basicsr_ext.errors import DataError, OptionError, one_line, told, under
 from basicsr_ext.jobs import inspect
 from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.files import atomic_open
@@ -174,6 +174,21 @@ def test_a_launcher_that_did_not_launch(launcher: str, monkeypatch: Patch) -> No
         monkeypatch.delenv(name)
     with pytest.raises(OptionError, match=f'--launcher {launcher}: expected the variables that .*run sets, got no'):
         distributed.start(launcher)
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (RuntimeError('[/gloo/transport/tcp/pair.cc:5] Connection closed by peer [::1]:99. Typically...'),
+         'Connection closed by peer [::1]:99'),
+        (RuntimeError('NCCL communicator was aborted on rank 1.'), 'NCCL communicator was aborted on rank 1'),
+        (torch.distributed.DistNetworkError('The client socket has timed out.\nBacktrace'),
+         'The client socket has timed out'),
+    ],
+)  # fmt: skip
+def test_a_process_that_has_lost_the_others_says_so(error: Exception, reason: str) -> None:
+    advice = 'Look at what they said, then start all again.'
+    assert told(error) == f'expected the other processes to work on, got {reason}. {advice}'
 
 
 def test_an_error_has_four_parts_and_survives_pickling() -> None:

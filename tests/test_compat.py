@@ -12,6 +12,7 @@ import textwrap
 import time
 import types
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +337,7 @@ def test_torchrun_without_a_gpu(joined: dict[str, Any]) -> None:
     with pytest.raises(ZeroDivisionError):
         dist_util._init_dist_pytorch.__wrapped__('nccl')
     dist_util._init_dist_pytorch('nccl', timeout=1)
-    assert joined == {'gpus': 0, 'backend': 'gloo', 'timeout': 1}
+    assert joined == {'gpus': 0, 'backend': 'gloo', 'timeout': timedelta(seconds=1)}
 
 
 @pytest.mark.parametrize(('environment', 'device'), [({}, 1), ({'LOCAL_RANK': '0'}, 0)])

@@ -1,6 +1,7 @@
 """Mean and variance of the channels of an encoder over a whole dataset, image by image."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor, nn
 
 from basicsr_ext.alignment.gaussian_kl import channel_statistics, gaussian_kl
 from basicsr_ext.networks.encoder import Images, encode
-from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime.distributed import rank_and_world
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
+from basicsr_ext.runtime.shared_map import shared_map
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ class StreamedStatistics:
 
     def update(self, features: Tensor) -> None:
         """Add feature maps, N x C x h x w."""
-        mean, var = (value.cpu() for value in channel_statistics(features.detach().double()))
-        count = features.numel() // features.shape[1]
+        self.merge(*part_of(features))
+
+    def merge(self, count: int, mean: Tensor, var: Tensor) -> None:
+        """Add what `part_of` gives."""
         total, shift = self.count + count, mean - self.mean
         self.squares = self.squares + count * var + shift**2 * (self.count * count / total)
         self.mean = self.mean + shift * (count / total)
@@ -65,6 +69,12 @@ class StreamedStatistics:
         self.count, self.mean, self.squares = count, mean, squares
 
 
+def part_of(features: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Number of places, mean and variance of each channel of feature maps, N x C x h x w."""
+    mean, var = (value.cpu() for value in channel_statistics(features.detach().double()))
+    return features.numel() // features.shape[1], mean, var
+
+
 @torch.no_grad()
 def measure(
     images: Images,
@@ -73,7 +83,7 @@ def measure(
     saved: SavedState | None = None,
     device: torch.device | str = 'cpu',
 ) -> ChannelStatistics:
-    """The statistics of a dataset, reading one image at a time.
+    """The statistics of a dataset, reading one image at a time; ranks share the images out and get the same.
 
     Args:
         images: the dataset.
@@ -91,19 +101,20 @@ def measure(
         with saved.fitting():
             start = within(state['images'], len(images))
             streamed.load_state_dict(state['statistics'])
-    with Progress(title, len(images), start) as progress:
-        for index in range(start, len(images)):
-            streamed.update(encode(encoder, images[index][None].to(device)))
-            _offer(saved, index + 1, streamed)
+
+    def part(index: int) -> tuple[int, Tensor, Tensor]:
+        return part_of(encode(encoder, images[index][None].to(device)))
+
+    with Progress(title, len(images), start, hidden=rank_and_world()[0] > 0) as progress:
+        for done, found in enumerate(shared_map(part, range(start, len(images))), start + 1):
+            streamed.merge(*found)
+            if saved is not None:
+                saved.offer(partial(_state, done, streamed))
             progress.update()
     if saved is not None and start < len(images):
-        saved.save({'images': len(images), 'statistics': streamed.state_dict()})
+        saved.save(_state(len(images), streamed))
     return streamed.result()
 
 
-def _offer(saved: SavedState | None, done: int, streamed: StreamedStatistics) -> None:
-    """Save now and then; stop where that was asked for."""
-    if saved is not None:
-        saved.offer(lambda: {'images': done, 'statistics': streamed.state_dict()})
-    elif interrupt.requested():
-        raise interrupt.Interrupted
+def _state(done: int, streamed: StreamedStatistics) -> dict[str, Any]:
+    return {'images': done, 'statistics': streamed.state_dict()}

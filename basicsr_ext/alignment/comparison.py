@@ -9,6 +9,7 @@ from torch import nn
 
 from basicsr_ext.alignment.channel_statistics import ChannelStatistics
 from basicsr_ext.networks.encoder import Images, encode
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.runtime.spread import spread
 
 IMAGES, PLACES = 200, 10000  # of a dataset that are looked at for pictures, at most
@@ -51,12 +52,15 @@ class Change:
 
 
 def change(originals: Images, tuned: Images) -> Change:
-    """Compare images one by one; each counts by its pixels."""
-    total, values, largest = 0.0, 0, 0.0
-    for index in range(len(originals)):
+    """Compare images one by one, which ranks share out; each counts by its pixels."""
+
+    def compared(index: int) -> tuple[float, int, float]:
         difference = 255 * (tuned[index] - originals[index]).abs().double()
-        total, values = total + float(difference.sum()), values + difference.numel()
-        largest = max(largest, float(difference.max()))
+        return float(difference.sum()), difference.numel(), float(difference.max())
+
+    total, values, largest = 0.0, 0, 0.0
+    for each, number, most in shared_map(compared, range(len(originals))):
+        total, values, largest = total + each, values + number, max(largest, most)
     return Change(total / values, round(largest, 3))
 
 
@@ -66,16 +70,19 @@ def sample_features(
 ) -> np.ndarray:
     """Features at random places of at most 200 images, evenly spread over the dataset; the same places at every call.
 
+    Ranks share the images out.
+
     Returns:
         (n, C), n at most 10,000.
     """
     chosen = spread(IMAGES, len(images))
-    samples = []
-    for index in chosen:
-        features = encode(encoder, images[index][None].to(device))[0].flatten(1).T.cpu().numpy()
+
+    def sample(index: int) -> np.ndarray:
+        features: np.ndarray = encode(encoder, images[index][None].to(device))[0].flatten(1).T.cpu().numpy()
         number = min(len(features), max(1, PLACES // len(chosen)))
-        samples.append(features[np.random.default_rng((seed, index)).choice(len(features), number, replace=False)])
-    return np.concatenate(samples).astype(np.float64)
+        return features[np.random.default_rng((seed, index)).choice(len(features), number, replace=False)]
+
+    return np.concatenate(list(shared_map(sample, chosen))).astype(np.float64)
 
 
 def first_component(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.pixels import resize_square
 from basicsr_ext.networks.encoder import Images, encode
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.runtime.spread import spread
 
 IMAGES, SIDE, BLOCK = 200, 128, 64  # TripleD looks at 200 images; pixels of a side; rows of a block
@@ -51,7 +52,7 @@ def diversity(
     of ResNet-50, and tells no formula. An embedding is the mean of the feature maps over the places of the image. Both
     are distances of embeddings [reading chosen]: PED Euclidean, PFD of their directions alone, so that it does not see
     how strong the features are; an embedding of zeros keeps length 0. Beside these, distances of pixels: images are
-    brought to 128 x 128, bilinearly with antialias; grey ones count three times, so that they compare with colour.
+    brought to 128 x 128, bilinearly with antialias; grey ones count three times, so that they compare with colour. Ranks share the images out.
 
     Args:
         images: the dataset.
@@ -65,13 +66,14 @@ def diversity(
     chosen = spread(len(images) if limit is None else limit, len(images))
     if len(chosen) < 2:
         raise DataError('diversity', 'at least two images to compare', len(chosen), 'Give more.')
-    small, pooled = [], []
-    for index in chosen:
+
+    def described(index: int) -> tuple[Tensor, Tensor]:
         image = images[index][None].to(device)
-        pooled.append(encode(encoder, image).mean((2, 3))[0].cpu())
-        small.append(resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu())
-    embeddings = torch.stack(pooled)
-    compared = embeddings, normalize(embeddings.double()), torch.stack(small)
+        small = resize_square(image, SIDE).expand(-1, 3, -1, -1).flatten().cpu()
+        return small, encode(encoder, image).mean((2, 3))[0].cpu()
+
+    pixels, embeddings = map(torch.stack, zip(*shared_map(described, chosen), strict=True))
+    compared = embeddings, normalize(embeddings.double()), pixels
     return Diversity(*(pairwise_distances(rows).sort().values.numpy() for rows in compared))
 
 

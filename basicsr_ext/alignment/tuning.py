@@ -15,7 +15,7 @@ from basicsr_ext.alignment.channel_statistics import ChannelStatistics, measure
 from basicsr_ext.alignment.gaussian_kl import gaussian_kl
 from basicsr_ext.errors import DataError, DivergenceError, OptionError
 from basicsr_ext.networks.encoder import Images, encode
-from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
 
@@ -73,6 +73,9 @@ class Tuning:
 
     Readings chosen: L2 is the mean squared difference; both statistics are over places and images together, so crops
     are drawn in proportion to the pixels of the images. Step i draws from (seed, i) alone.
+
+    Ranks share the crops of a step out. Means are over the crops of all of them and gradients are added, so that they
+    learn what one process learns, but for rounding, if the tuner treats each image for itself.
 
     Args:
         tuner: T; trained in place.
@@ -137,7 +140,7 @@ class Tuning:
             return {'step': step, 'tuner': self.tuner.state_dict(), 'optimizer': optimizer.state_dict()}
 
         self.tuner.train()
-        with Progress('Tuner', total, done, 'step') as progress:
+        with Progress('Tuner', total, done, 'step', hidden=distributed.rank_and_world()[0] > 0) as progress:
             for step in range(done + 1, total + 1):
                 terms = self.step(step, optimizer)
                 progress.update(1, **terms)
@@ -146,7 +149,7 @@ class Tuning:
                     get_root_logger().info(f'Tuner, step {step} of {total}: {shown}')
                 if saved is not None:
                     saved.offer(current)
-                elif interrupt.requested():
+                elif distributed.any_rank(interrupt.requested()):
                     raise interrupt.Interrupted
         self.tuner.eval()
 
@@ -159,16 +162,19 @@ class Tuning:
         if not torch.isfinite(loss):
             raise DivergenceError(f'tuner, step {number}', 'a finite loss', loss.item(), 'Lower lr.')
         optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:  # not where there are fewer crops than ranks
+            loss.backward()
+        distributed.add_up_gradients(self.tuner.parameters())
         optimizer.step()
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The terms of the loss at a step, those of weight 0 left out; `pixel` is always there."""
-        batches = self._read(self.crops(step))
+        rank, world = distributed.rank_and_world()
+        batches = self._read(self.crops(step)[rank::world])
         pairs = [(images, self.tuner(images)) for images, _ in batches]
         squares = [(tuned - images).square().flatten() for images, tuned in pairs]
-        terms = {'pixel': torch.cat(squares).mean()}
+        terms = {'pixel': _mean_of_all(torch.cat([torch.zeros(0, device=self.device), *squares]))}
         if self.settings.kl_weight:
             terms['kl'] = self._divergence(pairs)
         if self.restoration_loss is not None and self.settings.restoration_weight:
@@ -176,7 +182,8 @@ class Tuning:
                 self.restoration_loss(tuned, crops) * len(crops)
                 for (_, tuned), (_, crops) in zip(pairs, batches, strict=True)
             ]
-            terms['restoration'] = sum(values, torch.zeros((), device=self.device)) / self.settings.batch_size
+            own = sum(values, torch.zeros((), device=self.device))
+            terms['restoration'] = distributed.add_up_parts(own) / self.settings.batch_size
         return terms
 
     def crops(self, step: int) -> list[Crop]:
@@ -197,7 +204,7 @@ class Tuning:
     def _read(self, crops: list[Crop]) -> list[tuple[Tensor, list[Crop]]]:
         """One batch of patches, or whole images one by one, since their sizes may differ."""
         parts = [crop.of(self.images[crop.image]).to(self.device) for crop in crops]
-        if self.settings.patch_size is not None:
+        if self.settings.patch_size is not None and parts:
             return [(torch.stack(parts), crops)]
         return [(part[None], [crop]) for part, crop in zip(parts, crops, strict=True)]
 
@@ -211,5 +218,12 @@ class Tuning:
     def _moments(self, batches: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and mean square of each channel, about the mean of the subset before tuning."""
         maps = [encode(self.encoder, images).transpose(0, 1).flatten(1) for images in batches]
-        values = torch.cat(maps, dim=1).double() - self.origin[:, None]
-        return values.mean(1), values.square().mean(1)
+        empty = self.origin.new_empty(len(self.origin), 0)
+        values = torch.cat([empty, *maps], dim=1).double() - self.origin[:, None]
+        return _mean_of_all(values), _mean_of_all(values.square())
+
+
+def _mean_of_all(values: Tensor) -> Tensor:
+    """The mean over the last axis, on which each rank has its own values."""
+    number = distributed.add_up(torch.tensor(values.shape[-1], dtype=torch.float64, device=values.device))
+    return distributed.add_up_parts(values.sum(-1)) / number.item()

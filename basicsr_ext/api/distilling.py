@@ -1,6 +1,6 @@
 """Make a small synthetic dataset from Python."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,11 +92,9 @@ class _Patches:
         for index in order:
             yield self._patch(int(index), np.random.default_rng((self.seed, int(index))))
 
-    def batches(self, size: int, done: int) -> Iterator[Pair]:
-        """Batches of patches of random items, without end, after the first `done`."""
-        step = done
-        while True:
-            step += 1
+    def batches(self, size: int, steps: Sequence[int]) -> Iterator[Pair]:
+        """Batches of patches of random items, for some steps."""
+        for step in steps:
             rng = np.random.default_rng((self.seed, step, size))
             patches = [self._patch(int(index), rng) for index in rng.integers(len(self.pairs), size=size)]
             lq, gt = zip(*patches, strict=True)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from basicsr_ext.distillation.degradation import Degrade, degraded
 from basicsr_ext.distillation.matching import Loss, parameter_gradients
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
+from basicsr_ext.distillation.steps import in_rounds, items_of_step, steps_of_pass
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError
 from basicsr_ext.networks.tiling import Sides
+from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, within
 
@@ -43,6 +46,18 @@ class Matching:
     device: torch.device
 
 
+class Move(NamedTuple):
+    """What a matching step asks of the variables.
+
+    Attributes:
+        loss: of matching, before it.
+        gradients: kind -> those of the images of the step, N x C x h x w, in main memory.
+    """
+
+    loss: float
+    gradients: dict[str, Tensor]
+
+
 class Distillation:
     """Synthetic images by gradient matching (TripleD, Eq. 3; GLaD, Cazenavette et al., 2023).
 
@@ -53,13 +68,17 @@ class Distillation:
 
     Variables of all images and their moments stay in main memory; only a batch is on the device.
 
+    Ranks share out the steps of a pass over the synthetic images: these move different images, so that none needs the
+    result of another one, unless the network was trained in between. Every rank makes all moves, in the order of the
+    steps, so that the result is the same for any number of them.
+
     Args:
         settings: the block `distill`.
         seed: of everything random.
         codec: what the variables are.
         networks: whose gradients.
         matching: what is compared.
-        real: gives the real batches of the steps after a given one.
+        real: gives the real batches of some steps, which are counted from 1.
         state: where the state is kept.
     """
 
@@ -70,7 +89,7 @@ class Distillation:
         codec: Codec,
         networks: Networks,
         matching: Matching,
-        real: Callable[[int], Iterator[Pair]],
+        real: Callable[[Sequence[int]], Iterator[Pair]],
         state: SavedState,
     ) -> None:
         self.settings, self.seed, self.codec, self.networks = settings, seed, codec, networks
@@ -99,7 +118,7 @@ class Distillation:
 
         Args:
             patches: as in `begin`; not looked at where there is a state to continue from.
-            show: called now and then, and at the end, to draw pictures.
+            show: called by the first rank now and then, and at the end, to draw pictures.
 
         Raises:
             Interrupted: a stop was asked for; the state is saved.
@@ -108,19 +127,37 @@ class Distillation:
         if not self._continue():
             self.begin(patches)
         done, last = len(self.losses), self.settings.steps
-        with Progress('Distilling', last, done, 'step') as progress:
-            for step, batch in zip(range(done + 1, last + 1), self.real(done), strict=False):
-                self.losses.append(self.match(step, batch))
-                self._train(step)
-                progress.update(loss=self.losses[-1])
-                if step % self.settings.picture_freq == 0 or step == last:
-                    show(self)
-                self.state.offer(self._state)
+        rank, world = distributed.rank_and_world()
+        rounds = in_rounds(done, last, world, self._ends_round)
+        batches = self.real([step for steps in rounds for step in steps[rank : rank + 1]])
+        with Progress('Distilling', last, done, 'step', hidden=rank > 0) as progress:
+            for steps in rounds:
+                own = [self.match(step, next(batches)) for step in steps[rank : rank + 1]]
+                for step, move in zip(steps, chain(*distributed.gather(own)), strict=True):
+                    self._take(step, move)
+                    self._train(step)
+                    progress.update(loss=move.loss)
+                    if rank == 0 and (step % self.settings.picture_freq == 0 or step == last):
+                        show(self)
+                    self.state.offer(self._state)
         self.state.save(self._state())
 
-    def match(self, step: int, real: Pair) -> float:
-        """One step; the matching loss before it."""
-        items = items_of_step(step, len(self), self.settings.batch_size, self.seed)
+    def _ends_round(self, step: int) -> bool:
+        return step % steps_of_pass(len(self), self.settings.batch_size) == 0 or self.networks.changes_after(step)
+
+    def _items(self, step: int) -> list[int]:
+        return items_of_step(step, len(self), self.settings.batch_size, self.seed)
+
+    def _take(self, step: int, move: Move) -> None:
+        items = self._items(step)
+        for kind, part in self.variables.items():
+            part.step(items, move.gradients[kind], self.settings.lr)
+            part.values[items] = self.codec.limit(part.values[items])
+        self.losses.append(move.loss)
+
+    def match(self, step: int, real: Pair) -> Move:
+        """What one step finds; nothing is changed."""
+        items = self._items(step)
         net, matching = self.networks.at(step), self.matching
         common = net, matching.loss, matching.sides
         real_lq, real_gt = (image.to(matching.device) for image in real)
@@ -138,10 +175,7 @@ class Distillation:
                 f'others at step {step}',
                 'Check the weights of the network, or lower distill.lr.',
             )
-        for part, gradient in zip(self.variables.values(), gradients, strict=True):
-            part.step(items, gradient.cpu(), self.settings.lr)
-            part.values[items] = self.codec.limit(part.values[items])
-        return loss.item()
+        return Move(loss.item(), dict(zip(leaves, (gradient.cpu() for gradient in gradients), strict=True)))
 
     def images(self, items: Sequence[int], at_start: bool = False) -> dict[str, Tensor]:
         """`gt`, and `lq` where it is optimised, of synthetic images: N x C x H x W, [0, 1], in main memory."""
@@ -183,6 +217,7 @@ class Distillation:
                 yield pair
 
         if number:
+            self.networks.at(step)
             self.networks.train(batches(), self.matching.loss, self.matching.sides)
 
     def _state(self) -> dict[str, Any]:
@@ -202,17 +237,3 @@ class Distillation:
                 part.check()
             self.networks.load(state['network'], len(self.losses))
         return True
-
-
-def items_of_step(step: int, count: int, batch_size: int, seed: int) -> list[int]:
-    """The synthetic images of a matching step: every pass takes each once, in an order that depends on seed and pass.
-
-    Args:
-        step: counted from 1.
-        count: of all images.
-        batch_size: of a step; the last one of a pass may have fewer.
-        seed: of the order.
-    """
-    number, place = divmod(step - 1, -(-count // batch_size))
-    order = np.random.default_rng((seed, number)).permutation(count)
-    return sorted(order[place * batch_size : (place + 1) * batch_size].tolist())

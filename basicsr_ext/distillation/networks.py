@@ -41,6 +41,11 @@ class Networks:
         """The number of training steps that follow a matching step."""
         return 0 if step % self.settings.train_every else self.settings.train_steps
 
+    def changes_after(self, step: int) -> bool:
+        """Whether the next matching step sees a network that was trained after this one, or a new one."""
+        length = self.settings.matching_steps
+        return self.trainings_after(step) > 0 or (length is not None and step % length == 0)
+
     def train(self, batches: Iterator[tuple[Tensor, Tensor]], loss: Loss, sides: Sides) -> None:
         """Train as usual, one step per batch of input and clean images."""
         for lq, gt in batches:

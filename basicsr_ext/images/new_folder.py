@@ -10,7 +10,7 @@ import numpy as np
 
 from basicsr_ext.errors import refuse_if_any
 from basicsr_ext.images.writers import FolderWriter
-from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime import distributed
 from basicsr_ext.runtime.files import atomic_open, write_json
 
 WRITTEN = ('gt', 'lq', 'meta_info.txt')
@@ -18,28 +18,25 @@ PLACED = 'placed.json'  # that these are of this result
 
 
 class ImageFolder:
-    """Writes the images one after another.
+    """Writes the images, each by one of the ranks.
 
     Args:
         parts: where `gt/` and `lq/` are kept until all images are there.
         kinds: `gt`, and `lq`, `lq_2`, ... where there are such.
+
+    Attributes:
+        lines: of `meta_info.txt`; the first rank has to add those of all images, in their order.
     """
 
     def __init__(self, parts: Path, kinds: Sequence[str]) -> None:
         self.writers = {kind: FolderWriter(parts / kind) for kind in kinds}
         self.lines: list[str] = []
 
-    def put(self, name: str, **images: np.ndarray) -> None:
-        """Write the images of a name, (H, W, C) in OpenCV's order, `gt` among them.
-
-        Raises:
-            Interrupted: a stop was asked for.
-        """
-        if interrupt.requested():
-            raise interrupt.Interrupted
+    def put(self, name: str, **images: np.ndarray) -> str:
+        """Write the images of a name, (H, W, C) in OpenCV's order, `gt` among them; returns their line of the list."""
         for kind, image in images.items():
             self.writers[kind].put(name, image)
-        self.lines.append(f'{name}.png ({",".join(map(str, images["gt"].shape))})\n')
+        return f'{name}.png ({",".join(map(str, images["gt"].shape))})\n'
 
 
 def refuse_foreign(folder: Path, unfinished: Path, result: Path) -> None:
@@ -68,7 +65,8 @@ def _refuse_images(folder: Path, unfinished: Path, kinds: Sequence[str] = ()) ->
 def new_image_folder(folder: Path, unfinished: Path, kinds: Sequence[str]) -> Iterator[ImageFolder]:
     """A writer whose images appear in `folder` when the block ends without an error.
 
-    What a run left there that was killed before it wrote its result is replaced; see `refuse_foreign`.
+    What a run left there that was killed before it wrote its result is replaced; see `refuse_foreign`. Every rank has
+    to come here, and to leave the block when all images are written.
 
     Args:
         folder: of the result.
@@ -78,14 +76,23 @@ def new_image_folder(folder: Path, unfinished: Path, kinds: Sequence[str]) -> It
     Raises:
         DataError: images or folders that something else has made.
     """
-    parts = unfinished / 'written'
-    shutil.rmtree(parts, ignore_errors=True)
+    parts, is_first = unfinished / 'written', distributed.rank_and_world()[0] == 0
+    if is_first:
+        shutil.rmtree(parts, ignore_errors=True)
+        for kind in kinds:
+            (parts / kind).mkdir(parents=True)
+    distributed.barrier()
     writer = ImageFolder(parts, kinds)
     yield writer
+    if is_first:
+        _place(writer, folder, unfinished, kinds)
+
+
+def _place(writer: ImageFolder, folder: Path, unfinished: Path, kinds: Sequence[str]) -> None:
     _refuse_images(folder, unfinished, kinds)
     write_json(unfinished / PLACED, kinds)
     for kind in kinds:
         shutil.rmtree(folder / kind, ignore_errors=True)
-        (parts / kind).rename(folder / kind)
+        writer.writers[kind].path.rename(folder / kind)
     with atomic_open(folder / 'meta_info.txt', 'w') as file:
         file.writelines(writer.lines)

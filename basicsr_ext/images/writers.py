@@ -31,11 +31,10 @@ class ImageWriter(Protocol):
 
 
 class FolderWriter:
-    """PNG files in a new folder."""
+    """PNG files in a folder, which is there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True)
 
     def put(self, name: str, image: np.ndarray) -> None:
         """See `ImageWriter`."""
@@ -127,6 +126,8 @@ def new_images(output: Path, kinds: Sequence[str], number: int, largest: int) ->
             with ExitStack() as stack:
                 writers: dict[str, ImageWriter] = {}
                 for kind, place in places.items():
+                    if not is_lmdb(output.name):
+                        place.mkdir(parents=True)
                     writer: ImageWriter = LmdbWriter(place, room) if is_lmdb(output.name) else FolderWriter(place)
                     writers[kind] = stack.enter_context(closing(writer))
                 yield writers

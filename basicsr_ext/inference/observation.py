@@ -163,9 +163,13 @@ class Observing:
             bytes.fromhex(image.digest)
         self.seen = seen
 
-    @torch.no_grad()
     def add(self, image: Tensor, truth: Tensor | None = None) -> None:
-        """Cut an image into regions as `restore` does, and pass them all through all exits.
+        """Observe the next image, as `observed`, and keep that."""
+        self.seen.append(self.observed(image, truth))
+
+    @torch.no_grad()
+    def observed(self, image: Tensor, truth: Tensor | None = None) -> ImageObservation:
+        """Cut an image into regions as `restore` does, and pass them all through all exits; it is not kept.
 
         Args:
             image: C x H x W, [0, 1].
@@ -192,13 +196,11 @@ class Observing:
             seen['truth'].append(_differences(clipped, targets, weights))
             seen['laps'].append(torch.from_numpy(times / (computed * len(places)))[None])
         content = f'{tuple(image.shape)}'.encode() + image.contiguous().cpu().numpy().tobytes()
-        self.seen.append(
-            ImageObservation(
-                **{name: torch.cat(parts) for name, parts in seen.items()},
-                pixels=computed,
-                counts=(outputs[0].shape[1] * height * width * scale**2, height * width, whole),
-                digest=blake2b(content, digest_size=16).hexdigest(),
-            )
+        return ImageObservation(
+            **{name: torch.cat(parts) for name, parts in seen.items()},
+            pixels=computed,
+            counts=(outputs[0].shape[1] * height * width * scale**2, height * width, whole),
+            digest=blake2b(content, digest_size=16).hexdigest(),
         )
 
     def _pass(self, regions: Tensor) -> tuple[list[Tensor], Tensor, Tensor, np.ndarray]:

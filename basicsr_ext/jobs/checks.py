@@ -77,7 +77,8 @@ class TrainingFile:
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
         manual_seed: of everything random; None draws one.
         deterministic: cuDNN's repeatable algorithms; false lets it try for the fastest.
-        dist_params: arguments of the process group under a launcher, such as `{backend: nccl}`.
+        dist_params: arguments of the process group under a launcher, such as `{backend: nccl, timeout: 3600}`: seconds
+            that a process waits for the others.
         imports: modules to import first, as those that register your own classes: `[hat.archs, hat.models]`.
         complexity, calibrate: blocks of these jobs, which take the file too.
     """

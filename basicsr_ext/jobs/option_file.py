@@ -31,7 +31,8 @@ class CommonOptions:
         num_gpu: 1 computes on a GPU, 0 on the CPU, `auto` on a GPU if there is one.
         manual_seed: of everything random; None takes 0, since a result with another seed could not be continued.
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
-        dist_params: arguments of the process group under a launcher, such as `{backend: nccl}`.
+        dist_params: arguments of the process group under a launcher, such as `{backend: nccl, timeout: 3600}`: seconds
+            that a process waits for the others.
         imports: modules to import first, as those that register your own classes: `[hat.archs, hat.models]`.
     """
 
@@ -67,7 +68,6 @@ class JobFile(Generic[S]):
         defaults: values of keys at the top that are missing.
         phase: that the datasets are built with; None leaves the one that their key says. `val` and `test` give whole
             images whose noise belongs to their names.
-        one_process: whether a launcher is refused.
         check: what the options mean to each other, asked before anything is built.
     """
 
@@ -80,7 +80,6 @@ class JobFile(Generic[S]):
     used: Callable[[S], Mapping[str, bool]] = no_networks
     defaults: Mapping[str, Any] = field(default_factory=dict)
     phase: str | None = 'val'
-    one_process: bool = False
     check: Callable[[Options, S], None] | None = None
 
 
@@ -119,8 +118,6 @@ def complete_job(file: JobFile[S], opt: Options, root_path: str | os.PathLike[st
     for key, value in file.defaults.items():
         opt.setdefault(key, value)
     _keep_networks(opt, file, used)
-    if file.one_process and launcher != 'none':
-        raise OptionError('--launcher', f'none, as {file.job} is one process', launcher, 'Remove it.')
     if opt.get('manual_seed') is None:
         opt['manual_seed'] = 0
     complete(opt, root_path, is_train=False, launcher=launcher)

@@ -3,7 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from basicsr_ext.errors import BasicsrExtError, OptionError, first_line
+from torch import nn
+
+from basicsr_ext.errors import BasicsrExtError, OptionError, first_few, first_line
+from basicsr_ext.runtime.distributed import rank_and_world
+
+BY_BATCH = nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd  # whose output depends on the whole batch
 
 T = TypeVar('T')
 
@@ -44,3 +49,17 @@ def refuse_other_shape(shape: Sequence[int], expected: Sequence[int], name: str,
     """
     if tuple(shape) != tuple(expected):
         raise OptionError(where, f'output of {name} of the shape of gt {tuple(expected)}', tuple(shape), advice)
+
+
+def refuse_by_batch(net: nn.Module, where: str) -> None:
+    """Raise OptionError if several processes are to train a network on parts of a batch that it does not treat alike.
+
+    Args:
+        net: to be trained.
+        where: its option, named in errors.
+    """
+    found = sorted({type(module).__name__ for module in net.modules() if isinstance(module, BY_BATCH)})
+    world = rank_and_world()[1]
+    if found and world > 1:
+        expected = f'a network that treats each image for itself, as {world} processes share a batch out'
+        raise OptionError(where, expected, first_few(found), 'Choose another one, or start one process.')

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import time
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +22,8 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
         launcher: `pytorch` (torchrun) or `slurm` (srun).
         backend: `nccl` or `gloo`; None chooses nccl on a GPU; without a GPU it is always gloo.
         port: master port under SLURM; by default `MASTER_PORT`, else 29500 as in BasicSR. torchrun sets its own.
-        arguments: more of `torch.distributed.init_process_group`, such as `timeout`.
+        arguments: more of `torch.distributed.init_process_group`, such as `timeout`, also in seconds: so long a process
+            waits for the others.
 
     Raises:
         OptionError: the launcher did not describe the group, or there is none of these arguments.
@@ -36,6 +39,8 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
             'Start with `torchrun -m basicsr_ext JOB ...`, or leave --launcher out.',
         )
     gpus = torch.cuda.device_count()
+    if isinstance(arguments.get('timeout'), int | float):
+        arguments['timeout'] = timedelta(seconds=arguments['timeout'])
     try:
         if gpus:
             local_rank = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
@@ -120,6 +125,36 @@ def add_up(values: torch.Tensor) -> torch.Tensor:
     if _is_running():
         dist.all_reduce(values)
     return values
+
+
+class _AddedUp(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, part: torch.Tensor) -> torch.Tensor:
+        return add_up(part.clone())
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0]
+
+
+def add_up_parts(part: torch.Tensor) -> torch.Tensor:
+    """The sum over all ranks, of which each gives a part.
+
+    Gradients pass to the part of this rank alone; `add_up_gradients` then makes those of the whole of them.
+    """
+    total: torch.Tensor = _AddedUp.apply(part)
+    return total
+
+
+def add_up_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace the gradients by their sums over all ranks; a rank without one counts as zero."""
+    if not _is_running():
+        return
+    learnt = list(parameters)
+    parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in learnt]
+    sums = add_up(torch.cat([part.flatten() for part in parts]))
+    for each, total in zip(learnt, sums.split([each.numel() for each in learnt]), strict=True):
+        each.grad = total.view_as(each)
 
 
 def barrier() -> None:

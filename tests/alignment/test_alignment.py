@@ -96,7 +96,7 @@ def test_divergence_known_values() -> None:
 
 def test_measuring_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, encoder, saved = dataset(9), SmallEncoder(), SavedState(tmp_path / 'state.pth')
-    asked = iter([False, False, False, True])
+    asked = iter([*[False] * 7, True])  # twice an image: by those who share it out, and where it is saved
     monkeypatch.setattr(interrupt, 'requested', lambda: next(asked, False))
     with pytest.raises(interrupt.Interrupted):
         measure(images, encoder, 'test', saved)

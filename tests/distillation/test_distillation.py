@@ -1,6 +1,6 @@
 """The engine that makes synthetic images: gradients against a plain loop, what is learned, codecs, composition."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from basicsr_ext.archs.ircnn_arch import IRCNN
 from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
 from basicsr_ext.distillation.composition import by_shares, distilled_number, kept_number
 from basicsr_ext.distillation.degradation import degraded
-from basicsr_ext.distillation.engine import Distillation, Matching, items_of_step
+from basicsr_ext.distillation.engine import Distillation, Matching
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings, NetworkSettings, VaeSettings
+from basicsr_ext.distillation.steps import in_rounds, items_of_step
 from basicsr_ext.distillation.variables import Variables
 from basicsr_ext.errors import DivergenceError, OptionError
 from basicsr_ext.losses.gradient_matching_loss import gradient_matching_loss
@@ -63,7 +64,7 @@ def distillation(
     folder: Path,
     mode: str = 'pixel',
     learned: bool = False,
-    real: Callable[[int], Iterator[Pair]] | None = None,
+    real: Callable[[Sequence[int]], Iterator[Pair]] | None = None,
     **keys: Any,
 ) -> Distillation:
     """Of a fixed network and a fixed real batch, unless something else is said."""
@@ -78,7 +79,7 @@ def distillation(
         codec_of(mode),
         Networks(network, settings.networks),
         Matching(gradient_matching_loss, nn.MSELoss(), Sides(), None if learned else [noisy] * 4, torch.device('cpu')),
-        real or (lambda done: iter(lambda: fixed, None)),  # type: ignore[arg-type,return-value]
+        real or (lambda steps: iter(lambda: fixed, None)),  # type: ignore[arg-type,return-value]
         SavedState(folder / 'state.pth'),
     )
 
@@ -96,11 +97,9 @@ def test_the_gradient_of_a_step_is_that_of_a_plain_loop(
     for part in run.variables.values():  # away from the start, so that the anchor pulls
         part.values += 0.05 * torch.randn(part.values.shape, generator=torch.Generator().manual_seed(1))
     values = {kind: part.values.clone() for kind, part in run.variables.items()}
-    found: list[Tensor] = []
-    monkeypatch.setattr(Variables, 'step', lambda self, items, gradients, lr: found.append(gradients))
     real = batch(patches(6, seed=1))
     step = 7
-    loss = run.match(step, real)
+    loss, found = run.match(step, real)
 
     items = items_of_step(step, 4, 2, SEED)
     net = network(0)
@@ -117,7 +116,7 @@ def test_the_gradient_of_a_step_is_that_of_a_plain_loop(
     distance = sum(((leaf - run.variables[kind].start[items]) ** 2).mean() for kind, leaf in leaves.items())
     expected = torch.autograd.grad(1 - cosine + 0.3 * distance, list(leaves.values()))
     assert loss == pytest.approx(1 - cosine.item(), abs=1e-5)
-    for gradient, plain in zip(found, expected, strict=True):
+    for gradient, plain in zip(found.values(), expected, strict=True):
         torch.testing.assert_close(gradient, plain, rtol=1e-3, atol=1e-5 * plain.abs().max().item() + 1e-9)
 
 
@@ -188,7 +187,7 @@ def test_the_anchor_holds_the_images_at_their_start(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
     broken = (torch.full((1, 1, SIDE, SIDE), torch.nan), torch.zeros(1, 1, SIDE, SIDE))
-    run = distillation(tmp_path, real=lambda done: iter([broken] * 50))
+    run = distillation(tmp_path, real=lambda steps: iter([broken] * 50))
     with pytest.raises(DivergenceError, match='expected a finite matching loss and gradients, got others at step 1'):
         run.run(iter(patches(4, seed=2)), lambda run: None)
 
@@ -201,8 +200,8 @@ def test_stopped_at_any_step_it_ends_with_the_same_images(tmp_path: Path, networ
     class Stop(Exception):
         pass
 
-    def real(done: int) -> Iterator[Pair]:
-        return (batch(patches(3, seed=step)) for step in range(done + 1, 100))
+    def real(steps: Sequence[int]) -> Iterator[Pair]:
+        return (batch(patches(3, seed=step)) for step in steps)
 
     def stop(run: Distillation) -> None:
         if len(run.losses) == stop_at:
@@ -378,3 +377,9 @@ def test_any_first_part_has_the_quotas_of_the_groups() -> None:
         for group, chosen in taken.items():
             assert chosen == sorted(ranks[i] for i in range(21) if groups[i] == group)[: len(chosen)]
     assert by_shares(ranks, [''] * 21) == np.argsort(ranks).tolist()
+
+
+def test_a_round_holds_steps_that_do_not_need_each_other() -> None:
+    assert in_rounds(0, 7, 3, lambda step: step % 5 == 0) == [[1, 2, 3], [4, 5], [6, 7]]
+    assert in_rounds(3, 6, 4, lambda step: step % 5 == 0) == [[4, 5], [6]]
+    assert in_rounds(2, 4, 1, lambda step: False) == [[3], [4]] and in_rounds(4, 4, 2, lambda step: False) == []

@@ -164,15 +164,30 @@ def kill_again_and_again(arguments: list[str], folder: Path, begun: Path, pause:
     return codes
 
 
-def run_ranks(arguments: list[str], folder: Path, ranks: int = 2, **variables: str) -> list[str]:
-    """Run `torchrun --nproc_per_node 2 arguments...` without its launcher; returns what each rank printed."""
+def free_port() -> str:
+    """A port of the loopback that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    world = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port, 'WORLD_SIZE': str(ranks), 'LOCAL_WORLD_SIZE': str(ranks)}
+        return str(probe.getsockname()[1])
+
+
+def start_ranks(
+    arguments: list[str], folder: Path, ranks: int = 2, **variables: str
+) -> list['Fork | subprocess.Popen[str]']:
+    """Start `torchrun --nproc_per_node RANKS arguments...` without its launcher; the processes in order."""
+    world = {
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': free_port(),
+        'WORLD_SIZE': str(ranks),
+        'LOCAL_WORLD_SIZE': str(ranks),
+    }
     variables = {**world, **variables}
-    processes = [start(arguments, folder, RANK=str(rank), LOCAL_RANK=str(rank), **variables) for rank in range(ranks)]
-    return [finish(process) for process in processes]
+    return [start(arguments, folder, RANK=str(rank), LOCAL_RANK=str(rank), **variables) for rank in range(ranks)]
+
+
+def run_ranks(arguments: list[str], folder: Path, ranks: int = 2, **variables: str) -> list[str]:
+    """Run so many ranks to their ends; returns what each printed."""
+    return [finish(process) for process in start_ranks(arguments, folder, ranks, **variables)]
 
 
 def torchrun(arguments: list[str], folder: Path) -> str:

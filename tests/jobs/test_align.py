@@ -401,7 +401,3 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str], change: Opti
     opt = options()
     opt.update({**change, 'align': {**opt['align'], **change.get('align', {})}})
     assert message in refused(opt, capsys)
-
-
-def test_a_launcher_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert 'align is one process' in refused(options(), capsys, '--launcher', 'pytorch')

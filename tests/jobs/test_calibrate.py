@@ -13,7 +13,7 @@ from basicsr.archs import build_network
 
 from basicsr_ext.errors import CheckpointError, DataError, OptionError
 from basicsr_ext.inference import Restorer, read_settings
-from basicsr_ext.inference.observation import Observing
+from basicsr_ext.inference.observation import ImageObservation, Observing
 from basicsr_ext.jobs.calibrate import calibrate_pipeline
 from basicsr_ext.runtime import interrupt
 from tests.helpers.flexir import NETWORK, run_job
@@ -96,15 +96,15 @@ def test_stopped_and_continued_gives_the_same(tmp_path: Path, monkeypatch: pytes
     assert result.read_bytes() == before
     shutil.rmtree(tmp_path / 'results')
     seen: list[int] = []
-    add = Observing.add
+    observe = Observing.observed
 
-    def add_and_stop(observing: Observing, *image: torch.Tensor | None) -> None:
-        add(observing, *image)
-        seen.append(len(observing.seen))
+    def observe_and_stop(observing: Observing, *image: torch.Tensor) -> ImageObservation:
+        seen.append(len(observing.seen) + 1)
         signal.raise_signal(signal.SIGTERM)
+        return observe(observing, *image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Observing, 'add', add_and_stop)
+        patch.setattr(Observing, 'observed', observe_and_stop)
         assert [calibrate_pipeline(tmp_path, argv) for _ in range(4)] == [143] * 4
         assert seen == [1, 2, 3, 4] and not result.exists()
     state = tmp_path / 'results/found/unfinished/observations.pth'

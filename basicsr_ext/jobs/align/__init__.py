@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from basicsr_ext.alignment.channel_statistics import ChannelStatistics, measure
 from basicsr_ext.alignment.comparison import change, compare, first_component, sample_features
-from basicsr_ext.alignment.diversity import diversity
+from basicsr_ext.alignment.diversity import Diversity, diversity
 from basicsr_ext.alignment.settings import AlignSettings
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning
@@ -83,11 +85,14 @@ def align(opt: Options, settings: AlignSettings, only_check: bool = False) -> No
         goal = full if settings.target == 'full' else None
         tuning = Tuning(parts.tuner, images, parts.encoder, goal, settings, opt['manual_seed'], parts.restoration_loss)
         tuning.run(SavedState(run.unfinished / 'tuner.pth'))
-        save_network_weights(run.folder / 'network_tuner.pth', {'params': parts.tuner.state_dict()})
+        if run.is_first:
+            save_network_weights(run.folder / 'network_tuner.pth', {'params': parts.tuner.state_dict()})
         tuned = TunedImages(parts.tuner, images)
         write_aligned(tuned, parts.train, parts.names, run.folder, run.unfinished, settings.input == 'moved')
-        inputs = settings.input if reads_pairs(parts.train) else None
-        run.finish(_report(run.folder, made_from, parts, tuned, full, tuning.before, inputs))
+        content, samples, diverse = _measured(parts, tuned, full, tuning.before)
+        content['input'] = settings.input if reads_pairs(parts.train) else None
+        if run.is_first:
+            run.finish(_report(run.folder, {'made_from': made_from, **content}, samples, diverse))
 
 
 def _identity(opt: Options, settings: AlignSettings, parts: Parts) -> dict[str, Any]:
@@ -99,37 +104,35 @@ def _identity(opt: Options, settings: AlignSettings, parts: Parts) -> dict[str, 
     return identity('align', opt, {'align': settings}, networks, train=train, target=target)
 
 
-def _report(
-    folder: Path,
-    made_from: dict[str, Any],
-    parts: Parts,
-    tuned: TunedImages,
-    full: ChannelStatistics,
-    before: ChannelStatistics,
-    inputs: str | None,
-) -> str:
-    """Measure the images as they were written, draw, and say what became of them and, in pairs, of their inputs."""
+def _measured(
+    parts: Parts, tuned: TunedImages, full: ChannelStatistics, before: ChannelStatistics
+) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Diversity]]:
+    """Figures of the images as they were written, samples of features and distances; every rank has to come here."""
     originals, encoder, device = tuned.images, parts.encoder, parts.device
     after = measure(tuned, encoder, 'Tuned', device=device)
     sets: dict[str, Images] = {'full': CleanImages(parts.target), 'subset': originals, 'tuned': tuned}
     samples = {name: sample_features(images, encoder, device=device) for name, images in sets.items()}
+    diverse = {name: diversity(images, encoder, device=device) for name, images in sets.items() if len(images) > 1}
+    content = {
+        'images': {name: len(images) for name, images in sets.items()},
+        'levels': asdict(change(originals, tuned)),
+        **compare(full, before, after),
+        'diversity': {name: found.summary() for name, found in diverse.items()},
+    }
+    return content, samples, diverse
+
+
+def _report(
+    folder: Path, content: dict[str, Any], samples: dict[str, np.ndarray], diverse: dict[str, Diversity]
+) -> str:
+    """Draw, write the figures and say what became of the images."""
     mean, direction = first_component(samples['full'])
     projected = {name: (sample - mean) @ direction for name, sample in samples.items()}
     draw_alignment(projected, 'first principal component of the features', folder / 'alignment.png')
-    diverse = {name: diversity(images, encoder, device=device) for name, images in sets.items() if len(images) > 1}
     draw_diversity(diverse, folder / 'diversity.png')
-    difference = change(originals, tuned)
-    divergence = compare(full, before, after)
-    content = {
-        'made_from': made_from,
-        'images': {name: len(images) for name, images in sets.items()},
-        'levels': asdict(difference),
-        'input': inputs,
-        **divergence,
-        'diversity': {name: found.summary() for name, found in diverse.items()},
-    }
     write_json(folder / RESULT, content)
+    levels, kl = content['levels'], content['kl']
     return (
-        f'KL to the target {divergence["kl"]["before"]:.4g} before, {divergence["kl"]["after"]:.4g} after; '
-        f'{difference.mean:.2f} levels changed on average, {difference.largest:.0f} at most: {folder}'
+        f'KL to the target {kl["before"]:.4g} before, {kl["after"]:.4g} after; '
+        f'{levels["mean"]:.2f} levels changed on average, {levels["largest"]:.0f} at most: {folder}'
     )

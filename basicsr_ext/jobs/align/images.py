@@ -9,14 +9,16 @@ from basicsr_ext.data.nesting import source
 from basicsr_ext.data.stock_files import file_kinds, files_of
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import bgr_8bit
+from basicsr_ext.runtime.distributed import rank_and_world
 from basicsr_ext.runtime.progress import with_progress
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.schedule.sample import SampleDataset
 
 
 def write_aligned(
     tuned: TunedImages, dataset: SampleDataset, names: Sequence[str], folder: Path, unfinished: Path, moves: bool
 ) -> None:
-    """Write `gt/`, `lq/` (`lq_2/`) with the inputs where these are files, and `meta_info.txt`.
+    """Write `gt/`, `lq/` (`lq_2/`) with the inputs where these are files, and `meta_info.txt`; ranks share them out.
 
     Args:
         tuned: the images.
@@ -31,11 +33,16 @@ def write_aligned(
         Interrupted: a stop was asked for; none of the folders is there.
     """
     with new_image_folder(folder, unfinished, file_kinds(dataset)) as images:
-        for index, name in enumerate(with_progress(names, 'Writing', len(names))):
+
+        def put(index: int) -> str:
             reader, place = source(dataset, index)
             files = files_of(reader)
             before, after = bgr_8bit(tuned.images[index]), bgr_8bit(tuned[index])
             inputs = {kind: files.original(place, kind) for kind in files.kinds if kind != 'gt'}
             if moves:
-                inputs = {kind: moved_input(lq, before, after, f'{kind} of {name}') for kind, lq in inputs.items()}
-            images.put(name, gt=after, **inputs)
+                where = names[index]
+                inputs = {kind: moved_input(lq, before, after, f'{kind} of {where}') for kind, lq in inputs.items()}
+            return images.put(names[index], gt=after, **inputs)
+
+        lines, is_hidden = shared_map(put, range(len(names))), rank_and_world()[0] > 0
+        images.lines.extend(with_progress(lines, 'Writing', len(names), hidden=is_hidden))

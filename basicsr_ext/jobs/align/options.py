@@ -36,6 +36,5 @@ FILE = JobFile(
     },
     used=_used,
     defaults={'network_encoder': {'type': 'FilterBankEncoder'}},
-    one_process=True,
     check=_check,
 )

@@ -18,7 +18,7 @@ from basicsr_ext.errors import OptionError, refuse_if_any
 from basicsr_ext.images.names import flat_names
 from basicsr_ext.networks.described import input_sides
 from basicsr_ext.networks.encoder import encode, encoder_network
-from basicsr_ext.networks.fits import refuse_other_shape, try_network
+from basicsr_ext.networks.fits import refuse_by_batch, refuse_other_shape, try_network
 from basicsr_ext.networks.tiling import Padded
 from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.calls import building
@@ -65,6 +65,7 @@ def build_parts(opt: Options, settings: AlignSettings) -> Parts:
     torch.manual_seed(opt['manual_seed'])  # the tuner does not depend on what was built before
     with building('network_tuner', opt['network_tuner']['type']):
         tuner: nn.Module = build_network(opt['network_tuner'])
+    refuse_by_batch(tuner, 'network_tuner')
     return Parts(train, target, items, names, encoder, tuner.to(device), loss, device)
 
 

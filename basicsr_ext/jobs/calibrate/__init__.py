@@ -1,7 +1,7 @@
 """The job `calibrate`: find the pointer, or the rule of early exits, that makes most of a budget."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from basicsr_ext.inference.calibration import as_block, evaluate, format_operati
 from basicsr_ext.inference.calibration_tables import tabulate
 from basicsr_ext.inference.exit_costs import known_costs
 from basicsr_ext.inference.exit_rules import Judged
-from basicsr_ext.inference.observation import Observations, Observing
+from basicsr_ext.inference.observation import ImageObservation, Observations, Observing
 from basicsr_ext.inference.realised import realised_time
 from basicsr_ext.inference.settings import InferenceSettings
 from basicsr_ext.jobs.calibrate.options import FILE, CalibrateSettings
@@ -30,11 +30,12 @@ from basicsr_ext.options.load import Options
 from basicsr_ext.reports.calibration_page import write_calibration_page
 from basicsr_ext.reports.calibration_plot import draw_calibration
 from basicsr_ext.reports.calibration_words import in_words
-from basicsr_ext.runtime import interrupt
+from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.checkpoint import weights_digest
 from basicsr_ext.runtime.files import write_json
 from basicsr_ext.runtime.progress import Progress, with_progress
 from basicsr_ext.runtime.saved_state import SavedState, within
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.runtime.spread import spread
 from basicsr_ext.runtime.unfinished import read_identity
 from basicsr_ext.schedule.sample import SampleDataset
@@ -86,7 +87,7 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         costs = known_costs(net, first.shape[0], observed.grid(first.shape[1], first.shape[2]).region_size)
         observing = Observing(net, observed, costs)
         if only_check:
-            observing.add(*_images(datasets, chosen[0]))
+            observing.observed(*_images(datasets, chosen[0]))
             for key, dataset in zip(sorted(opt['datasets']), datasets, strict=True):
                 check_pixels(dataset, f'datasets.{key}')
             run.sound(f'{len(chosen)} images and the network')
@@ -97,6 +98,9 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
         if not run.begin(made_from, {'asked': asked}):
             return
         _observe(observing, SavedState(run.unfinished / 'observations.pth'), datasets, chosen)
+        distributed.barrier()  # every rank has read what the first one removes now
+        if not run.is_first:
+            return
         observations = observing.result()
         found = tabulate(observations, observed, settings.thresholds, settings.budget, **settings.told())
         logger.info(f'{len(chosen)} images, {len(observations.pixels)} regions:\n{format_operations(found.rows())}')
@@ -137,16 +141,20 @@ def calibrate(opt: Options, settings: CalibrateSettings, only_check: bool = Fals
 def _observe(
     observing: Observing, saved: SavedState, datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]]
 ) -> None:
-    """Observe the images that are left."""
+    """Observe the images that are left, which ranks share out."""
+
+    def observed(place: tuple[int, int]) -> ImageObservation:
+        return observing.observed(*_images(datasets, place))
+
     state = saved.load()
     if state is not None:
         with saved.fitting():
             observing.load(state)
             within(len(observing.seen), len(chosen))
     done = len(observing.seen)
-    with Progress('Exits', len(chosen), done) as progress:
-        for place in chosen[done:]:
-            observing.add(*_images(datasets, place))
+    with Progress('Exits', len(chosen), done, hidden=distributed.rank_and_world()[0] > 0) as progress:
+        for seen in shared_map(observed, chosen[done:]):
+            observing.seen.append(seen)
             progress.update()
             saved.offer(observing.state)
     saved.save(observing.state())
@@ -156,8 +164,14 @@ def _measured(
     net: ExitNetwork, datasets: Sequence[SampleDataset], chosen: Sequence[tuple[int, int]], choice: InferenceSettings
 ) -> float:
     """The time per megapixel that a choice takes."""
-    images = (_images(datasets, place)[0] for place in with_progress(chosen, 'Time', len(chosen)))
-    return realised_time(net, images, choice)
+
+    def images() -> Iterator[Tensor]:
+        for place in with_progress(chosen, 'Time', len(chosen)):
+            if interrupt.requested():
+                raise interrupt.Interrupted
+            yield _images(datasets, place)[0]
+
+    return realised_time(net, images(), choice)
 
 
 def _meet(
@@ -196,12 +210,6 @@ def _spread(datasets: Sequence[SampleDataset], number: int | None) -> list[tuple
 
 
 def _images(datasets: Sequence[SampleDataset], place: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """The degraded image, C x H x W, at a dataset and an index, and the ground truth, where there is one.
-
-    Raises:
-        Interrupted: a stop was asked for.
-    """
-    if interrupt.requested():
-        raise interrupt.Interrupted
+    """The degraded image, C x H x W, at a dataset and an index, and the ground truth, where there is one."""
     item = read_item(datasets[place[0]], place[1])
     return item['lq'], item.get('gt')

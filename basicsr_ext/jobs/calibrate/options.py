@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.inference.settings import InferenceSettings, check_budget, read_settings
 from basicsr_ext.jobs.option_file import JobFile
+from basicsr_ext.options.load import Options
 
 FOUND = ('pointer', 'calibration')  # what calibration is for
 FITTED = ('threshold', 'budget', 'forecast')  # below `adaptive`
@@ -58,6 +59,16 @@ class CalibrateSettings:
         return read_settings({**self.inference, 'adaptive': {**adaptive, 'threshold': 0}}, 'inference')
 
 
+def _check(opt: Options, settings: CalibrateSettings) -> None:
+    if settings.budget_ms is not None and opt['world_size'] > 1:
+        raise OptionError(
+            'calibrate.budget_ms',
+            'one process, as what others do at the same time would be in the times',
+            f'{opt["world_size"]} processes',
+            'Start one process, or give calibrate.budget.',
+        )
+
+
 FILE = JobFile(
     job='calibrate',
     settings=CalibrateSettings,
@@ -65,5 +76,5 @@ FILE = JobFile(
     networks={'g': 'trained, with exits, as FlexIR'},
     used=lambda settings: {'g': True},
     phase='test',
-    one_process=True,
+    check=_check,
 )

@@ -20,6 +20,7 @@ from basicsr_ext.distillation.engine import Distillation, GradientLoss, Matching
 from basicsr_ext.distillation.matching import Loss
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
+from basicsr_ext.distillation.steps import steps_of_pass
 from basicsr_ext.errors import OptionError, first_line, under
 from basicsr_ext.images.new_folder import refuse_foreign
 from basicsr_ext.jobs.distill.images import MANIFEST, MadeImages, write_distilled
@@ -80,23 +81,33 @@ def distill(opt: Options, settings: DistillSettings, only_check: bool = False) -
             check_pixels(data.train, 'datasets.train')
             if data.started:
                 distillation.begin(islice(data.patches(), settings.batch_size))
-                distillation.match(1, next(data.batches(0)))
+                distillation.match(1, next(data.batches([1])))
             run.sound(f'{len(data.items)} images and the first step')
             return
         made_from = _identity(opt, settings, data, distillation)
         if not run.begin(made_from):
             return
-        get_root_logger().info(f'{len(data.kept)} real images are kept, {len(data.started)} synthetic ones are made.')
+        _say(opt, settings, data)
         if data.started:
             distillation.run(data.patches(), partial(_show, folder=run.folder))
         images = MadeImages(data, distillation)
         write_distilled(images, run.folder, run.unfinished, made_from)
-        run.finish(f'{len(images)} pairs instead of {len(data.items)}: {run.folder}')
+        if run.is_first:
+            run.finish(f'{len(images)} pairs instead of {len(data.items)}: {run.folder}')
+
+
+def _say(opt: Options, settings: DistillSettings, data: DistillData) -> None:
+    logger, number = get_root_logger(), len(data.started)
+    logger.info(f'{len(data.kept)} real images are kept, {number} synthetic ones are made.')
+    busy = steps_of_pass(number, settings.batch_size)
+    if opt['world_size'] > busy > 0:
+        batches = f'{number} synthetic images in batches of {settings.batch_size}'
+        logger.warning(f'{batches}: work for {busy} of the {opt["world_size"]} processes.')
 
 
 def _distillation(opt: Options, settings: DistillSettings, data: DistillData, state: SavedState) -> Distillation:
     device, networks = device_of(opt), Networks(partial(_network, opt), settings.networks)
-    lq, gt = next(data.batches(0))
+    lq, gt = next(data.batches([1]))
     matching = Matching(
         match=_gradient_loss(settings),
         loss=_restoration_loss(settings, gt),

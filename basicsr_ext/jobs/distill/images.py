@@ -13,7 +13,9 @@ from basicsr_ext.images.names import flat_names
 from basicsr_ext.images.new_folder import new_image_folder
 from basicsr_ext.images.pixels import as_array, swap_order, to_8bit, to_unit
 from basicsr_ext.jobs.distill.parts import DistillData
+from basicsr_ext.runtime.distributed import rank_and_world
 from basicsr_ext.runtime.progress import with_progress
+from basicsr_ext.runtime.shared_map import shared_map
 from basicsr_ext.schedule.sampling import name_rng
 from basicsr_ext.selection.manifest import Item, write_manifest
 
@@ -101,6 +103,8 @@ class MadeImages(Sequence[MadeImage]):
 def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path, header: Mapping[str, Any]) -> None:
     """Write `gt/`, `lq/`, `meta_info.txt` and, last, `manifest.parquet`, without which a result is none.
 
+    Ranks share the images out; the first one writes the manifest.
+
     Args:
         images: what the result holds.
         folder: of the result.
@@ -111,14 +115,23 @@ def write_distilled(images: Sequence[MadeImage], folder: Path, unfinished: Path,
         Interrupted: a stop was asked for; nothing of the result is there.
     """
     items, columns = [], {'synthetic': [], 'source': []}  # type: ignore[var-annotated]
+    rank, number = rank_and_world()[0], len(images)
     with new_image_folder(folder, unfinished, ('gt', 'lq')) as written:
-        for image in with_progress(images, 'Writing', len(images)):
-            written.put(image.name, gt=swap_order(image.gt), lq=swap_order(image.lq))
+
+        def put(place: int) -> tuple[str, Item, dict[str, Any]]:
+            image = images[place]
+            line = written.put(image.name, gt=swap_order(image.gt), lq=swap_order(image.lq))
             height, width, _ = image.gt.shape
-            items.append(Item(f'{image.name}.png', height, width, image.group))
-            columns['synthetic'].append(int(image.synthetic))
-            columns['source'].append(image.source)
-    write_manifest(folder / MANIFEST, items, columns, header)
+            told = {'synthetic': int(image.synthetic), 'source': image.source}
+            return line, Item(f'{image.name}.png', height, width, image.group), told
+
+        for line, item, told in with_progress(shared_map(put, range(number)), 'Writing', number, hidden=rank > 0):
+            written.lines.append(line)
+            items.append(item)
+            for key, value in told.items():
+                columns[key].append(value)
+    if rank == 0:
+        write_manifest(folder / MANIFEST, items, columns, header)
 
 
 def _degraded(gt: np.ndarray, degrade: Degrade, name: str) -> np.ndarray:

@@ -72,6 +72,5 @@ FILE = JobFile(
     networks={'g': 'whose gradients are matched; random weights where `path` names none'},
     used=lambda settings: {'g': False},
     phase=None,
-    one_process=True,
     check=_check,
 )

@@ -1,7 +1,8 @@
 """The data of the job `distill`: which real images are kept, from which the synthetic ones start, the real batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from torch import Tensor
@@ -75,12 +76,15 @@ class DistillData:
         for place, index in enumerate(self.started):
             yield self._pair(self.train[ScheduledIndex(index, self.seed, 0, place)])
 
-    def batches(self, done: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The real batches, input and clean, of the matching steps after the first `done`."""
-        size = self.settings.real_batch_size or self.settings.batch_size
-        sampler = ScheduledSampler(len(self.train), size, self.seed, done, self.settings.steps)
-        for batch in loader(self.train, self.workers, batch_size=size, sampler=sampler):
+    def batches(self, steps: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The real batches, input and clean, of some matching steps, which are counted from 1."""
+        for batch in loader(self.train, self.workers, batch_sampler=map(self._samples, steps)):
             yield self._pair(batch)
+
+    def _samples(self, step: int) -> list[ScheduledIndex]:
+        size = self.settings.real_batch_size or self.settings.batch_size
+        sampler = ScheduledSampler(len(self.train), size, self.seed, step - 1, self.settings.steps)
+        return list(islice(sampler, size))
 
     def _pair(self, sample: Sample) -> tuple[Tensor, Tensor]:
         if sample.get('gt') is None:

@@ -58,6 +58,9 @@ def restore_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
 def _restore(root: Path, args: argparse.Namespace) -> None:
     source, output = root / args.input, root / args.output
     works = plan(source, output, args.format)
+    rank, world = distributed.rank_and_world()
+    if world > 1 and any(work.is_video for work in works):
+        raise OptionError('--launcher', 'images to share out', 'a video, whose frames go to one file', 'Remove it.')
     if args.compare is not None:
         works = with_truth(works, root / args.compare, source)
     named = find_network(root / find_file(args.weights), args.opt, args.imports)
@@ -67,7 +70,6 @@ def _restore(root: Path, args: argparse.Namespace) -> None:
         raise OptionError('--pointer', 'a network that has exits, as FlexIR', named.block['type'], 'Remove it.')
     _say(named, restorer, works)
     folder = output if source.is_dir() else output.parent
-    rank, world = distributed.rank_and_world()
     notes = Notes(folder, made_with(named, restorer, fits_tiles, args.overlap), rank)
     report = report_file(source, output, args.overwrite) if args.compare is not None else None
     with locked(output, rank == 0):
