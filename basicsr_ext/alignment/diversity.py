@@ -52,7 +52,8 @@ def diversity(
     of ResNet-50, and tells no formula. An embedding is the mean of the feature maps over the places of the image. Both
     are distances of embeddings [reading chosen]: PED Euclidean, PFD of their directions alone, so that it does not see
     how strong the features are; an embedding of zeros keeps length 0. Beside these, distances of pixels: images are
-    brought to 128 x 128, bilinearly with antialias; grey ones count three times, so that they compare with colour. Ranks share the images out.
+    brought to 128 x 128, bilinearly with antialias; grey ones count three times, so that they compare with colour.
+    Ranks share the images out.
 
     Args:
         images: the dataset.
