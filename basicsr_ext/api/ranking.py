@@ -27,6 +27,7 @@ from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
 from basicsr_ext.selection.influence.loss_curvature import unit_of
 from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.influence.tiling_choice import tiling_of
 from basicsr_ext.selection.manifest import Manifest, fingerprint, read_manifest, write_manifest
 from basicsr_ext.selection.ranks import ranks_of, score_columns
 
@@ -140,8 +141,9 @@ def _engine(
     aim = pairs if target is None else OwnPairs(target, 'target')
     device = next(net.parameters()).device
     derivatives = Derivatives(net, input_sides(net), settings.precision == 'bfloat16')
-    train, test = (ImageBatches(each, settings.batch_size, settings.tile_size) for each in (pairs, aim))
+    loss = per_image(build_loss(settings.grad_loss))
+    tiling = tiling_of(settings.tile_size, derivatives, aim[0]['lq'].shape[0], loss)
+    train, test = (ImageBatches(each, settings.batch_size, tiling) for each in (pairs, aim))
     batch = next(test.load([[0]]))[0].to(device)
     derivatives.leave_forward_mode_if_missing(batch, settings.solver != 'gauss_newton')
-    loss = per_image(build_loss(settings.grad_loss))
     return kind(derivatives, train, test, loss, settings, seed, folder, device)

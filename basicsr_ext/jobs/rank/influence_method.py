@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from basicsr_ext.jobs.option_file import JobFile
 from basicsr_ext.jobs.overlaps import warn_of_target
 from basicsr_ext.jobs.rank.method import Columns, Ranking, ranking_method
 from basicsr_ext.jobs.resumable import identity, source_of
-from basicsr_ext.networks.described import input_sides
+from basicsr_ext.networks.described import input_channels, input_sides
 from basicsr_ext.networks.trained import device_of, trained_network
 from basicsr_ext.options.calls import building
 from basicsr_ext.options.dataset_blocks import reader_blocks
@@ -28,12 +29,13 @@ from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.coreset.features import side_by_side
 from basicsr_ext.selection.coreset.settings import CoresetSettings
 from basicsr_ext.selection.coreset.stored import write_per_target
-from basicsr_ext.selection.influence.batches import ImageBatches
-from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
+from basicsr_ext.selection.influence.batches import ImageBatches, Tiling
+from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
 from basicsr_ext.selection.influence.loss_curvature import SCORES, unit_of
 from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.influence.tiling_choice import tiling_of, without_margins
 from basicsr_ext.selection.influence.trial import refuse_misfit, settle_forward_mode
 from basicsr_ext.selection.manifest import Item
 from basicsr_ext.selection.ranks import score_columns
@@ -193,19 +195,30 @@ class Level:
         for key, dataset in (('train', self.train), ('test', self.test)):
             if self.opt['rank'] == 0:
                 check_files(dataset, f'datasets.{key}', decode)
-            batch = next(self._batches(dataset).load([[0]]))[0].to(self.device)
+            tried = ImageBatches(dataset, self.settings.batch_size, without_margins(self.tiling))
+            batch = next(tried.load([[0]]))[0].to(self.device)
             refuse_misfit(self.derivatives, batch, f'datasets.{key}', of_input, of_output)
         settle_forward_mode(self.derivatives, batch, self.settings.solver != 'gauss_newton')
 
+    @cached_property
+    def loss(self) -> ImageLoss:
+        """Whose gradients are multiplied."""
+        with building('rank.grad_loss', str(self.settings.grad_loss.get('type'))):
+            return per_image(build_loss(self.settings.grad_loss))
+
+    @cached_property
+    def tiling(self) -> Tiling | int | None:
+        """How large images are cut."""
+        channels = input_channels(self.net, self.opt['network_g'])
+        return tiling_of(self.settings.tile_size, self.derivatives, channels, self.loss)
+
     def engine(self, folder: Path, kind: type[E]) -> E:
         """What computes the scores or the features, with its state in a folder."""
-        with building('rank.grad_loss', str(self.settings.grad_loss.get('type'))):
-            loss = per_image(build_loss(self.settings.grad_loss))
         return kind(
             self.derivatives,
             self._batches(self.train),
             self._batches(self.test),
-            loss,
+            self.loss,
             self.settings,
             self.opt['manual_seed'],
             folder,
@@ -214,7 +227,7 @@ class Level:
 
     def _batches(self, dataset: SampleDataset) -> ImageBatches:
         workers = self.opt['datasets']['train'].get('num_worker_per_gpu', 0)
-        return ImageBatches(dataset, self.settings.batch_size, self.settings.tile_size, workers)
+        return ImageBatches(dataset, self.settings.batch_size, self.tiling, workers)
 
 
 def level_options(opt: Options, settings: RankSettings) -> Mapping[str, Options]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,25 +19,55 @@ class Batch:
 
     Attributes:
         lq: (N, C, H, W), [0, 1].
-        gt: (N, C', H scale, W scale), [0, 1].
+        gt: (N, C', H' scale, W' scale), [0, 1]; of a tile with margins the part within.
         images: (N,), the index in the dataset of the image that each row shows.
-        weights: (N,), 1 for a whole image, 1 / T for each of T tiles.
+        weights: (N,), 1 for a whole image, of a tile its part of the image.
+        corner: where `gt` begins in what the network makes of `lq`, y and x.
     """
 
     lq: Tensor
     gt: Tensor
     images: Tensor
     weights: Tensor
+    corner: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, tile: 'Tile') -> 'Batch':
+        """One tile, with weight 1, of image 0."""
+        return cls(tile.lq[None], tile.gt[None], torch.zeros(1, dtype=torch.long), torch.ones(1), tile.corner)
+
+    def within(self, output: Tensor) -> Tensor:
+        """The part of an output, (N, C', H scale, W scale), that `gt` stands for."""
+        top, left = self.corner
+        return output[..., top : top + self.gt.shape[-2], left : left + self.gt.shape[-1]]
 
     def to(self, device: torch.device | str) -> 'Batch':
         """The batch on a device; the indices stay where they are."""
         lq, gt, weights = (t.to(device, non_blocking=True) for t in (self.lq, self.gt, self.weights))
-        return Batch(lq, gt, self.images, weights)
+        return Batch(lq, gt, self.images, weights, self.corner)
 
     def row(self, number: int) -> 'Batch':
         """One row, with weight 1."""
         rows = slice(number, number + 1)
-        return Batch(self.lq[rows], self.gt[rows], self.images[rows], torch.ones_like(self.weights[rows]))
+        weights = torch.ones_like(self.weights[rows])
+        return Batch(self.lq[rows], self.gt[rows], self.images[rows], weights, self.corner)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How large images are cut, so that memory does not grow with them.
+
+    Attributes:
+        side: of a tile, in pixels of the input.
+        margin: that the network sees around each tile, in pixels of the input: where it is as wide as the network
+            looks, results are those of whole images. None cuts tiles without margins, which cover the image evenly and
+            overlap where the side does not divide it.
+        above: images of at most so many pixels of the input are not cut.
+    """
+
+    side: int
+    margin: int | None = None
+    above: int = 0
 
 
 class ImageBatches:
@@ -47,15 +79,15 @@ class ImageBatches:
     Args:
         dataset: gives dicts with `lq` and `gt`, the same at every call.
         batch_size: images of a unit, and rows of a batch at most.
-        tile_size: side in pixels of `gt` of the tiles that large images are cut into; None takes whole images. Tiles
-            cover the image evenly and overlap where the tile does not divide it; sides shorter than a tile are not cut.
+        tiling: how images are cut; a number is the side in pixels of `gt` of tiles without margins, None takes whole
+            images.
         num_workers: processes that decode.
     """
 
     def __init__(
-        self, dataset: SampleDataset, batch_size: int, tile_size: int | None = None, num_workers: int = 0
+        self, dataset: SampleDataset, batch_size: int, tiling: Tiling | int | None = None, num_workers: int = 0
     ) -> None:
-        self.dataset, self.batch_size, self.tile_size, self.num_workers = dataset, batch_size, tile_size, num_workers
+        self.dataset, self.batch_size, self.tiling, self.num_workers = dataset, batch_size, tiling, num_workers
         self.images = len(dataset)
 
     def units(self, images: Sequence[int] | None = None) -> list[list[int]]:
@@ -74,19 +106,34 @@ class ImageBatches:
             yield self._batches(unit, samples)
 
     def _batches(self, unit: list[int], samples: list[Sample]) -> list[Batch]:
-        rows: dict[tuple[int, ...], list[tuple[Tensor, Tensor, int, float]]] = {}
+        rows: dict[tuple[int, ...], list[tuple[Tile, int]]] = {}
         for index, sample in zip(unit, samples, strict=True):
-            lq, gt = _pair(sample)
-            tiles = list(_tiles(lq, gt, self.tile_size))
-            for lq_tile, gt_tile in tiles:
-                rows.setdefault(tuple(gt_tile.shape), []).append((lq_tile, gt_tile, index, 1 / len(tiles)))
+            for tile in tiles_of(*_pair(sample), self.tiling):
+                rows.setdefault((*tile.lq.shape, *tile.gt.shape, *tile.corner), []).append((tile, index))
         batches = []
         for group in rows.values():
             for start in range(0, len(group), self.batch_size):
-                lqs, gts, images, weights = zip(*group[start : start + self.batch_size], strict=True)
-                batch = Batch(torch.stack(lqs), torch.stack(gts), torch.tensor(images), torch.tensor(weights))
-                batches.append(batch)
+                tiles, images = zip(*group[start : start + self.batch_size], strict=True)
+                lq, gt = (torch.stack([getattr(tile, kind) for tile in tiles]) for kind in ('lq', 'gt'))
+                weights = torch.tensor([tile.weight for tile in tiles])
+                batches.append(Batch(lq, gt, torch.tensor(images), weights, tiles[0].corner))
         return batches
+
+
+class Tile(NamedTuple):
+    """A part of a pair.
+
+    Attributes:
+        lq, gt, corner: as in a batch, without its first dimension.
+        weight: its part of the image.
+        place: where `gt` begins in the clean image, y and x.
+    """
+
+    lq: Tensor
+    gt: Tensor
+    weight: float
+    corner: tuple[int, int]
+    place: tuple[int, int]
 
 
 def _pair(sample: Sample) -> tuple[Tensor, Tensor]:
@@ -104,15 +151,36 @@ def _pair(sample: Sample) -> tuple[Tensor, Tensor]:
     return lq, gt
 
 
-def _tiles(lq: Tensor, gt: Tensor, size: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+def tiles_of(lq: Tensor, gt: Tensor, tiling: Tiling | int | None) -> Iterator[Tile]:
+    """Cut a pair.
+
+    Args:
+        lq: (C, H, W).
+        gt: (C', H scale, W scale).
+        tiling: as for `ImageBatches`.
+    """
     scale = gt.shape[-1] // lq.shape[-1]
     height, width = lq.shape[-2:]
-    side = max(height, width) if size is None else max(1, size // scale)
-    for top in tile_starts(height, side):
-        for left in tile_starts(width, side):
-            low = lq[..., top : top + side, left : left + side]
-            high = gt[..., top * scale : (top + side) * scale, left * scale : (left + side) * scale]
-            yield low, high
+    if isinstance(tiling, int):
+        tiling = Tiling(max(1, tiling // scale))
+    if tiling is None or height * width <= tiling.above:
+        tiling = Tiling(max(height, width))
+    side, margin = tiling.side, tiling.margin
+    if margin is None:
+        starts = tile_starts(height, side), tile_starts(width, side)
+    else:
+        starts = list(range(0, height, side)), list(range(0, width, side))
+    for top, left in product(*starts):
+        bottom, right = min(top + side, height), min(left + side, width)
+        above, before = (min(start, margin or 0) for start in (top, left))
+        part = (bottom - top) * (right - left) / (height * width)
+        yield Tile(
+            lq[..., top - above : bottom + (margin or 0), left - before : right + (margin or 0)],
+            gt[..., top * scale : bottom * scale, left * scale : right * scale],
+            1 / (len(starts[0]) * len(starts[1])) if margin is None else part,
+            (above * scale, before * scale),
+            (top * scale, left * scale),
+        )
 
 
 def tile_starts(length: int, side: int) -> list[int]:

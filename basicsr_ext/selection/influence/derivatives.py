@@ -59,7 +59,7 @@ class Derivatives:
     def gauss_newton_product(self, batch: Batch, vector: Tensor) -> Tensor:
         """sum_i w_i J_i^T D_i J_i v / pixels, with the Jacobian J of the output and D = 1 where the smooth loss is
         quadratic, else 0 (Schraudolph, 2002): positive semi-definite."""
-        output, moved = self._jvp(batch.lq, vector)
+        output, moved = self._jvp(batch, vector)
         curved = (output.detach() - batch.gt).abs() < 1
         weights = batch.weights / batch.gt[0].numel()
         return self._gradients(output, moved * curved * weights[:, None, None, None])
@@ -84,9 +84,9 @@ class Derivatives:
             return loss(self.outputs(batch), batch.gt)
 
     def outputs(self, batch: Batch) -> Tensor:
-        """What the network makes of a batch, (N, C', H scale, W scale), without graph."""
+        """What the network makes of a batch, in the shape of `batch.gt`, without graph."""
         with torch.no_grad():
-            return self._output(batch.lq, self.parameters)
+            return self._output(batch, self.parameters)
 
     def directional(self, batch: Batch, loss: ImageLoss, directions: Tensor) -> Tensor:
         """The derivative of every row's loss along every direction.
@@ -104,7 +104,7 @@ class Derivatives:
         """
         if self.forward_mode and len(directions) == 1:
             with torch.no_grad(), forward_ad.dual_level():
-                losses = loss(self._output(batch.lq, self._duals(self.parameters, directions[0])), batch.gt)
+                losses = loss(self._output(batch, self._duals(self.parameters, directions[0])), batch.gt)
                 tangent = forward_ad.unpack_dual(losses).tangent
                 return (torch.zeros_like(losses) if tangent is None else tangent)[:, None]
         rows = [self.gradient(batch.row(number), loss) for number in range(len(batch.lq))]
@@ -120,30 +120,30 @@ class Derivatives:
         Returns:
             (N, D, D).
         """
-        pairs = [self.moved_output(batch.lq, direction) for direction in directions]
+        pairs = [self.moved_output(batch, direction) for direction in directions]
         curved = (pairs[0][0] - batch.gt).abs() < 1
         moved = torch.stack([(tangent * curved).flatten(1) for _, tangent in pairs], 1)
         return moved @ moved.mT / batch.gt[0].numel()
 
-    def moved_output(self, lq: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    def moved_output(self, batch: Batch, vector: Tensor) -> tuple[Tensor, Tensor]:
         """The output and its derivative J v along a vector, both without graph.
 
         One forward-mode pass; without forward mode two backward ones.
 
         Args:
-            lq: (N, C, H, W), [0, 1].
+            batch: N rows.
             vector: v, (size,).
 
         Returns:
-            (N, C', H scale, W scale) twice.
+            Twice the shape of `batch.gt`.
         """
         with torch.set_grad_enabled(not self.forward_mode):
-            output, moved = self._jvp(lq, vector)
+            output, moved = self._jvp(batch, vector)
         return output.detach(), moved.detach()
 
     def output_shape(self, batch: Batch) -> torch.Size:
-        """The shape of what the network makes of a batch."""
-        return self.outputs(batch).shape
+        """The shape of what the network makes of a batch, margins included."""
+        return self.run(batch.lq).shape
 
     def leave_forward_mode_if_missing(self, batch: Batch, exact_hessian: bool) -> str | None:
         """Try forward mode on a batch and leave it if the network has an operation without such a derivative.
@@ -165,7 +165,16 @@ class Derivatives:
 
     # ---- how ----
 
-    def _output(self, lq: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    def run(self, lq: Tensor) -> Tensor:
+        """The restored images of (N, C, H, W), without graph."""
+        with torch.no_grad():
+            return self._restored(lq, self.parameters)
+
+    def _output(self, batch: Batch, parameters: Sequence[Tensor]) -> Tensor:
+        """What `batch.gt` is compared with."""
+        return batch.within(self._restored(batch.lq, parameters))
+
+    def _restored(self, lq: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         """The restored images in float32 (or the type of the parameters)."""
         named = dict(zip(self.names, parameters, strict=True))
         lq = lq.contiguous(memory_format=torch.channels_last)
@@ -175,16 +184,16 @@ class Derivatives:
 
     def _total(self, batch: Batch, loss: ImageLoss, parameters: Sequence[Tensor]) -> Tensor:
         """The weighted sum of the losses of a batch."""
-        return (loss(self._output(batch.lq, parameters), batch.gt) * batch.weights).sum()
+        return (loss(self._output(batch, parameters), batch.gt) * batch.weights).sum()
 
-    def _jvp(self, lq: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    def _jvp(self, batch: Batch, vector: Tensor) -> tuple[Tensor, Tensor]:
         """The output, with its graph, and its derivative along the vector, without."""
         if self.forward_mode:
             with forward_ad.dual_level():
-                dual = self._output(lq, self._duals(self.parameters, vector))
+                dual = self._output(batch, self._duals(self.parameters, vector))
                 output, tangent = forward_ad.unpack_dual(dual)
                 return output, torch.zeros_like(output) if tangent is None else tangent.detach()
-        output = self._output(lq, self.parameters)
+        output = self._output(batch, self.parameters)
         # J v is the derivative of u -> (J^T u) v, which is linear in u (Townsend, 2017).
         dummy = torch.zeros_like(output, requires_grad=True)
         pulled = self._gradients(output, dummy, create_graph=True)

@@ -53,7 +53,10 @@ class RankSettings:
         times: steps of `stochastic`; None takes as many as there are training images.
         scale: of `stochastic`; `auto` takes the largest eigenvalue of a few images' Hessians; the paper says 25.
         batch_size: images computed together.
-        tile_size: side in pixels of the ground truth of the tiles that images are cut into; None takes whole images.
+        tile_size: side in pixels of the ground truth of the tiles that images are cut into; None takes whole images;
+            `auto` cuts only images of more than 512 x 512 pixels, with margins as wide as the network looks, so that
+            scores are those of whole images while memory is bounded. Where it looks farther than 96 pixels, or the loss
+            is no mean over pixels, their scores are those of tiles.
         precision: `float32` or `bfloat16`.
         levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
@@ -69,7 +72,7 @@ class RankSettings:
     times: Annotated[int, Ge(1)] | None = None
     scale: Annotated[float, Gt(0)] | Literal['auto'] = 'auto'
     batch_size: Annotated[int, Ge(1)] = 2
-    tile_size: Annotated[int, Ge(1)] | None = None
+    tile_size: Annotated[int, Ge(1)] | Literal['auto'] | None = 'auto'
     precision: Literal['float32', 'bfloat16'] = 'float32'
     levels: list[LevelSettings] = field(default_factory=list)
     groups: str | None = None

@@ -13,9 +13,10 @@ from basicsr_ext.errors import DivergenceError
 from basicsr_ext.networks.tiling import Sides
 from basicsr_ext.runtime.saved_state import SavedState, alike
 from basicsr_ext.schedule.sample import Sample, SampleDataset
-from basicsr_ext.selection.influence.batches import Batch, ImageBatches, tile_starts
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches, tiles_of
 from basicsr_ext.selection.influence.derivatives import Derivatives
 from basicsr_ext.selection.influence.engine import InfluenceEngine
+from basicsr_ext.selection.influence.tiling_choice import tiling_of, without_margins
 from basicsr_ext.selection.influence.trial import refuse_misfit, settle_forward_mode
 from basicsr_ext.selection.patches.criteria import PatchGrid, PatchImage
 from basicsr_ext.selection.patches.settings import InfluenceSettings
@@ -72,13 +73,13 @@ class PatchInfluence:
         folder: Path,
         workers: int = 0,
     ) -> None:
-        self.tile_size = settings.tile_size
         self.device = next(net.parameters()).device
         self.derivatives = Derivatives(net, sides, settings.precision == 'bfloat16')
+        self.tiling = tiling_of(settings.tile_size, self.derivatives, train[0]['lq'].shape[0], squared_error)
         self.engine = InfluenceEngine(
             self.derivatives,
-            ImageBatches(train, settings.batch_size, settings.tile_size, workers),
-            ImageBatches(target, settings.batch_size, settings.tile_size, workers),
+            ImageBatches(train, settings.batch_size, self.tiling, workers),
+            ImageBatches(target, settings.batch_size, self.tiling, workers),
             squared_error,
             settings.as_ranking(),
             seed,
@@ -130,16 +131,15 @@ class PatchInfluence:
 
     def _derivative_of_error(self, lq: Tensor, gt: Tensor) -> Tensor:
         """The derivative of the squared error of every value along s, (C', H, W) float64 on the CPU."""
-        scale, (height, width) = gt.shape[-1] // lq.shape[-1], lq.shape[1:]
-        side = max(height, width) if self.tile_size is None else max(1, self.tile_size // scale)
         total, times = torch.zeros(gt.shape, dtype=torch.float64), torch.zeros(gt.shape[1:], dtype=torch.float64)
-        for top in tile_starts(height, side):
-            for left in tile_starts(width, side):
-                rows, columns = (slice(start * scale, (start + side) * scale) for start in (top, left))
-                tile = lq[None, :, top : top + side, left : left + side].to(self.device)
-                output, moved = (part[0].double().cpu() for part in self.derivatives.moved_output(tile, self.direction))
-                total[:, rows, columns] += 2 * (output - gt[:, rows, columns]) * moved
-                times[rows, columns] += 1
+        for tile in tiles_of(lq, gt, self.tiling):
+            rows, columns = (
+                slice(start, start + length) for start, length in zip(tile.place, tile.gt.shape[1:], strict=True)
+            )
+            batch = Batch.of(tile).to(self.device)
+            output, moved = (part[0].double().cpu() for part in self.derivatives.moved_output(batch, self.direction))
+            total[:, rows, columns] += 2 * (output - tile.gt) * moved
+            times[rows, columns] += 1
         return total / times
 
     def check(self, lq: Tensor, gt: Tensor, grid: PatchGrid) -> None:
@@ -149,8 +149,9 @@ class PatchInfluence:
             OptionError: it does not take the input, or gives another shape than that of the clean image.
         """
         advice = 'Correct network_g, scale or color of the dataset.'
-        first = Batch(lq[None], gt[None], torch.zeros(1, dtype=torch.long), torch.ones(1))
-        (batch, *_) = next(self.engine.test.load([[0]]))
+        tiling = without_margins(self.tiling)
+        first = Batch.of(next(tiles_of(lq, gt, tiling)))
+        (batch, *_) = next(ImageBatches(self.engine.test.dataset, 1, tiling).load([[0]]))
         for each, where in ((first, 'datasets.train'), (batch, 'datasets.test')):
             refuse_misfit(self.derivatives, each.to(self.device), where, advice, advice)
         settle_forward_mode(self.derivatives, batch.to(self.device))

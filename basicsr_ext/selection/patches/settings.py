@@ -23,7 +23,8 @@ class InfluenceSettings:
         iterations: curvature products.
         curvature_images: how many training images, chosen at random, these products see; None takes all.
         batch_size: images computed together while it is solved.
-        tile_size: side in pixels of the ground truth of the tiles that images are cut into; None takes whole images.
+        tile_size: side in pixels of the ground truth of the tiles that images are cut into; None takes whole images;
+            `auto` as in the block `rank` of a ranking.
         precision: `float32` or `bfloat16`.
     """
 
@@ -31,7 +32,7 @@ class InfluenceSettings:
     iterations: Annotated[int, Ge(1)] = 20
     curvature_images: Annotated[int, Ge(1)] | None = 60
     batch_size: Annotated[int, Ge(1)] = 2
-    tile_size: Annotated[int, Ge(1)] | None = None
+    tile_size: Annotated[int, Ge(1)] | Literal['auto'] | None = 'auto'
     precision: Literal['float32', 'bfloat16'] = 'float32'
 
     def __post_init__(self) -> None:

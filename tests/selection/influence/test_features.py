@@ -31,7 +31,8 @@ def seed() -> None:
 
 def engine(net: torch.nn.Module, train: Sequence[Any], test: Sequence[Any], folder: Path, kind: Any, **settings: Any):
     rank = RankSettings(**settings)
-    batches = [ImageBatches(Images(pairs), rank.batch_size, rank.tile_size) for pairs in (train, test)]
+    tiling = None if rank.tile_size == 'auto' else rank.tile_size
+    batches = [ImageBatches(Images(pairs), rank.batch_size, tiling) for pairs in (train, test)]
     return kind(Derivatives(net), *batches, smooth_loss, rank, SEED, folder)
 
 

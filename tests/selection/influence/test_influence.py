@@ -109,7 +109,8 @@ def make_engine(
     **settings: Any,
 ) -> InfluenceEngine:
     rank = RankSettings(**settings)
-    batches = [ImageBatches(Images(pairs), rank.batch_size, rank.tile_size, num_workers) for pairs in (train, test)]
+    tiling = None if rank.tile_size == 'auto' else rank.tile_size
+    batches = [ImageBatches(Images(pairs), rank.batch_size, tiling, num_workers) for pairs in (train, test)]
     return InfluenceEngine(Derivatives(net), *batches, loss, rank, SEED, folder)
 
 
@@ -540,7 +541,7 @@ def numbered(height: int, width: int, scale: int = 1) -> Pair:
 def test_tiles_cover_every_pixel_evenly(scale: int) -> None:
     for size in [(8, 8), (9, 8), (17, 8), (23, 11), (5, 30), (3, 4), (100, 7)]:
         pair = numbered(*size, scale)
-        batches = next(ImageBatches(Images([pair]), 3, tile_size=8 * scale).load([[0]]))
+        batches = next(ImageBatches(Images([pair]), 3, 8 * scale).load([[0]]))
         rows = [(lq, gt) for batch in batches for lq, gt in zip(batch.lq, batch.gt, strict=True)]
         sides = [min(8, side) for side in size]
         assert len(rows) == -(-size[0] // 8) * -(-size[1] // 8)  # as few as there can be
@@ -567,7 +568,7 @@ def test_whole_images_have_weight_1_and_are_grouped_by_size() -> None:
 def test_weights_of_each_image_sum_to_1() -> None:
     pairs = [numbered(20, 9), numbered(8, 8), numbered(9, 20), numbered(8, 17)]
     total = torch.zeros(4)
-    for batch in next(ImageBatches(Images(pairs), 4, tile_size=8).load([[0, 1, 2, 3]])):
+    for batch in next(ImageBatches(Images(pairs), 4, 8).load([[0, 1, 2, 3]])):
         total.index_add_(0, batch.images, batch.weights)
     torch.testing.assert_close(total, torch.ones(4))
 
@@ -583,7 +584,7 @@ def test_units_hold_all_images_once() -> None:
 @pytest.mark.parametrize('workers', [0, 1])
 def test_units_do_not_depend_on_workers_or_order(workers: int) -> None:
     images = Images(mixed_pairs(6))
-    whole = list(ImageBatches(images, 2, tile_size=6).load([[0, 1], [2, 3], [4, 5]]))
+    whole = list(ImageBatches(images, 2, 6).load([[0, 1], [2, 3], [4, 5]]))
     state = torch.get_rng_state()
     again = list(ImageBatches(images, 2, 6, workers).load([[4, 5], [0, 1]]))
     assert torch.equal(state, torch.get_rng_state())  # the job's own random numbers are left alone
@@ -595,7 +596,7 @@ def test_units_do_not_depend_on_workers_or_order(workers: int) -> None:
 
 
 def test_one_row_of_a_batch() -> None:
-    batch = next(ImageBatches(Images([numbered(9, 4), numbered(9, 4)]), 4, tile_size=5).load([[0, 1]]))[0]
+    batch = next(ImageBatches(Images([numbered(9, 4), numbered(9, 4)]), 4, 5).load([[0, 1]]))[0]
     row = batch.row(2)
     assert torch.equal(row.lq, batch.lq[2:3]) and torch.equal(row.gt, batch.gt[2:3])
     assert row.images.tolist() == [1] and row.weights.tolist() == [1] and batch.weights.tolist() == [0.5] * 4

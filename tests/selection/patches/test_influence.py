@@ -11,7 +11,7 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from basicsr_ext.errors import DivergenceError, OptionError
-from basicsr_ext.selection.influence.batches import ImageBatches
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.patches.criteria import PatchGrid
 from basicsr_ext.selection.patches.influence import PatchInfluence, SomeItems, squared_error
@@ -123,7 +123,8 @@ def test_a_pixel_of_several_tiles_counts_with_their_mean(tmp_path: Path) -> None
     derivative = torch.zeros(2, 12, 20, dtype=torch.float64)
     for number, left in enumerate((0, 8)):
         part, there = lq[None, :, :, left : left + 12], gt[:, :, left : left + 12]
-        output, moved = influence.derivatives.moved_output(part, influence.direction)
+        batch = Batch(part, there[None], torch.zeros(1, dtype=torch.long), torch.ones(1))
+        output, moved = influence.derivatives.moved_output(batch, influence.direction)
         derivative[number, :, left : left + 12] = (2 * (output[0] - there) * moved[0]).sum(0)
     expected = derivative[0] + derivative[1]
     expected[:, 8:12] /= 2
