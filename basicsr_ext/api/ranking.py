@@ -134,5 +134,5 @@ def _engine(
     train, test = (ImageBatches(each, settings.batch_size, settings.tile_size) for each in (pairs, aim))
     batch = next(test.load([[0]]))[0].to(device)
     derivatives.leave_forward_mode_if_missing(batch, settings.solver != 'gauss_newton')
-    loss = per_image(build_loss(settings.grad_loss))
+    loss = per_image(build_loss(settings.grad_loss).to(device))
     return kind(derivatives, train, test, loss, settings, seed, folder, device)

@@ -192,7 +192,7 @@ class Level:
     def engine(self, folder: Path, kind: type[E]) -> E:
         """What computes the scores or the features, with its state in a folder."""
         with building('rank.grad_loss', str(self.settings.grad_loss.get('type'))):
-            loss = per_image(build_loss(self.settings.grad_loss))
+            loss = per_image(build_loss(self.settings.grad_loss).to(self.device))
         return kind(
             self.derivatives,
             self._batches(self.train),
