@@ -30,7 +30,7 @@ READERS = (
 )
 # What torch says of the processes of a group when one of them has ended, or is silent for too long.
 LOST = ('gloo/transport', 'gloo: ', 'NCCL', 'DistBackendError', 'DistNetworkError', 'DistStoreError')
-OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad allocation')
+OUT_OF_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad allocation', 'ALLOC_FAILED')
 WAYS_OUT = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): 'Free disk space, then run the same command again.',
     (errno.EACCES, errno.EPERM, errno.EROFS): 'Change the permissions, or name another place.',

@@ -68,7 +68,7 @@ def distill(
     device = next(make_network().parameters()).device
     degrades = None if degrade is None else [degrade] * number
     net = make_network()
-    losses = build_loss(asked.grad_match), build_loss(asked.loss)
+    losses = build_loss(asked.grad_match).to(device), build_loss(asked.loss).to(device)
     matching = Matching(*losses, input_sides(net), degrades, device)
     batch = asked.real_batch_size or asked.batch_size
     with TemporaryDirectory() as folder:

@@ -141,7 +141,7 @@ def _engine(
     aim = pairs if target is None else OwnPairs(target, 'target')
     device = next(net.parameters()).device
     derivatives = Derivatives(net, input_sides(net), settings.precision == 'bfloat16')
-    loss = per_image(build_loss(settings.grad_loss))
+    loss = per_image(build_loss(settings.grad_loss).to(device))
     tiling = tiling_of(settings.tile_size, derivatives, aim[0]['lq'].shape[0], loss)
     train, test = (ImageBatches(each, settings.batch_size, tiling) for each in (pairs, aim))
     batch = next(test.load([[0]]))[0].to(device)

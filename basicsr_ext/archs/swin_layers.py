@@ -15,6 +15,7 @@ from basicsr_ext.archs.swin_inference import infer_block
 from basicsr_ext.archs.window_order import WindowOrder, reorder, reordering, window_order
 
 Groups = tuple[tuple[int, int], ...]
+MOST_WINDOWS = 2**15  # in one call: the fused kernels of CUDA take fewer than 2**16 (PyTorch issue 146704)
 
 
 def residual_swin_block(layer: RSTB, features: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ def _attention(attention: WindowAttention, rows: Tensor, groups: Groups, shift: 
     )
     dropout = attention.attn_drop.p if attention.training else 0.0
     parts = zip(qkv.split([count for count, _ in groups]), (kind for _, kind in groups), strict=True)
-    attended = [_attend(part, weights.bias[kind], dropout) for part, kind in parts]
+    attended = [_attend(some, weights.bias[kind], dropout) for part, kind in parts for some in part.split(MOST_WINDOWS)]
     joined = attended[0] if len(attended) == 1 else torch.cat(attended)
     merged = joined.transpose(1, 2).reshape(len(rows), -1)
     return attention.proj_drop(linear(merged, weights.proj_weight, attention.proj.bias))

@@ -76,7 +76,7 @@ class TrainingFile:
             beside each network too, with the block of the network in the metadata.
         scale: factor by which the ground truth is larger than the input; passed to the datasets.
         manual_seed: of everything random; None draws one.
-        deterministic: cuDNN's repeatable algorithms; false lets it try for the fastest.
+        deterministic: repeatable algorithms on a GPU; false lets cuDNN try for the fastest.
         dist_params: arguments of the process group under a launcher, such as `{backend: nccl, timeout: 3600}`: seconds
             that a process waits for the others.
         imports: modules to import first, as those that register your own classes: `[hat.archs, hat.models]`.

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from basicsr.train import init_tb_loggers
 from basicsr.utils import get_root_logger, make_exp_dirs
@@ -25,6 +24,7 @@ from basicsr_ext.reports.training_page import write_training_page
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.files import atomic_open, put_aside, remove_stale
 from basicsr_ext.runtime.folder_lock import locked
+from basicsr_ext.runtime.repeatable import compute_repeatably
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.training import state
 from basicsr_ext.training.building import build_dataset, build_model
@@ -78,8 +78,7 @@ def train(opt: Options, opt_file: str, asked: Options) -> None:
         opt_file: the option file.
         asked: the options before they were completed, which are written to the experiment folder.
     """
-    torch.backends.cudnn.deterministic = opt.get('deterministic', True)
-    torch.backends.cudnn.benchmark = not torch.backends.cudnn.deterministic
+    compute_repeatably(opt.get('deterministic', True), opt['num_gpu'] > 0)
     with open_log(opt, 'train') as open_log_file:
         resume_state = state.find_resume_state(opt)
         start = 0

@@ -120,7 +120,12 @@ class RestorationModel(SRModel):
         net = net.to(self.device)
         if self.model_options.use_channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        in_one_process = self.opt['num_gpu'] > 1 and not self.opt['dist']
         if self.model_options.use_compile:
+            if in_one_process:  # the copies of DataParallel would all run what was compiled for the first GPU
+                raise OptionError(
+                    'use_compile', 'num_gpu: 1, or a process for each GPU', self.opt['num_gpu'], 'Start with torchrun.'
+                )
             arguments = self.model_options.use_compile
             net.compile(**(arguments if isinstance(arguments, dict) else {}))
         if self.opt['dist']:
@@ -129,7 +134,7 @@ class RestorationModel(SRModel):
                 device_ids=[torch.cuda.current_device()] if self.device.type == 'cuda' else None,
                 find_unused_parameters=self.model_options.find_unused_parameters,
             )
-        return DataParallel(net) if self.opt['num_gpu'] > 1 else net
+        return DataParallel(net) if in_one_process else net
 
     def init_training_settings(self) -> None:
         """Build losses, optimiser, schedule and the moving average."""

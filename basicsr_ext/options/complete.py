@@ -72,7 +72,7 @@ def complete(
     _check_types(opt)
     _refuse_non_finite(opt, '')
     if launcher != 'none':
-        distributed.start(launcher, **(opt.get('dist_params') or {}))
+        distributed.start(launcher, on_gpu=opt['num_gpu'] != 0, **(opt.get('dist_params') or {}))
     opt['dist'] = launcher != 'none'
     opt['rank'], opt['world_size'] = distributed.rank_and_world()
     opt['root_path'] = os.fspath(root_path)

@@ -15,13 +15,16 @@ from basicsr_ext.errors import OptionError, first_line
 T = TypeVar('T')
 
 
-def start(launcher: str, backend: str | None = None, port: int | None = None, **arguments: Any) -> None:
+def start(
+    launcher: str, backend: str | None = None, port: int | None = None, on_gpu: bool = True, **arguments: Any
+) -> None:
     """Join the process group that the launcher describes in the environment.
 
     Args:
         launcher: `pytorch` (torchrun) or `slurm` (srun).
-        backend: `nccl` or `gloo`; None chooses nccl on a GPU; without a GPU it is always gloo.
+        backend: `nccl` or `gloo`; None chooses nccl on a GPU; on the CPU it is always gloo.
         port: master port under SLURM; by default `MASTER_PORT`, else 29500 as in BasicSR. torchrun sets its own.
+        on_gpu: whether the processes compute on GPUs where there are some.
         arguments: more of `torch.distributed.init_process_group`, such as `timeout`, also in seconds: so long a process
             waits for the others.
 
@@ -38,7 +41,7 @@ def start(launcher: str, backend: str | None = None, port: int | None = None, **
             f'no {", ".join(missing)}',
             'Start with `torchrun -m basicsr_ext JOB ...`, or leave --launcher out.',
         )
-    gpus = torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if on_gpu else 0
     if isinstance(arguments.get('timeout'), int | float):
         arguments['timeout'] = timedelta(seconds=arguments['timeout'])
     try:
@@ -96,7 +99,7 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def from_first(value: T) -> T:
-    """The value that rank 0 holds."""
+    """The value that rank 0 holds; tensors in it have to be on the CPU, for its GPU is not that of the others."""
     values: list[Any] = [value]
     if _is_running():
         dist.broadcast_object_list(values)

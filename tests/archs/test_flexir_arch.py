@@ -10,6 +10,7 @@ from basicsr.archs.swinir_arch import SwinIR
 from torch import Tensor, nn
 from torch.nn import functional
 
+from basicsr_ext.archs import swin_layers
 from basicsr_ext.archs.channel_scoring import ChannelScoring
 from basicsr_ext.archs.flexir_arch import BranchOutput, FlexIR
 from basicsr_ext.archs.window_order import reorder, reordering, window_masks, window_order
@@ -131,6 +132,22 @@ def test_the_fast_path_goes_part_by_part_through_large_images(monkeypatch: pytes
     for size in (1, 2400, 10**9):  # a window, three windows, the image
         monkeypatch.setattr('basicsr_ext.archs.swin_inference.CACHED_BYTES', size)
         torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
+
+
+def test_many_windows_are_attended_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fused kernels of CUDA take fewer than 2^16 of them at a time."""
+    ours, x, attend = flexir(swinir()), torch.rand(1, 3, 20, 24), swin_layers._attend
+    whole = ours(x)  # with a gradient: without one a CPU goes another way
+    seen: list[int] = []
+
+    def attend_some(qkv: Tensor, bias: Tensor, dropout: float) -> Tensor:
+        seen.append(len(qkv))
+        return attend(qkv, bias, dropout)
+
+    monkeypatch.setattr(swin_layers, 'MOST_WINDOWS', 7)
+    monkeypatch.setattr(swin_layers, '_attend', attend_some)
+    torch.testing.assert_close(ours(x), whole)
+    assert max(seen) == 7
 
 
 def test_the_paths_agree_in_training_with_the_same_drops() -> None:

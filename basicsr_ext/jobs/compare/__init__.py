@@ -74,7 +74,7 @@ def compare_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     asked = read_asked(argv)
     try:
         if asked.launcher != 'none':
-            distributed.start(asked.launcher)
+            distributed.start(asked.launcher, 'gloo')  # several may share a GPU, and only words are exchanged
         return interrupt.run(lambda: _compare(asked, Path(root_path)), STOPPED)
     finally:
         distributed.stop()

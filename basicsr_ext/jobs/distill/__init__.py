@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from basicsr_ext.data.file_checks import check_dataset, check_pixels
 from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
-from basicsr_ext.distillation.engine import Distillation, GradientLoss, Matching
-from basicsr_ext.distillation.matching import Loss
+from basicsr_ext.distillation.engine import Distillation, Matching
 from basicsr_ext.distillation.networks import Networks
 from basicsr_ext.distillation.settings import DistillSettings
 from basicsr_ext.distillation.steps import steps_of_pass
@@ -109,8 +108,8 @@ def _distillation(opt: Options, settings: DistillSettings, data: DistillData, st
     device, networks = device_of(opt), Networks(partial(_network, opt), settings.networks)
     lq, gt = next(data.batches([1]))
     matching = Matching(
-        match=_gradient_loss(settings),
-        loss=_restoration_loss(settings, gt),
+        match=_gradient_loss(settings).to(device),
+        loss=_restoration_loss(settings, gt).to(device),
         sides=input_sides(networks.at(1), opt['network_g']),
         degrades=None if data.degrades is None else [data.degrades[index] for index in data.started],
         device=device,
@@ -136,18 +135,18 @@ def _network(opt: Options, number: int) -> nn.Module:
         return trained_network(opt)
 
 
-def _gradient_loss(settings: DistillSettings) -> GradientLoss:
+def _gradient_loss(settings: DistillSettings) -> nn.Module:
     """Tried, because a loss of another kind would fail only in the first step."""
     with building('distill.grad_match', str(settings.grad_match.get('type'))):
-        match: GradientLoss = build_loss(settings.grad_match)
+        match: nn.Module = build_loss(settings.grad_match)
     gradients = [torch.ones(2, 3), torch.ones(2)]
     _try_loss('grad_match', 'a loss of gradients, such as GradientMatchingLoss', match, gradients, gradients)
     return match
 
 
-def _restoration_loss(settings: DistillSettings, gt: Tensor) -> Loss:
+def _restoration_loss(settings: DistillSettings, gt: Tensor) -> nn.Module:
     with building('distill.loss', str(settings.loss.get('type'))):
-        loss: Loss = build_loss(settings.loss)
+        loss: nn.Module = build_loss(settings.loss)
     _try_loss('loss', 'a loss of two images, such as L1Loss', loss, gt, gt)
     return loss
 

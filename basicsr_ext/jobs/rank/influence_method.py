@@ -204,7 +204,7 @@ class Level:
     def loss(self) -> ImageLoss:
         """Whose gradients are multiplied."""
         with building('rank.grad_loss', str(self.settings.grad_loss.get('type'))):
-            return per_image(build_loss(self.settings.grad_loss))
+            return per_image(build_loss(self.settings.grad_loss).to(self.device))
 
     @cached_property
     def tiling(self) -> Tiling | int | None:

@@ -47,7 +47,7 @@ def restore_pipeline(root_path: str | os.PathLike[str], argv: Sequence[str] | No
     args = build_parser().parse_args(argv)
     try:
         if args.launcher != 'none':
-            distributed.start(args.launcher)
+            distributed.start(args.launcher, 'gloo')  # several may share a GPU, and only words are exchanged
         if distributed.rank_and_world()[0] == 0:
             get_root_logger().setLevel(logging.INFO)
         return interrupt.run(lambda: _restore(Path(root_path), args), STOPPED)

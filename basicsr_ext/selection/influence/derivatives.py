@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from basicsr_ext.errors import first_line
 from basicsr_ext.networks.tiling import Sides, run_padded
@@ -178,7 +179,8 @@ class Derivatives:
         """The restored images in float32 (or the type of the parameters)."""
         named = dict(zip(self.names, parameters, strict=True))
         lq = lq.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(lq.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+        mixed = torch.autocast(lq.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
+        with mixed, sdpa_kernel(SDPBackend.MATH):  # fused attention has neither forward mode nor a second derivative
             output = run_padded(lambda image: functional_call(self.net, named, (image,)), lq, self.sides)
         return output.float() if self.bfloat16 else output
 

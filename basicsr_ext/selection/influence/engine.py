@@ -186,7 +186,7 @@ class InfluenceEngine:
 
     def _solve(self, vector: Tensor) -> Tensor:
         rows = self._stochastic(vector) if self.settings.solver == 'stochastic' else self._krylov(vector)
-        return torch.stack([distributed.from_first(row) for row in rows])
+        return torch.stack([distributed.from_first(row.cpu()) for row in rows]).to(self.device)
 
     def _krylov(self, vector: Tensor) -> list[Tensor]:
         krylov = self._lanczos(vector, self.folder)

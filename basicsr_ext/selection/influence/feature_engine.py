@@ -73,7 +73,8 @@ class FeatureEngine(InfluenceEngine):
     def _space(self, number: int, part: list[int] | None) -> Krylov:
         folder = self.folder if part is None else Path(self.folder, f'part_{number}')
         krylov = self._lanczos(self._test_gradient(folder, part), folder)
-        return Krylov(*distributed.from_first((krylov.basis, krylov.matrix, krylov.norm)))
+        basis, matrix, norm = distributed.from_first((krylov.basis.cpu(), krylov.matrix, krylov.norm))
+        return Krylov(basis.to(self.device), matrix, norm)
 
     def _with_curvature(self, whole: GradientFeatures) -> GradientFeatures:
         """Measure the curvature of each image where the target asks most."""

@@ -14,6 +14,7 @@ from basicsr_ext.archs.restormer_arch import Restormer
 from basicsr_ext.networks.tiling import pad_to_multiple
 from basicsr_ext.selection.influence.batches import Batch
 from basicsr_ext.selection.influence.derivatives import Derivatives, smooth_loss
+from tests.helpers.device_cases import AttentionNet
 
 MODES = pytest.mark.parametrize('forward_mode', [True, False])
 
@@ -92,6 +93,7 @@ NETWORKS = {
     'IRCNN': (ircnn, 1),
     'Restormer': (restormer, 8),
     'SwinIR': (swinir, 8),
+    'fused attention': (AttentionNet, 1),
 }
 ALL = pytest.mark.parametrize(('build', 'multiple'), NETWORKS.values(), ids=NETWORKS)
 
