@@ -26,8 +26,8 @@ from tests.test_fuzz_seeds import fuzz  # noqa: F401  a fixture
 
 PHONE = 400  # pixels
 PAGES = {  # options of scripts/fuzz.py -> pictures, and rows of each table
-    'rank': (4, [4, 4]),
-    'rank_matching': (4, [4, 4]),
+    'rank': (4, [4, 5]),
+    'rank_matching': (4, [4, 5]),
     'mine': (24, [3, 3]),
     'audit': (8, [14]),
     'distill': (8, [3]),
