@@ -4,8 +4,9 @@ It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under th
 metadata. Columns of a ranking: `path` (relative to the dataroot), `group` where images have one, `height` and `width`
 of the ground truth, one column per score, `rank`; `candidate` where only some images were scored, after which the
 others have the score NaN. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in the ground truth, one
-column per criterion; the sizes of the images stand in the header, under `images`. Columns of an audit: `path`, `height`, `width`, one column per finding, the other image of a copy, `suspect` and `reason`; what is
-usual of each finding, and where suspect values begin, stands in the header, under `findings`.
+column per criterion; the sizes of the images stand in the header, under `images`. Columns of an audit: `path`,
+`height`, `width`, one column per finding, the other image of a copy, `suspect` and `reason`; what is usual of each
+finding, and where suspect values begin, stands in the header, under `findings`.
 """
 
 import importlib.metadata

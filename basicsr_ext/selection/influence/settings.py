@@ -95,7 +95,7 @@ class RankSettings:
             scores are those of whole images while memory is bounded. Where it looks farther than 96 pixels, or the loss
             is no mean over pixels, their scores are those of tiles.
         tiles_per_image: how many tiles, drawn at random, stand for an image to rank that `tile_size` cuts into more, in
-            its score and in the curvature; None takes all. The target is always whole.
+            its score and in the curvature; None takes all. Of the target all tiles count.
         precision: `float32` or `bfloat16`.
         levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
