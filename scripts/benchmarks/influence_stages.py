@@ -9,8 +9,9 @@ Candidates have the scores of the full ranking, which is computed once; their co
 solution and of their share of the scores. The solution does not grow with the number of images; its seconds stand above
 the table, and of very many images the cost is the share.
 
-Tiles are ranked by anew: `--tile` cuts images as `tile_size` does, and a share of the tiles of an image stands for all,
-in the curvature too. The row with all tiles tells what cutting alone changes.
+Tiles are ranked by anew: images are cut into tiles with margins as wide as IRCNN looks, as `tile_size: auto` cuts large
+ones, and a share of the tiles of an image stands for all, in the curvature too. The row with all tiles has the scores of
+whole images, and tells what the margins cost; beside larger tiles they cost less.
 
 Agreement is Spearman's correlation of all ranks, and the part of the first 5 % of the full ranking (`--top`) that is
 among as many first ones.
@@ -33,7 +34,7 @@ from torch.utils.data import Subset
 from basicsr_ext.archs.filter_bank_encoder_arch import FilterBankEncoder
 from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.own_pairs import OwnPairs
-from basicsr_ext.selection.influence.batches import ImageBatches, tiles_of
+from basicsr_ext.selection.influence.batches import ImageBatches, Tiling, tiles_of
 from basicsr_ext.selection.influence.derivatives import Derivatives
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.first_stage import first_stage
@@ -41,7 +42,6 @@ from basicsr_ext.selection.influence.settings import CandidateSettings, RankSett
 from basicsr_ext.selection.ranks import ranks_of
 
 STAGES = ('random', 'entropy', 'kcenter')
-SETTINGS = RankSettings()
 
 
 class TimedEngine(InfluenceEngine):
@@ -55,13 +55,19 @@ class TimedEngine(InfluenceEngine):
 
 
 def rank(
-    train: Any, test: Any, net: nn.Module, seed: int, tile: int | None = None, tiles: int | None = None
+    train: Any,
+    test: Any,
+    net: nn.Module,
+    args: argparse.Namespace,
+    tiling: Tiling | None = None,
+    tiles: int | None = None,
 ) -> tuple[np.ndarray, float, float]:
     """The scores of all images, seconds of the solution, seconds of the scores."""
-    images = ImageBatches(train, SETTINGS.batch_size, tile, tiles_per_image=tiles, seed=seed)
-    target = ImageBatches(test, SETTINGS.batch_size, tile)
+    settings = RankSettings(iterations=args.iterations)
+    images = ImageBatches(train, settings.batch_size, tiling, tiles_per_image=tiles, seed=args.seed)
+    target = ImageBatches(test, settings.batch_size, tiling)
     with tempfile.TemporaryDirectory() as folder:
-        engine = TimedEngine(Derivatives(net), images, target, mse_loss, SETTINGS, seed, Path(folder))
+        engine = TimedEngine(Derivatives(net), images, target, mse_loss, settings, args.seed, Path(folder))
         start = time.process_time()
         scores = engine.scores()[:, 0]
         return scores, engine.solved - start, time.process_time() - engine.solved
@@ -95,10 +101,11 @@ def print_tiles(
 ) -> None:
     """The rows of drawn tiles; `full` are the ranks and `seconds` the cost of whole images."""
     sample = train[0]
-    there = len(list(tiles_of(sample['lq'], sample['gt'], args.tile)))
+    tiling = Tiling(args.tile, args.margin)
+    there = len(list(tiles_of(sample['lq'], sample['gt'], tiling)))
     for share in [*args.shares, 1.0]:
         number = max(1, round(share * there))
-        scores, *own = rank(train, test, net, args.seed, args.tile, number if share < 1 else None)
+        scores, *own = rank(train, test, net, args, tiling, number if share < 1 else None)
         print_row(f'{number} of {there} tiles', number / there, sum(own) / seconds, ranks_of(scores), full, args.top)
 
 
@@ -117,13 +124,18 @@ def main() -> int:
     parser.add_argument('--images', type=int, help='only the first images of the folder')
     parser.add_argument('--test-images', type=int, help='only the first test images')
     parser.add_argument('--shares', type=float, nargs='+', default=[0.05, 0.1, 0.25, 0.5], help='of images, of tiles')
-    parser.add_argument('--tile', type=int, default=64, help='side of the tiles in pixels')
+    parser.add_argument('--tile', type=int, default=45, help='side of the tiles in pixels')
+    parser.add_argument('--margin', type=int, default=16, help='that the network sees around them, in pixels')
     parser.add_argument('--top', type=float, default=0.05, help='part of the images that are chosen')
+    iterations = RankSettings().iterations
+    parser.add_argument(
+        '--iterations', type=int, default=iterations, help='curvature products; fewer to try the script'
+    )
     parser.add_argument('--seed', type=int, default=0, help='of what is drawn')
     args = parser.parse_args()
     train, test = images_of(args.folder, args.images), images_of(args.test, args.test_images)
     net = denoising.ircnn(args.weights)
-    scores, solving, scoring = rank(train, test, net, args.seed)
+    scores, solving, scoring = rank(train, test, net, args)
     print(f'full ranking of {len(train)} images: solution {solving:.1f} s, scores {scoring:.1f} s')
     print(f'{"":<24}{"share":>8}{"cost":>8}{"Spearman":>10}{"overlap":>9}')
     print_candidates(train, scores, (solving, scoring), args)
