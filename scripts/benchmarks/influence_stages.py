@@ -9,9 +9,9 @@ Candidates have the scores of the full ranking, which is computed once; their co
 solution and of their share of the scores. The solution does not grow with the number of images; its seconds stand above
 the table, and of very many images the cost is the share.
 
-Tiles are ranked by anew: images are cut into tiles with margins as wide as IRCNN looks, as `tile_size: auto` cuts large
-ones, and a share of the tiles of an image stands for all, in the curvature too. The row with all tiles has the scores of
-whole images, and tells what the margins cost; beside larger tiles they cost less.
+Tiles are ranked by anew: training images are cut into tiles with margins as wide as IRCNN looks, as `tile_size: auto`
+cuts large ones, and a share of the tiles of an image stands for all, in the curvature too. The row with all tiles has
+the scores of whole images, and tells what the margins cost; beside larger tiles they cost less.
 
 Agreement is Spearman's correlation of all ranks, and the part of the first 5 % of the full ranking (`--top`) that is
 among as many first ones.
@@ -65,7 +65,7 @@ def rank(
     """The scores of all images, seconds of the solution, seconds of the scores."""
     settings = RankSettings(iterations=args.iterations)
     images = ImageBatches(train, settings.batch_size, tiling, tiles_per_image=tiles, seed=args.seed)
-    target = ImageBatches(test, settings.batch_size, tiling)
+    target = ImageBatches(test, settings.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         engine = TimedEngine(Derivatives(net), images, target, mse_loss, settings, args.seed, Path(folder))
         start = time.process_time()
