@@ -5,9 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import torch
 from basicsr.losses import build_loss
 from torch import nn
 
+from basicsr_ext.archs.filter_bank_encoder_arch import FilterBankEncoder
+from basicsr_ext.data.clean_images import CleanImages
 from basicsr_ext.data.own_pairs import OwnPairs
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.errors import OptionError, shown
@@ -25,6 +28,7 @@ from basicsr_ext.selection.influence.batches import ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, per_image
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.feature_engine import FeatureEngine
+from basicsr_ext.selection.influence.first_stage import FirstStage, first_stage
 from basicsr_ext.selection.influence.loss_curvature import unit_of
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.influence.tiling_choice import tiling_of
@@ -94,7 +98,10 @@ def rank(
         else:
             asked = read_block(RankSettings, options, 'rank')
             scoring = _engine(pairs, target, net, asked, seed, Path(folder), InfluenceEngine)
+            stage = _first_stage(pairs, asked, seed, Path(folder, 'first_stage'), scoring.device)
+            scoring.scored = scoring.scored if stage is None else stage.candidates
             columns = score_columns(method, {'': scoring.scores()}, asked.dampings)
+            columns = columns if stage is None else stage.of_all(columns)
             notes = _notes(scoring, asked, False) if method == 'influence' else {}
     made_from = {'options': {'rank': options}, 'train': {'fingerprint': fingerprint(items)}, **notes}
     if features is not None:
@@ -106,6 +113,14 @@ def rank(
 def _notes(engine: InfluenceEngine, settings: RankSettings, together: bool) -> dict[str, Any]:
     unit = unit_of([engine.loss_curvature], str(settings.grad_loss['type']), together)
     return {'chosen': {'': engine.chosen}, 'unit': unit}
+
+
+def _first_stage(
+    pairs: OwnPairs, settings: RankSettings, seed: int, folder: Path, device: torch.device | str
+) -> FirstStage | None:
+    if settings.candidates is None:
+        return None
+    return first_stage(settings.candidates, CleanImages(pairs), FilterBankEncoder(), seed, folder, device)
 
 
 def _complexity(pairs: OwnPairs, net: nn.Module | None, settings: ComplexitySettings, folder: Path) -> Any:
@@ -143,7 +158,8 @@ def _engine(
     derivatives = Derivatives(net, input_sides(net), settings.precision == 'bfloat16')
     loss = per_image(build_loss(settings.grad_loss).to(device))
     tiling = tiling_of(settings.tile_size, derivatives, aim[0]['lq'].shape[0], loss)
-    train, test = (ImageBatches(each, settings.batch_size, tiling) for each in (pairs, aim))
+    train = ImageBatches(pairs, settings.batch_size, tiling, tiles_per_image=settings.tiles_per_image, seed=seed)
+    test = ImageBatches(aim, settings.batch_size, tiling)
     batch = next(test.load([[0]]))[0].to(device)
     derivatives.leave_forward_mode_if_missing(batch, settings.solver != 'gauss_newton')
     return kind(derivatives, train, test, loss, settings, seed, folder, device)

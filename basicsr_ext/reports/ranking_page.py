@@ -10,6 +10,7 @@ from basicsr_ext.reports.asked import asked_of, asked_of_result
 from basicsr_ext.reports.beside import title_of
 from basicsr_ext.reports.page import Paragraph, Part, Section, Table, write_page
 from basicsr_ext.reports.ranking_report import Scored, by_column, read_clean
+from basicsr_ext.reports.score_words import shown_score
 from basicsr_ext.reports.thumbnails import both_ends, thumbnail_of
 from basicsr_ext.selection.coreset.carry_over import CarryOver
 from basicsr_ext.selection.manifest import Manifest, read_manifest
@@ -30,8 +31,12 @@ def write_ranking_page(result: Path, page: Path) -> None:
     manifest = read_manifest(result)
     scored = by_column(manifest, 'rank')
     order, paths = np.argsort(scored.ranks, kind='stable'), manifest.column('path')
-    first, last = (f'{paths[row]} ({scored.name} {scored.scores[row]:.4g})' for row in (order[0], order[-1]))
-    lead = f'{len(paths)} images ranked by {manifest.header["method"]}. First: {first}. Last: {last}.'
+    first, last = (
+        f'{paths[row]} ({scored.name} {shown_score(scored.scores[row], 4)})' for row in (order[0], order[-1])
+    )
+    scores = len(paths) - np.count_nonzero(np.isnan(scored.scores))
+    some = f', {scores} of them scored' if scores < len(paths) else ''
+    lead = f'{len(paths)} images ranked by {manifest.header["method"]}{some}. First: {first}. Last: {last}.'
     sections = [
         Section('First and last images', [*_pictures(manifest, scored, order), _table(scored, order, paths)]),
         *_target(manifest),
@@ -47,14 +52,14 @@ def _pictures(manifest: Manifest, scored: Scored, order: np.ndarray) -> list[Par
     for words, rows in zip(('The first ones.', 'The last ones.'), both_ends(order, SHOWN), strict=True):
         pictures += [Paragraph(words)] if len(rows) else []
         for row in rows.tolist():
-            text = f'#{scored.ranks[row]} {paths[row]}, {scored.scores[row]:.4g}'
+            text = f'#{scored.ranks[row]} {paths[row]}, {shown_score(scored.scores[row], 4)}'
             pictures.append(thumbnail_of(read_clean(dataset, index_of[row]), text))
     return pictures
 
 
 def _table(scored: Scored, order: np.ndarray, paths: Sequence[str]) -> Table:
     first, last = both_ends(order, LISTED)
-    rows = [[str(scored.ranks[row]), f'{scored.scores[row]:.6g}', paths[row]] for row in [*first, *last]]
+    rows = [[str(scored.ranks[row]), shown_score(scored.scores[row], 6), paths[row]] for row in [*first, *last]]
     left_out = len(order) - len(rows)
     note = f'; {left_out} between the first {len(first)} and the last {len(last)} are left out' if left_out else ''
     return Table(['rank', scored.name, 'image'], rows, f'By rank{note}.')

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from basicsr_ext.reports.score_words import shown_score
 from basicsr_ext.reports.spectrum import CENTRE
 from basicsr_ext.runtime.figures import Caption, save_figure, short_name, tidy
 
@@ -36,7 +38,7 @@ class Shown:
     @property
     def label(self) -> str:
         """The file, rank and score in a few characters."""
-        return f'{short_name(self.name)}\n#{self.rank}  {self.score:.3g}'.lstrip()
+        return f'{short_name(self.name)}\n#{self.rank}  {shown_score(self.score, 3)}'.lstrip()
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def draw_histogram(
     """Save the histogram of the scores and the scores over the ranks, the groups shaded.
 
     Args:
-        scores, ranks: of all images.
+        scores, ranks: of all images; a score is NaN where there is none.
         name: of the score, with its unit.
         groups: to shade.
         path: the file.
@@ -119,14 +121,17 @@ def draw_histogram(
     figure = Figure(figsize=(11, 5.4), layout='constrained')
     caption.put(figure)
     left, right = figure.subplots(1, 2)
-    left.hist(scores, bins=min(max(len(scores) // 5, 10), 60), color='0.55', edgecolor='white', linewidth=0.4)
-    left.set(xlabel=name, ylabel='number of images', title=f'Scores of {len(scores)} images')
+    known = [score for score in scores if not isnan(score)]
+    left.hist(known, bins=min(max(len(known) // 5, 10), 60), color='0.55', edgecolor='white', linewidth=0.4)
+    left.set(xlabel=name, ylabel='number of images', title=f'Scores of {len(known)} images')
     order = np.argsort(ranks)
     right.plot(np.asarray(ranks)[order], np.asarray(scores)[order], color='0.25', linewidth=1.5)
     right.set(xlabel='rank', ylabel=name, title='Scores by rank')
     for group in groups:
         style = {'color': COLOURS[group.name], 'alpha': 0.3, 'label': group.title}
-        left.axvspan(min(group.scores), max(group.scores), **style)
+        own = [score for score in group.scores if not isnan(score)]
+        if own:
+            left.axvspan(min(own), max(own), **style)
         right.axvspan(group.ranks[0] - 0.5, group.ranks[-1] + 0.5, **style)
     right.legend(fontsize='small', framealpha=0.8)
     tidy(left, right)

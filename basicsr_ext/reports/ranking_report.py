@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 
 import cv2
@@ -39,7 +40,7 @@ class Scored:
         column: of the manifest, that was asked for.
         name: of the scores.
         ranks: of the rows of the manifest, from 1.
-        scores: of the same rows.
+        scores: of the same rows; NaN for an image without one.
         words: what they are.
     """
 
@@ -55,6 +56,8 @@ class Scored:
         first, last = self.scores[self.ranks.index(1)], self.scores[self.ranks.index(len(self.ranks))]
         if self.words.together:
             return {'Top': 'chosen first', 'Mid': 'chosen later', 'Bottom': 'chosen last'}
+        if isnan(last):
+            return {'Top': f'first by {self.name}', 'Bottom': f'last, without {self.name}'}
         if first == last:
             return {}
         top, bottom = ('largest', 'smallest') if first > last else ('smallest', 'largest')
@@ -67,7 +70,7 @@ def by_column(manifest: Manifest, column: str) -> Scored:
     names = [f'{method}{suffix}' if column.startswith('rank') else method, suffix.removeprefix('_')]
     name = next((each for each in names if each in manifest.names), names[0])
     words = words_of_ranking(manifest.header, name)
-    return Scored(column, name, manifest.column(column), manifest.array(name).tolist(), words)
+    return Scored(column, name, manifest.column(column), manifest.scores(name).tolist(), words)
 
 
 def by_target(manifest: Manifest, name: str) -> tuple[str, Scored]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any
 
 from basicsr_ext.selection.coreset.stored import INFLUENCE
@@ -35,6 +36,13 @@ class ScoreWords:
 
 
 UNKNOWN = ScoreWords()
+
+
+def shown_score(score: float, digits: int) -> str:
+    """A score in so many digits, or that there is none."""
+    return 'not scored' if isnan(score) else f'{score:.{digits}g}'
+
+
 HELPS = 'that it helps more, below 0 it harms'
 
 MEASURES = {  # of groups of images: Table 6 of the influence paper

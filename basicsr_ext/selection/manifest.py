@@ -2,10 +2,11 @@
 
 It is Parquet, so pandas, polars and DuckDB open it; the header is JSON under the key `basicsr_ext` of the file's
 metadata. Columns of a ranking: `path` (relative to the dataroot), `group` where images have one, `height` and `width`
-of the ground truth, one column per score, `rank`. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in
-the ground truth, one column per criterion; the sizes of the images stand in the header, under `images`. Columns of an
-audit: `path`, `height`, `width`, one column per finding, the other image of a copy, `suspect` and `reason`; what is
-usual of each finding, and where suspect values begin, stands in the header, under `findings`.
+of the ground truth, one column per score, `rank`; `candidate` where only some images were scored, after which the
+others have the score NaN. Columns of mined patches: `path`, `y`, `x` and `size` of the patch in the ground truth, one
+column per criterion; the sizes of the images stand in the header, under `images`. Columns of an audit: `path`,
+`height`, `width`, one column per finding, the other image of a copy, `suspect` and `reason`; what is usual of each
+finding, and where suspect values begin, stands in the header, under `findings`.
 """
 
 import importlib.metadata
@@ -31,6 +32,7 @@ from basicsr_ext.version import __version__
 KEY = b'basicsr_ext'
 PATCH_COLUMNS = ('path', 'y', 'x', 'size')
 AUDIT_COLUMNS = ('suspect', 'reason')
+CANDIDATE = 'candidate'  # of a ranking that scored some images alone: whether an image is one
 ROW_GROUP = 65536  # rows that are written together
 
 
@@ -109,6 +111,20 @@ class Manifest:
                 'others',
                 'Name another manifest or column.',
             )
+        return values
+
+    def scores(self, name: str) -> np.ndarray:
+        """The values of a column of a ranking, (rows,): finite numbers, NaN where an image was no candidate.
+
+        Raises:
+            DataError: there is no such column, or it holds something else.
+        """
+        if CANDIDATE not in self.names:
+            return self.array(name)
+        is_candidate = np.array(self.column(CANDIDATE), dtype=bool)
+        scored = Manifest(self.header, self.table.filter(pyarrow.array(is_candidate)), self.source)
+        values = np.full(len(is_candidate), np.nan)
+        values[is_candidate] = scored.array(name)
         return values
 
     def _stored(self, name: str) -> pyarrow.ChunkedArray:

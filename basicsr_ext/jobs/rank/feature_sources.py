@@ -17,7 +17,7 @@ from basicsr_ext.networks.encoder import encoder_network
 from basicsr_ext.networks.trained import device_of
 from basicsr_ext.options.load import Options
 from basicsr_ext.selection.coreset.choice import Measured, parts_of
-from basicsr_ext.selection.coreset.encoder_features import EncoderScan
+from basicsr_ext.selection.coreset.encoder_features import EncoderScan, standardised
 from basicsr_ext.selection.coreset.features import Features
 from basicsr_ext.selection.coreset.gradients import measure_gradients
 from basicsr_ext.selection.coreset.settings import CoresetSettings
@@ -118,9 +118,7 @@ class EncoderSource(Source):
     def measure(self, folder: Path) -> tuple[Measured, dict[str, Any]]:
         """See `Source`."""
         images, targets = (self._scan(key, folder / key).values() for key in ('train', 'test'))
-        mean, spread = images.mean(0), images.std(0)
-        kept = spread > 0
-        features = Features(*((each - mean)[:, kept] / spread[kept] for each in (images, targets)))
+        features = Features(standardised(images, images), standardised(targets, images))
         parts = parts_of(self.settings, len(targets))
         return Measured(features, parts, [features] * len(parts)), {'target': note_of(self.test)}
 

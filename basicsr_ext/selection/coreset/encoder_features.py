@@ -15,6 +15,19 @@ from basicsr_ext.runtime.unit_files import UnitFiles, in_units
 UNIT = 8  # images whose features are written down together
 
 
+def standardised(features: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """Features less the mean of a pool, in units of its spread; those that do not vary in it are left out.
+
+    Args:
+        features: (m, d).
+        pool: (n, d).
+    """
+    mean, spread = pool.mean(0), pool.std(0)
+    kept = spread > 0
+    scaled: np.ndarray = (features - mean)[:, kept] / spread[kept]
+    return scaled
+
+
 class _Units(Dataset[list[Tensor] | DataError]):
     def __init__(self, images: Images) -> None:
         self.images = images

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import Sample, SampleDataset
+from basicsr_ext.selection.influence.drawn_tiles import draw
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,21 @@ class ImageBatches:
         tiling: how images are cut; a number is the side in pixels of `gt` of tiles without margins, None takes whole
             images.
         num_workers: processes that decode.
+        tiles_per_image: how many tiles, drawn at random, stand for an image of more; None takes all.
+        seed: of the draw, which depends on it and the image alone.
     """
 
     def __init__(
-        self, dataset: SampleDataset, batch_size: int, tiling: Tiling | int | None = None, num_workers: int = 0
+        self,
+        dataset: SampleDataset,
+        batch_size: int,
+        tiling: Tiling | int | None = None,
+        num_workers: int = 0,
+        tiles_per_image: int | None = None,
+        seed: int = 0,
     ) -> None:
         self.dataset, self.batch_size, self.tiling, self.num_workers = dataset, batch_size, tiling, num_workers
+        self.tiles_per_image, self.seed = tiles_per_image, seed
         self.images = len(dataset)
 
     def units(self, images: Sequence[int] | None = None) -> list[list[int]]:
@@ -108,7 +119,7 @@ class ImageBatches:
     def _batches(self, unit: list[int], samples: list[Sample]) -> list[Batch]:
         rows: dict[tuple[int, ...], list[tuple[Tile, int]]] = {}
         for index, sample in zip(unit, samples, strict=True):
-            for tile in tiles_of(*_pair(sample), self.tiling):
+            for tile in self._tiles(index, sample):
                 rows.setdefault((*tile.lq.shape, *tile.gt.shape, *tile.corner), []).append((tile, index))
         batches = []
         for group in rows.values():
@@ -118,6 +129,14 @@ class ImageBatches:
                 weights = torch.tensor([tile.weight for tile in tiles])
                 batches.append(Batch(lq, gt, torch.tensor(images), weights, tiles[0].corner))
         return batches
+
+    def _tiles(self, index: int, sample: Sample) -> list['Tile']:
+        tiles = list(tiles_of(*_pair(sample), self.tiling))
+        if self.tiles_per_image is None or len(tiles) <= self.tiles_per_image:
+            return tiles
+        generator = np.random.default_rng([self.seed, index])
+        drawn = draw([tile.weight for tile in tiles], self.tiles_per_image, generator)
+        return [tiles[place]._replace(weight=weight) for place, weight in drawn.items()]
 
 
 class Tile(NamedTuple):

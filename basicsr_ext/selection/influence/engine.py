@@ -1,6 +1,6 @@
 """Influence of training images on a test set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class InfluenceEngine:
         seed: chooses the images for the curvature.
         folder: where the state of an unfinished computation is kept.
         device: where the network is.
+        scored: which training images get scores, ascending; None scores all. The curvature and n are those of all.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class InfluenceEngine:
         seed: int,
         folder: Path,
         device: torch.device | str = 'cpu',
+        scored: Sequence[int] | None = None,
     ) -> None:
         self.derivatives, self.train, self.test, self.loss = derivatives, train, test, loss
         self.settings, self.folder, self.device = settings, folder, device
+        self.scored = range(train.images) if scored is None else scored
         self.order = np.random.default_rng(seed).permutation(train.images).tolist()
         self.rank, self.world_size = distributed.rank_and_world()
         self.curvature_images = len(self.order[: settings.curvature_images])
@@ -72,7 +75,7 @@ class InfluenceEngine:
         """How many derivatives of the loss of an image the scores take."""
         method, dampings = self.settings.method, len(self.settings.dampings)
         if method in ('random', 'loss'):
-            return self.train.images if method == 'loss' else 0
+            return len(self.scored) if method == 'loss' else 0
         solving = 0
         if method == 'influence' and self.settings.solver == 'stochastic':
             solving = self.times * dampings + self._scaling_images()
@@ -80,11 +83,11 @@ class InfluenceEngine:
             solving = self.steps * self.curvature_images
         if method == 'influence':
             solving += self.curvature_images
-        return self.test.images + solving + self.train.images
+        return self.test.images + solving + len(self.scored)
 
     def scores(self, progress: Progress | None = None) -> np.ndarray:
-        """The scores of all images, (images, dampings) float64; one column for the baselines. `chosen` then tells what
-        `auto` became.
+        """The scores of the images of `scored`, (images, dampings) float64; one column for the baselines. `chosen` then
+        tells what `auto` became.
 
         Args:
             progress: counts the derivatives, of other engines too; None shows those of this one.
@@ -98,7 +101,8 @@ class InfluenceEngine:
                 return self.scores(progress)
         self.progress, method = progress, self.settings.method
         if method == 'random':
-            return np.random.default_rng(self.order).permutation(self.train.images)[:, None].astype(np.float64)
+            places = np.random.default_rng(self.order).permutation(self.train.images)
+            return places[self.scored, None].astype(np.float64)
         if method == 'loss':
             return self._image_scores(lambda batch: self.derivatives.losses(batch, self.loss)[:, None])
         gradient = self._test_gradient(self.folder)
@@ -113,7 +117,7 @@ class InfluenceEngine:
             Interrupted: a stop was asked for; calling again in a new process continues.
             DivergenceError: the solver found no solution.
         """
-        work = self.work() - self.train.images
+        work = self.work() - len(self.scored)
         with Progress('Solving', work, unit='derivative', hidden=self.rank > 0) as self.progress:
             return self._sized(self._solve(self._test_gradient(self.folder)))
 
@@ -262,16 +266,22 @@ class InfluenceEngine:
     # ---- one row per image ----
 
     def _image_scores(self, score: Callable[[Batch], Tensor]) -> np.ndarray:
-        return self._rows(self.train, self.folder, score)
+        return self._rows(self.train, self.folder, score, self.scored)
 
-    def _rows(self, data: ImageBatches, folder: Path, row_of: Callable[[Batch], Tensor]) -> np.ndarray:
+    def _rows(
+        self,
+        data: ImageBatches,
+        folder: Path,
+        row_of: Callable[[Batch], Tensor],
+        images: Sequence[int] | None = None,
+    ) -> np.ndarray:
         """(images, D) float64; each rank works on its share and notes every unit when it is done."""
         notes = ScoreNotes(folder, self.rank)
-        units = data.units()
+        units = data.units(images)
         todo = [unit for unit in units if unit[0] not in notes.known]
         own = todo[self.rank :: self.world_size]
         left = sum(map(len, todo))
-        self.progress.skip(data.images - left)
+        self.progress.skip(sum(map(len, units)) - left)
         distributed.barrier()  # every rank has read the notes
         for unit, batches in self._batches(data, own):
             if interrupt.requested():

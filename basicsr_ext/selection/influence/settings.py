@@ -8,13 +8,17 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 
 from basicsr_ext.errors import OptionError, shown
+from basicsr_ext.options.blocks import NameIn
 from basicsr_ext.options.calls import LossBlock
 from basicsr_ext.options.file_names import check_file_name
+from basicsr_ext.selection.complexity.criteria import CRITERIA
+from basicsr_ext.selection.subsets.quotas import Ratio, Size, part_size
 
 AUTO_DAMPING = {
     'float32': 1e-6,
     'bfloat16': 1e-4,
 }  # above the rounding of a product, relative to the largest eigenvalue
+SCORED = ('influence', 'graddot', 'loss')  # methods that look at images one by one
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,39 @@ class LevelSettings:
 
     def __post_init__(self) -> None:
         check_file_name(self.name, 'name')
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """A first, cheap stage of a ranking, whose first images alone are scored.
+
+    Attributes:
+        by: `random`; `entropy`, `std` or `gradient` of the clean image, the largest first; or `kcenter`, each as far as
+            possible from those before it, in the features of FilterBankEncoder.
+        size: number of candidates.
+        share: the same as a part of all images, rounded up.
+    """
+
+    by: Annotated[str, NameIn(CRITERIA, beside=('random', 'kcenter'))]
+    size: Size | None = None
+    share: Ratio | None = None
+
+    def __post_init__(self) -> None:
+        if (self.size is None) == (self.share is None):
+            both = self.size is not None
+            got, advice = ('both', 'Remove one of them.') if both else ('none', 'Add one of them.')
+            raise OptionError('size', 'exactly one of size and share', got, advice)
+
+    def number(self, images: int) -> int:
+        """How many of so many images are candidates.
+
+        Raises:
+            OptionError: more than there are.
+        """
+        number = self.size if self.share is None else part_size(self.share, images)
+        if number is None or number > images:
+            raise OptionError('rank.candidates.size', f'at most the {images} images there are', number, 'Lower it.')
+        return number
 
 
 @dataclass(frozen=True)
@@ -57,10 +94,15 @@ class RankSettings:
             `auto` cuts only images of more than 512 x 512 pixels, with margins as wide as the network looks, so that
             scores are those of whole images while memory is bounded. Where it looks farther than 96 pixels, or the loss
             is no mean over pixels, their scores are those of tiles.
+        tiles_per_image: how many tiles, drawn at random, stand for an image to rank that `tile_size` cuts into more, in
+            its score and in the curvature; None takes all. Of the target all tiles count.
         precision: `float32` or `bfloat16`.
         levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
         per_target: write `per_target.parquet` too, the influence of each image on the loss of each image of the target.
+        candidates: of `influence`, `graddot` and `loss`: score only some images, which get the first ranks; the others
+            follow in the order of the stage that chose them, without a score. Only `top`, and a `range` among the
+            candidates, are then chosen by the score. None scores all.
     """
 
     method: Literal['influence', 'graddot', 'loss', 'random'] = 'influence'
@@ -73,10 +115,12 @@ class RankSettings:
     scale: Annotated[float, Gt(0)] | Literal['auto'] = 'auto'
     batch_size: Annotated[int, Ge(1)] = 2
     tile_size: Annotated[int, Ge(1)] | Literal['auto'] | None = 'auto'
+    tiles_per_image: Annotated[int, Ge(1)] | None = None
     precision: Literal['float32', 'bfloat16'] = 'float32'
     levels: list[LevelSettings] = field(default_factory=list)
     groups: str | None = None
     per_target: bool = False
+    candidates: CandidateSettings | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -87,6 +131,11 @@ class RankSettings:
             raise OptionError(
                 'damping', 'different numbers of at least 0, or auto', shown(self.damping), 'Correct the value.'
             )
+        if self.tiles_per_image is not None and self.tile_size is None:
+            raise OptionError('tiles_per_image', 'a tile_size, which cuts images', '~', 'Add it, or leave this out.')
+        if self.candidates is not None and (self.method not in SCORED or self.per_target):
+            got = 'per_target' if self.per_target else f'method: {self.method}'
+            raise OptionError('candidates', f'method: {" or ".join(SCORED)}, no per_target', got, 'Remove one of them.')
 
     @property
     def dampings(self) -> list[float]:
