@@ -113,13 +113,13 @@ class ImageFiles:
                 f'{where}: {len(others)} files in {self.root!r} are not used, as they are no images by their ending '
                 f'or broken links: {first_few(others)}.'
             )
-        folders = sorted({os.path.dirname(name) for name in names})
+        folders = sorted({name.rpartition('/')[0] for name in names})
         if folders not in ([], ['']):
             get_root_logger().info(
                 f'{where}: {len(names)} images in {len(folders)} folders: '
                 f'{first_few([folder or "." for folder in folders])}.'
             )
-        return sorted(names, key=os.path.splitext)
+        return names if len(self.folders) == 1 else sorted(names, key=os.path.splitext)
 
     def _names_in_lmdb(self, where: str) -> list[str]:
         index = Path(self.root, 'meta_info.txt')
