@@ -15,7 +15,8 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.data import mined_patch_dataset
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.schedule.sampling import ScheduledIndex
