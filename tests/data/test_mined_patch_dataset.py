@@ -527,3 +527,11 @@ def test_training_in_two_workers(data: Path, kind: str) -> None:
     output = run(['-m', 'basicsr_ext', 'train', '-opt', 'train.yml'], data)
     assert 'patches are kept; Soh and Cho (2021)' in output
     assert Path('experiments/tiny/models/net_g_2.pth').is_file()
+
+
+def test_images_that_are_reached_are_those_of_the_items_one_by_one() -> None:
+    dataset = build(GAUSSIAN, keep=0.4)
+    for items in (range(len(dataset)), [0, 2, 2], []):
+        ((inside_it, own),) = dataset.reached(items)
+        assert inside_it is dataset.dataset
+        assert own == {dataset.place(item)[1] for item in items}
