@@ -529,7 +529,7 @@ def test_training_in_two_workers(data: Path, kind: str) -> None:
     assert Path('experiments/tiny/models/net_g_2.pth').is_file()
 
 
-def test_images_that_are_reached_are_those_of_the_items_one_by_one() -> None:
+def test_images_that_are_reached_are_those_of_the_items_one_by_one(data: Path) -> None:
     dataset = build(GAUSSIAN, keep=0.4)
     for items in (range(len(dataset)), [0, 2, 2], []):
         ((inside_it, own),) = dataset.reached(items)
