@@ -63,7 +63,8 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
         check_stock_folder(block[key], f'{where}.{key}')
     template = block.get('filename_tmpl', '{}')
     wanted = {template.format(Path(name).stem) + Path(name).suffix: name for name in gt}
-    missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in set(lq)]
+    given = set(lq)
+    missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in given]
     surplus = [name for name in lq if name not in wanted]
     refuse_if_any(missing, 'an LQ image for every GT image, missing', 'Add them or set filename_tmpl.', where)
     refuse_if_any(surplus, 'a GT image for every LQ image, without partner', 'Remove them or set filename_tmpl.', where)

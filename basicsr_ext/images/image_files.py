@@ -135,7 +135,8 @@ class ImageFiles:
             raise DataError(f'{where}.meta_info_file', 'a file', shown(meta_info_file), 'Correct the path.')
         names = name_list(meta_info_file, self.root, f'{where}.meta_info_file')
         outside = [name for name in names if is_outside(name)]
-        missing = [name for name in names if name not in set(outside) and not Path(self.root, name).is_file()]
+        inside = names if not outside else []  # what lies outside is refused first
+        missing = [name for name in inside if not os.path.isfile(os.path.join(self.root, name))]
         for problem, found in (('inside', outside), ('that exist in', missing)):
             if found:
                 raise DataError(
