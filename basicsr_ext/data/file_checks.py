@@ -177,10 +177,13 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
         if not _fit(sizes, scale, is_train):
             # Cameras note that an image has to be turned, which headers do not count.
             sizes = {kind: _decoded_size(files, index, kind) or size for kind, size in sizes.items()}
+        is_small, is_fit = bool(sizes) and min(sizes['gt']) < least, _fit(sizes, scale, is_train)
+        if is_fit and not is_small:
+            continue
         named = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
-        if sizes and min(sizes['gt']) < least:
+        if is_small:
             small.append(named['gt'])
-        if not _fit(sizes, scale, is_train):
+        if not is_fit:
             different.append(f'{named["gt"]} for {" and ".join(each for kind, each in named.items() if kind != "gt")}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)

@@ -178,10 +178,12 @@ JOBS = {
     'train': Job(train),
     'check': Job(lambda place: train(place, '--check')),
     'resume': Job(resume, make_late_state),
-    'rank_complexity': Job(rank_complexity),
-    'mine': Job(mine),
+    'rank_complexity': Job(rank_complexity, row_bytes=4096),
+    'mine': Job(mine, row_bytes=4096),
     'manifest_rows': Job(lambda place: read_manifest(RANKS), lambda place: write_ranks(RANKS, place.number)),
-    'manifest_patches': Job(lambda place: read_manifest(PATCHES), lambda place: write_patches(PATCHES, place.number)),
+    'manifest_patches': Job(
+        lambda place: read_manifest(PATCHES), lambda place: write_patches(PATCHES, place.number), 4096
+    ),
     'subset': Job(
         lambda place: chosen(place, 'InfluenceSubsetDataset', manifest=str(RANKS), subset='mid', ratio=0.5),
         lambda place: write_ranks(RANKS, place.number),
@@ -189,6 +191,7 @@ JOBS = {
     'patch_set': Job(
         lambda place: chosen(place, 'MinedPatchDataset', manifest=str(PATCHES), keep=0.5),
         lambda place: write_patches(PATCHES, place.number),
+        row_bytes=4096,
     ),
     'epoch_order': Job(epoch_order),
     'influence_2040x1356': Job(lambda place: influence(place, 'large'), save_network, 64 << 20, True),
