@@ -202,5 +202,7 @@ def _decoded_size(files: Files, index: int, kind: Kind) -> tuple[int, int] | Non
 
 def _fit(sizes: dict[Kind, tuple[int, int]], scale: int, is_train: bool) -> bool:
     """Whether the images of an item belong together; clean ones without a file of their input always do."""
+    if len(sizes) < 2:
+        return True
     inputs = {size for kind, size in sizes.items() if kind != 'gt'}
     return len(inputs) < 2 and all(fits(sizes['gt'], size, scale, is_train) for size in inputs)

@@ -221,8 +221,8 @@ class ImageFiles:
         Raises:
             DataError: the header is not that of an image.
         """
-        source = self.path(index) if self.backend == 'disk' else io.BytesIO(self.read(index))
-        return header_size(source, self.path(index))
+        path = self.path(index)
+        return header_size(path if self.backend == 'disk' else io.BytesIO(self.read(index)), path)
 
     def sizes(self, index: int) -> dict[Kind, tuple[int, int]]:
         """The `size` of the images of an item, by kind."""
