@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument('--folder', type=Path, required=True, help='of the sets, which are kept for the next time')
     parser.add_argument('--sizes', type=int, nargs='+', default=[1000, 10_000], help='small images (1000 10000)')
     parser.add_argument('--large', type=int, nargs='+', default=[1, 2], help='large images (1 2)')
+    parser.add_argument('--rounds', type=int, default=1, help='measurements, of which the fastest counts (1)')
     parser.add_argument('--only', nargs='+', choices=JOBS, default=list(JOBS), metavar='JOB', help=', '.join(JOBS))
     parser.add_argument('--at', type=int, help=argparse.SUPPRESS)
     parser.add_argument('--work', type=Path, help=argparse.SUPPRESS)
@@ -93,7 +94,7 @@ def main() -> int:
     for name in args.only:
         numbers, found = sorted(set(args.large if JOBS[name].of_large else args.sizes)), []
         for number in numbers:
-            seconds, memory = measure(name, folder, number)
+            seconds, memory = min(measure(name, folder, number) for _ in range(args.rounds))
             found.append((seconds, memory))
             row = f'{name:26s} {number:9,d} images {seconds:9.2f} s {1e3 * seconds / number:10.3f} ms an image'
             print(f'{row} {memory / 2**20:8.0f} MiB', flush=True)
