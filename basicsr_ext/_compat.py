@@ -527,6 +527,24 @@ def build_dataloader(original: Function, dataset: Any, dataset_opt: Any, *args: 
     return original(dataset, dataset_opt, *args, **kwargs)
 
 
+@repair('basicsr/data/data_util.py:228', 'assert input_name in input_paths', 'paired_paths_from_folder')
+def paired_paths_from_folder(
+    original: Function, folders: list[str], keys: list[str], filename_tmpl: str
+) -> list[dict[str, str]]:
+    """Hangs with many pairs: each name is looked for in a list of all, for hours where there are a million."""
+    inputs, cleans = (
+        [entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith('.')]
+        for folder in folders
+    )
+    wanted = [filename_tmpl.format(stem) + ending for stem, ending in map(os.path.splitext, cleans)]
+    if len(inputs) != len(cleans) or not set(wanted) <= set(inputs):
+        return original(folders, keys, filename_tmpl)  # names what is wrong
+    return [
+        {f'{key}_path': os.path.join(folder, name) for key, folder, name in zip(keys, folders, pair, strict=True)}
+        for pair in zip(wanted, cleans, strict=True)
+    ]
+
+
 @repair('basicsr/data/degradations.py:746', 'encode_param)', 'add_jpg_compression')
 def add_jpg_compression(original: Function, img: Any, quality: float = 90) -> Any:
     """cv2.error: OpenCV 5 refuses a JPEG quality that is not an integer."""

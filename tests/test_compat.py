@@ -24,7 +24,7 @@ import pytest
 import torch
 import yaml
 from basicsr import data as basicsr_data
-from basicsr.data import degradations
+from basicsr.data import data_util, degradations
 from basicsr.models import base_model, lr_scheduler
 from basicsr.utils import dist_util, file_client, logger, options, registry
 
@@ -618,6 +618,20 @@ def test_persistent_workers_without_workers(phase: str, images: Path) -> None:
 def test_persistent_workers_with_workers_stay(images: Path) -> None:
     opt = {**read_options(images)['datasets']['train'], 'num_worker_per_gpu': 1}
     assert basicsr_data.build_dataloader(list(range(8)), opt, num_gpu=0).persistent_workers is True
+
+
+def test_pairs_are_found_as_upstream_finds_them(tmp_path: Path) -> None:
+    for folder, ending in (('lq', 'x2'), ('gt', '')):
+        (tmp_path / folder / 'below').mkdir(parents=True)
+        for name in ('b.c', '.hidden', 'a', 'd'):
+            (tmp_path / folder / f'{name}{ending}.png').write_bytes(b'')
+    arguments = [str(tmp_path / 'lq'), str(tmp_path / 'gt')], ['lq', 'gt'], '{}x2'
+    found = data_util.paired_paths_from_folder(*arguments)
+    assert found == data_util.paired_paths_from_folder.__wrapped__(*arguments)
+    assert len(found) == 3
+    (tmp_path / 'lq/ax2.png').rename(tmp_path / 'lq/a.png')
+    with pytest.raises(AssertionError, match=r'ax2\.png is not in lq_paths'):
+        data_util.paired_paths_from_folder(*arguments)
 
 
 def test_jpeg_quality_is_an_integer() -> None:

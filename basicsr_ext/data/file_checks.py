@@ -2,14 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 from basicsr.utils import get_root_logger
 
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.data.reader_base import ReaderDataset
 from basicsr_ext.data.stock_files import Files, files_of
@@ -20,7 +20,6 @@ from basicsr_ext.images.listing import has_mark, is_outside, not_in_utf8, read_l
 from basicsr_ext.images.pair_files import fits
 from basicsr_ext.options.blocks import require
 from basicsr_ext.options.calls import is_known
-from basicsr_ext.runtime.progress import with_progress
 from basicsr_ext.schedule.sample import SampleDataset
 
 _ROUND = ('blur_kernel_size', 'kernel_list', 'kernel_prob', 'sinc_prob', 'blur_sigma', 'betag_range', 'betap_range')
@@ -64,7 +63,8 @@ def check_pairs(block: dict[str, Any], where: str) -> None:
         check_stock_folder(block[key], f'{where}.{key}')
     template = block.get('filename_tmpl', '{}')
     wanted = {template.format(Path(name).stem) + Path(name).suffix: name for name in gt}
-    missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in set(lq)]
+    given = set(lq)
+    missing = [f'{name} (for {original})' for name, original in wanted.items() if name not in given]
     surplus = [name for name in lq if name not in wanted]
     refuse_if_any(missing, 'an LQ image for every GT image, missing', 'Add them or set filename_tmpl.', where)
     refuse_if_any(surplus, 'a GT image for every LQ image, without partner', 'Remove them or set filename_tmpl.', where)
@@ -133,15 +133,15 @@ def check_stock_list(path: str, where: str) -> None:
         )
 
 
-def check_files(dataset: SampleDataset, where: str, decode: bool) -> None:
-    """Check the files of a dataset by their headers, and decode every image if asked to.
+def check_files(dataset: SampleDataset, where: str, decode: bool, workers: int = 0) -> None:
+    """Check the files of a dataset by their headers, and decode every image if asked to, in so many more processes.
 
     Raises:
         DataError: as `check_dataset` and `check_pixels`.
     """
     check_dataset(dataset, where)
     if decode:
-        check_pixels(dataset, where)
+        check_pixels(dataset, where, workers)
 
 
 def check_dataset(dataset: SampleDataset, where: str) -> None:
@@ -177,10 +177,13 @@ def _check_sizes(reader: SampleDataset, used: Sequence[int], where: str) -> None
         if not _fit(sizes, scale, is_train):
             # Cameras note that an image has to be turned, which headers do not count.
             sizes = {kind: _decoded_size(files, index, kind) or size for kind, size in sizes.items()}
+        is_small, is_fit = bool(sizes) and min(sizes['gt']) < least, _fit(sizes, scale, is_train)
+        if is_fit and not is_small:
+            continue
         named = {kind: f'{paths[kind]} ({height} x {width})' for kind, (height, width) in sizes.items()}
-        if sizes and min(sizes['gt']) < least:
+        if is_small:
             small.append(named['gt'])
-        if not _fit(sizes, scale, is_train):
+        if not is_fit:
             different.append(f'{named["gt"]} for {" and ".join(each for kind, each in named.items() if kind != "gt")}')
     refuse_if_any(unprintable, 'names of files in UTF-8', 'Rename the files.', where)
     refuse_if_any(different, f'GT {scale} times as large as LQ', 'Make the pairs again or correct scale.', where)
@@ -199,35 +202,7 @@ def _decoded_size(files: Files, index: int, kind: Kind) -> tuple[int, int] | Non
 
 def _fit(sizes: dict[Kind, tuple[int, int]], scale: int, is_train: bool) -> bool:
     """Whether the images of an item belong together; clean ones without a file of their input always do."""
+    if len(sizes) < 2:
+        return True
     inputs = {size for kind, size in sizes.items() if kind != 'gt'}
     return len(inputs) < 2 and all(fits(sizes['gt'], size, scale, is_train) for size in inputs)
-
-
-def check_pixels(dataset: SampleDataset, where: str) -> None:
-    """Decode every image that is used.
-
-    Raises:
-        DataError: damaged images; names them.
-    """
-    images = list(chain.from_iterable(_images(reader, used) for reader, used in used_items(dataset)))
-    decoding = with_progress(images, f'Decoding {where}', len(images))
-    damaged = [path for path, files, index, kind in decoding if not _decodes(files, index, kind)]
-    missing = [path for path in damaged if os.sep in path and not os.path.exists(path)]
-    refuse_if_any(missing, 'files that exist, missing', 'Correct the list or add them.', where)
-    refuse_if_any(damaged, 'images that decode', 'Replace or remove them.', where)
-
-
-def _images(reader: SampleDataset, used: Sequence[int]) -> Iterator[tuple[str, Files, int, Kind]]:
-    """The images of a dataset, where it tells them."""
-    files = files_of(reader)
-    for index in used:
-        for kind, path in files.listed(index).items():
-            yield path, files, index, kind
-
-
-def _decodes(files: Files, index: int, kind: Kind) -> bool:
-    try:
-        files.original(index, kind)
-    except DataError:
-        return False
-    return True

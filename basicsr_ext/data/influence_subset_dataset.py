@@ -1,5 +1,6 @@
 """A part of a ranking of the training images: the subsets of the influence paper, the static selection of TripleD."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ class InfluenceSubsetDataset(SubsetDataset):
 
     def choose(self, options: InfluenceSubsetOptions, ranked: RankedImages) -> None:
         """See `SubsetDataset`."""
-        self.chosen = ranked.indices(options.choose(ranked.ranks, ranked.groups))
+        self.chosen = array('q', ranked.indices(options.choose(ranked.ranks, ranked.groups)))
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,11 +134,12 @@ class MinedPatchDataset(WrapperDataset):
             )
 
     def __len__(self) -> int:
-        return len(self.corners)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
         inner = self.inner_index(index)
-        sample: Sample = self.dataset.patch(inner, self.corners[index])  # type: ignore[attr-defined]
+        top, left = self.corners[index].tolist()
+        sample: Sample = self.dataset.patch(inner, (top, left))  # type: ignore[attr-defined]
         reader, _ = source(self.dataset, int(inner))
         if self.is_train and reader.opt.get('phase', 'train') != 'train':  # cut from a whole pair, see `_inner_block`
             flips = draw_flips(index, reader.opt.get('use_hflip', True), reader.opt.get('use_rot', True))
@@ -162,10 +164,8 @@ def _inner_block(options: MinedPatchOptions, size: int, where: str) -> dict[str,
     return block
 
 
-def _kept(
-    manifest: Manifest, options: MinedPatchOptions, places: np.ndarray
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """Image (an index of the dataset inside) and corner of each kept patch."""
+def _kept(manifest: Manifest, options: MinedPatchOptions, places: np.ndarray) -> tuple['array[int]', np.ndarray]:
+    """Image (an index of the dataset inside) and corner, (rows, 2), of each kept patch, without an object a row."""
     index_of = np.full(len(manifest.items()), -1)
     listed = places >= 0
     index_of[places[listed]] = np.flatnonzero(listed)
@@ -173,14 +173,14 @@ def _kept(
     rows = np.flatnonzero(images >= 0)
     scores = manifest.array(criterion_of(manifest, options.criterion))[rows]
     rows = rows[keep_patches(scores, images[rows], options.keep, options.per_image)]
-    y, x = (manifest.array(side)[rows] for side in ('y', 'x'))
-    return images[rows].tolist(), list(zip(y.tolist(), x.tolist(), strict=True))
+    corners = np.stack([manifest.array(side)[rows] for side in ('y', 'x')], axis=1)
+    return array('q', images[rows].astype(np.int64).tobytes()), corners.astype(np.int32)
 
 
-def _check_scale(corners: Sequence[tuple[int, int]], size: int, reader: Any, manifest: Manifest) -> None:
+def _check_scale(corners: np.ndarray, size: int, reader: Any, manifest: Manifest) -> None:
     """A patch of a pair has to have its part in the input."""
     scale = reader.opt.get('scale', 1)
-    if any(side % scale for corner in [(size, size), *corners] for side in corner):
+    if size % scale or (corners % scale).any():
         raise DataError(
             'manifest',
             f'patches whose sides and positions scale {scale} divides, because {type(reader).__name__} reads pairs',

@@ -6,7 +6,7 @@ pixels in another encoding, as BasicSR's LMDBs hold them, are another file here.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -59,17 +59,18 @@ def digest_of(file: ImageFile) -> str:
     return digest_of_bytes(read_image(file.lmdb, file.path))
 
 
-def image_files(dataset: SampleDataset) -> list[ImageFile]:
+def image_files(dataset: SampleDataset, sizes: Collection[int] | None = None) -> list[ImageFile]:
     """The files of the clean images that a dataset uses at any time, each once.
 
     Args:
         dataset: any, also inside wrappers; one that does not tell its files has none, and neither have images that are
             missing or damaged in their LMDB.
+        sizes: in bytes, of the files to give; None gives all.
     """
-    return list(dict.fromkeys(_image_files(dataset)))
+    return list(dict.fromkeys(_image_files(dataset, sizes)))
 
 
-def _image_files(dataset: SampleDataset) -> Iterator[ImageFile]:
+def _image_files(dataset: SampleDataset, sizes: Collection[int] | None) -> Iterator[ImageFile]:
     for reader, used in used_items(dataset):
         if not hasattr(reader, 'opt'):
             continue
@@ -82,7 +83,8 @@ def _image_files(dataset: SampleDataset) -> Iterator[ImageFile]:
             if path is not None:
                 try:
                     size, changed = _size(lmdb, path)
-                    yield ImageFile(path, files.relative(index), lmdb, size, changed)
+                    if sizes is None or size in sizes:
+                        yield ImageFile(path, files.relative(index), lmdb, size, changed)
                 except (OSError, DataError):
                     continue
 
@@ -102,7 +104,12 @@ def shared(first: SampleDataset, second: SampleDataset) -> list[tuple[str, str]]
     Args:
         first, second: as for `image_files`.
     """
-    ours, theirs = image_files(first), image_files(second)
+    ours = image_files(first)
+    return shared_among(ours, image_files(second, {file.size for file in ours}))
+
+
+def shared_among(ours: Sequence[ImageFile], theirs: Sequence[ImageFile]) -> list[tuple[str, str]]:
+    """What `shared` gives of two datasets, of their files."""
     sizes = {file.size for file in ours} & {file.size for file in theirs} - {0}
     named = {digest: file.name for file, digest in _digests(reversed(theirs), sizes)}
     return [(file.name, named[digest]) for file, digest in _digests(ours, sizes) if digest in named]

@@ -151,6 +151,11 @@ class WrapperDataset(ComposedDataset):
         """See `ComposedDataset`."""
         return 0, self.indices()[index]
 
+    def reached(self, indices: Iterable[int]) -> list[tuple[SampleDataset, set[int]]]:
+        """See `ComposedDataset`."""
+        own = self.indices()
+        return [(self.dataset, {own[index] for index in indices})]
+
     def __len__(self) -> int:
         return len(self.dataset)
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from basicsr_ext.errors import ImageError
+from basicsr_ext.images.png_size import START, png_size
 
 # orientation -> quarter turns to the left, and whether the result is mirrored left-right
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
@@ -49,12 +50,22 @@ def header_size(source: str | io.BytesIO, path: str) -> tuple[int, int]:
         ImageError: the file is missing or cannot be read, or the header is not that of an image.
     """
     try:
+        size = png_size(_start(source))
+        if size is not None:
+            return size
         with open_header(source) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(path, 'an image file', os.strerror(error.errno), 'Correct the path.') from error
         raise ImageError(path, 'an image', 'a damaged or foreign file', 'Replace or remove it.') from error
+
+
+def _start(source: str | io.BytesIO) -> bytes:
+    if isinstance(source, io.BytesIO):
+        return bytes(source.getbuffer()[:START])
+    with open(source, 'rb', buffering=0) as file:
+        return file.read(START)
 
 
 def upright(image: np.ndarray, content: bytes) -> np.ndarray:

@@ -113,13 +113,13 @@ class ImageFiles:
                 f'{where}: {len(others)} files in {self.root!r} are not used, as they are no images by their ending '
                 f'or broken links: {first_few(others)}.'
             )
-        folders = sorted({os.path.dirname(name) for name in names})
+        folders = sorted({name.rpartition('/')[0] for name in names})
         if folders not in ([], ['']):
             get_root_logger().info(
                 f'{where}: {len(names)} images in {len(folders)} folders: '
                 f'{first_few([folder or "." for folder in folders])}.'
             )
-        return sorted(names, key=os.path.splitext)
+        return names if len(self.folders) == 1 else sorted(names, key=os.path.splitext)
 
     def _names_in_lmdb(self, where: str) -> list[str]:
         index = Path(self.root, 'meta_info.txt')
@@ -135,7 +135,8 @@ class ImageFiles:
             raise DataError(f'{where}.meta_info_file', 'a file', shown(meta_info_file), 'Correct the path.')
         names = name_list(meta_info_file, self.root, f'{where}.meta_info_file')
         outside = [name for name in names if is_outside(name)]
-        missing = [name for name in names if name not in set(outside) and not Path(self.root, name).is_file()]
+        inside = names if not outside else []  # what lies outside is refused first
+        missing = [name for name in inside if not os.path.isfile(os.path.join(self.root, name))]
         for problem, found in (('inside', outside), ('that exist in', missing)):
             if found:
                 raise DataError(
@@ -220,8 +221,8 @@ class ImageFiles:
         Raises:
             DataError: the header is not that of an image.
         """
-        source = self.path(index) if self.backend == 'disk' else io.BytesIO(self.read(index))
-        return header_size(source, self.path(index))
+        path = self.path(index)
+        return header_size(path if self.backend == 'disk' else io.BytesIO(self.read(index)), path)
 
     def sizes(self, index: int) -> dict[Kind, tuple[int, int]]:
         """The `size` of the images of an item, by kind."""

@@ -32,8 +32,7 @@ def walk_images(root: str, where: str) -> tuple[list[str], list[str]]:
     names: list[str] = []
     others: list[str] = []
     try:
-        for entry, is_file in _entries(root, (os.path.realpath(root),)):
-            name = os.path.relpath(entry.path, root).replace(os.sep, '/')
+        for name, is_file in _entries(root, '', (os.path.realpath(root),)):
             is_image = is_file and name.lower().endswith(IMAGE_SUFFIXES)
             (names if is_image else others).append(name)
     except OSError as error:
@@ -47,22 +46,24 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), '') if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
-def _entries(folder: str, above: tuple[str, ...]) -> Iterator[tuple[os.DirEntry[str], bool]]:
-    """What lies below a folder and is no folder, and whether it is a file.
+def _entries(folder: str, below: str, above: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+    """What lies below a folder and is no folder: its path below the root, and whether it is a file.
 
     Args:
         folder: to look into.
+        below: its path below the root, with a `/` at the end; '' for the root.
         above: the real paths of the folders that it lies in, and its own.
     """
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not entry.name.startswith('.')]
     for entry in visible:
+        name = f'{below}{entry.name}'
         if not entry.is_dir():
-            yield entry, entry.is_file()
+            yield name, entry.is_file()
             continue
         real = os.path.realpath(entry.path)
         if real not in above:
-            yield from _entries(entry.path, (*above, real))
+            yield from _entries(entry.path, f'{name}/', (*above, real))
 
 
 def read_lines(path: str, where: str) -> list[str]:

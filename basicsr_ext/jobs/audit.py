@@ -6,7 +6,7 @@ from typing import Any
 
 from basicsr.utils import get_root_logger
 
-from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.inventory import first_of_file, inventory
 from basicsr_ext.data.stock_files import reads_pairs
 from basicsr_ext.data.whole_images import WholeImages
@@ -70,7 +70,7 @@ def audit(opt: Options, settings: AuditSettings, only_check: bool = False) -> No
         names = _findings(settings, datasets)
         reader = AuditReader([(WholeImages(datasets[key]), len(items[key])) for key in datasets], names)
         if only_check:
-            _check_pixels(datasets)
+            _check_pixels(datasets, settings.workers)
             run.sound(f'{sum(map(len, items.values()))} images')
             return
         sources: dict[str, Any] = {key: source_of(dataset, items[key]) for key, dataset in datasets.items()}
@@ -102,10 +102,10 @@ def _findings(settings: AuditSettings, datasets: dict[str, SampleDataset]) -> li
     return names
 
 
-def _check_pixels(datasets: dict[str, SampleDataset]) -> None:
+def _check_pixels(datasets: dict[str, SampleDataset], workers: int) -> None:
     """Decode every image; damaged ones are something that the audit itself will tell."""
     for key, dataset in datasets.items():
         try:
-            check_pixels(dataset, f'datasets.{key}')
+            check_pixels(dataset, f'datasets.{key}', workers)
         except DataError as error:
             get_root_logger().warning(f'Will be suspect: {error}')

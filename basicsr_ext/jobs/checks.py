@@ -26,10 +26,10 @@ from basicsr.utils.registry import (
 )
 from torch.utils.data import default_collate
 
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.file_checks import (
     check_dataset,
     check_pairs,
-    check_pixels,
     check_real_esrgan,
     check_stock_folder,
     check_stock_list,
@@ -436,11 +436,12 @@ def check_everything(opt: Options) -> None:
     logger.setLevel(logging.INFO)
     set_random_seed(opt['manual_seed'])
     model = build_model(opt)
+    workers = max(block.get('num_worker_per_gpu', 0) for block in opt['datasets'].values())
     datasets: dict[str, SampleDataset] = {}
     for key, block in opt['datasets'].items():
         dataset = datasets[key] = build_dataset(block, f'datasets.{key}')
         check_dataset(dataset, f'datasets.{key}')
-        check_pixels(dataset, f'datasets.{key}')
+        check_pixels(dataset, f'datasets.{key}', workers)
         if key == 'train' and opt['is_train']:
             check_warmup(model, dataset, build_warmup(dataset, opt))
         check_first_batch(model, dataset, f'datasets.{key}')

@@ -9,7 +9,8 @@ import numpy as np
 from basicsr.utils import get_root_logger
 from torch import nn
 
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.shared_files import note_of
 from basicsr_ext.data.whole_images import WholeImages
@@ -114,7 +115,7 @@ def mine(opt: Options, settings: MineSettings, only_check: bool = False) -> None
             scan.try_first()
             _check_pixels(dataset, settings)
             if target is not None:
-                check_pixels(target, 'datasets.test')
+                check_pixels(target, 'datasets.test', settings.workers)
             run.sound(f'{len(items)} images and the first patches')
             return
         sources = {'train': source_of(dataset, items)}
@@ -157,7 +158,7 @@ def _check_images(items: Sequence[Item], settings: MineSettings) -> None:
 def _check_pixels(dataset: SampleDataset, settings: MineSettings) -> None:
     """Decode every image."""
     try:
-        check_pixels(dataset, 'datasets.train')
+        check_pixels(dataset, 'datasets.train', settings.workers)
     except DataError as error:
         if settings.bad_images == 'refuse':
             raise

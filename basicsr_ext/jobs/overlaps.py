@@ -7,7 +7,7 @@ from typing import Any
 from basicsr.utils import get_root_logger
 
 from basicsr_ext.data.nesting import layers
-from basicsr_ext.data.shared_files import named_pairs, shared, shared_with_note
+from basicsr_ext.data.shared_files import image_files, named_pairs, shared, shared_among, shared_with_note
 from basicsr_ext.errors import DataError
 from basicsr_ext.schedule.sample import SampleDataset
 from basicsr_ext.selection.manifest import manifest_header
@@ -28,9 +28,11 @@ def warn_of_target(train: SampleDataset, target: SampleDataset) -> None:
 def warn_of_validation(train: SampleDataset, validation: Iterable[SampleDataset]) -> None:
     """Warn where validation sets share files with the training set, or with what its rankings aimed at."""
     notes = list(_targets(train))
-    for dataset in validation:
+    sets = [(dataset, image_files(dataset)) for dataset in validation]
+    trained_on = image_files(train, {file.size for _, files in sets for file in files})
+    for dataset, files in sets:
         where = f'dataset {dataset.opt.get("name")}'
-        found = shared(dataset, train)
+        found = shared_among(files, trained_on)
         if found:
             _warn(
                 where,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ CANDIDATE = 'candidate'  # of a ranking that scored some images alone: whether a
 ROW_GROUP = 65536  # rows that are written together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """An image of a dataset.
 
@@ -168,10 +168,12 @@ class Manifest:
         listed = self.items()
         rows = {Item(path, 0, 0).name: -1 for path in self.header.get('skipped', ())}
         rows.update({item.name: row for row, item in enumerate(listed)})
-        theirs = {item.name for item in items}
-        known = [(item, listed[rows[item.name]]) for item in items if rows.get(item.name, -1) >= 0]
+        names = [item.name for item in items]
+        theirs, missing = set(names), len(listed)
+        places = [rows.get(name, missing) for name in names]
+        known = ((item, listed[row]) for item, row in zip(items, places, strict=True) if 0 <= row < missing)
         problems = {
-            'not in the manifest': [item.path for item in items if item.name not in rows],
+            'not in the manifest': [item.path for item, row in zip(items, places, strict=True) if row == missing],
             'not in the dataset': [item.path for item in listed if item.name not in theirs],
             'of another size': [
                 f'{new.path} ({new.height} x {new.width} instead of {old.height} x {old.width})'
@@ -187,7 +189,7 @@ class Manifest:
                 '; '.join(found),
                 'Correct the dataroot or make the manifest again.',
             )
-        return [rows[item.name] for item in items]
+        return places
 
 
 def fingerprint(items: Sequence[Item]) -> str:
@@ -335,8 +337,8 @@ def versions() -> dict[str, str]:
 
 
 def _refuse_foreign_paths(manifest: Manifest) -> None:
-    paths = [PurePosixPath(str(path)) for path in manifest.table['path'].unique().to_pylist()]
-    outside = [str(path) for path in paths if path.is_absolute() or '..' in path.parts]
+    paths = map(str, manifest.table['path'].unique().to_pylist())
+    outside = [path for path in paths if path.startswith('/') or '..' in path.split('/')]
     if outside:
         raise DataError(
             f'manifest {manifest.source}', 'paths inside the dataroot', first_few(outside), 'Do not use it.'

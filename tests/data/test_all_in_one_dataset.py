@@ -13,7 +13,8 @@ import yaml
 from basicsr.data import build_dataset
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.from_manifest import dataset_of, index_of_places
 from basicsr_ext.data.image_names import result_names
 from basicsr_ext.data.inventory import content_digest, inventory

@@ -14,8 +14,9 @@ import torch
 import yaml
 from basicsr.data import build_dataset
 
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.distinct_items import distinct_items, plan
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.nesting import used_items
 from basicsr_ext.errors import DataError, OptionError

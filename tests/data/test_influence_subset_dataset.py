@@ -12,7 +12,8 @@ import pytest
 from basicsr.data import build_dataset
 from pyarrow import parquet
 
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.wrapper_base import scheduled
 from basicsr_ext.errors import DataError, OptionError

@@ -15,7 +15,8 @@ from basicsr.utils import get_root_logger
 
 from basicsr_ext.__main__ import main
 from basicsr_ext.data import mined_patch_dataset
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.errors import DataError, OptionError
 from basicsr_ext.images.image_files import ImageFiles
 from basicsr_ext.schedule.sampling import ScheduledIndex
@@ -526,3 +527,11 @@ def test_training_in_two_workers(data: Path, kind: str) -> None:
     output = run(['-m', 'basicsr_ext', 'train', '-opt', 'train.yml'], data)
     assert 'patches are kept; Soh and Cho (2021)' in output
     assert Path('experiments/tiny/models/net_g_2.pth').is_file()
+
+
+def test_images_that_are_reached_are_those_of_the_items_one_by_one(data: Path) -> None:
+    dataset = build(GAUSSIAN, keep=0.4)
+    for items in (range(len(dataset)), [0, 2, 2], []):
+        ((inside_it, own),) = dataset.reached(items)
+        assert inside_it is dataset.dataset
+        assert own == {dataset.place(item)[1] for item in items}

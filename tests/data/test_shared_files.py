@@ -102,6 +102,13 @@ def test_images_that_are_not_chosen_do_not_count(folder: Path) -> None:
     assert shared(first, ours('two')) == []
 
 
+def test_files_of_some_sizes_are_those_of_all_with_these_sizes(folder: Path) -> None:
+    every = image_files(ours('two'))
+    for size in {file.size for file in every}:
+        assert image_files(ours('two'), {size}) == [file for file in every if file.size == size] != []
+    assert image_files(ours('two'), {1}) == []
+
+
 def test_the_values_of_an_lmdb_are_files(folder: Path) -> None:
     names = list(SIZES)
     root = pack('one', names)

@@ -14,7 +14,8 @@ from basicsr.data import build_dataset
 from PIL import Image
 
 from basicsr_ext.__main__ import main
-from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_pixels, check_stock_folder, check_stock_list
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset, check_pairs, check_stock_folder, check_stock_list
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.data.wrapper_base import StockDataset
 from basicsr_ext.errors import DataError, OptionError

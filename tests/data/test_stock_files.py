@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from basicsr.data import build_dataset
 
-from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.inventory import content_digest, inventory
 from basicsr_ext.data.stock_files import Files, StockFiles, files_of, reads_pairs
 from basicsr_ext.data.wrapper_base import WrapperDataset, scheduled

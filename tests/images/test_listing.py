@@ -9,6 +9,7 @@ import pytest
 
 from basicsr_ext.errors import DataError
 from basicsr_ext.images.image_files import ImageFiles
+from basicsr_ext.images.listing import walk_images
 from tests.helpers.training import write_images
 
 
@@ -139,3 +140,19 @@ def test_folders_that_do_not_go_together(folder: Path, roots: list[str], lines: 
     copy(folder, 'sub/1.png', '../more/1.png')
     with pytest.raises(DataError, match=rf'dataset x\.dataroot_gt: {said}'):
         ImageFiles([str(folder.parent / root) for root in roots], 'disk', lines, 'dataset x')
+
+
+def test_the_walk_finds_what_a_plain_walk_does(folder: Path) -> None:
+    copy(folder, 'b/2.png', 'b/c/1.PNG', 'b/c.png', 'b.png', 'a b/ü.jpg', 'b/note.txt', 'z/.hidden.png')
+    plain = [
+        str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file() and path.name != '.hidden.png'
+    ]
+    images, others = walk_images(f'{folder}/../images/', 'dataset x')
+    assert images == sorted((name for name in plain if name != 'b/note.txt'), key=os.path.splitext)
+    assert others == ['b/note.txt']
+
+
+def test_several_folders_are_sorted_as_one(folder: Path) -> None:
+    copy(folder, 'b/1.png', 'b/3.png', 'a/2.png')
+    both = ImageFiles([str(folder / 'b'), str(folder / 'a')], 'disk', None, 'dataset x')
+    assert both.names == ['a/2.png', 'b/1.png', 'b/3.png']

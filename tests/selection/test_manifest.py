@@ -129,7 +129,7 @@ def test_column_that_is_missing(tmp_path: Path, column: str) -> None:
         manifest.column('loss')
 
 
-@pytest.mark.parametrize('path', ['/etc/passwd', '../secret.png', 'folder/../../secret.png'])
+@pytest.mark.parametrize('path', ['/etc/passwd', '../secret.png', 'folder/../../secret.png', 'folder/..', '//x.png'])
 def test_path_that_leaves_the_dataroot(tmp_path: Path, path: str) -> None:
     file = write(tmp_path / 'ranking.parquet', [*ITEMS[:2], Item(path, 8, 8)], score=SCORES)
     with pytest.raises(DataError, match=f'expected paths inside the dataroot, got {path}. Do not use it'):
@@ -229,6 +229,11 @@ def test_patches_of_images_that_are_not_listed_are_refused(tmp_path: Path) -> No
     file = rewrite(write_patches(tmp_path / 'patches.parquet', []), path=[*paths, 'other.png'])
     with pytest.raises(DataError, match=r'manifest .*: expected the rows that were written, got others'):
         read_manifest(file).image_of_rows()
+
+
+def test_dots_in_names_do_not_leave_the_dataroot(tmp_path: Path) -> None:
+    items = [Item(name, 8, 8) for name in ('..a.png', 'a..b/c...png', './d.png')]
+    assert read_manifest(write(tmp_path / 'ranking.parquet', items, score=[1.0, 2.0, 3.0])).items() == items
 
 
 @pytest.mark.parametrize('images', [None, 3, [['b.png', 20]], [['b.png', 20, 24]]])

@@ -16,7 +16,7 @@ from basicsr_ext.alignment.settings import AlignSettings
 from basicsr_ext.alignment.tuned_images import TunedImages
 from basicsr_ext.alignment.tuning import Tuning
 from basicsr_ext.data.clean_images import CleanImages
-from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.stock_files import reads_pairs
 from basicsr_ext.images.new_folder import refuse_foreign
 from basicsr_ext.jobs.align.images import write_aligned

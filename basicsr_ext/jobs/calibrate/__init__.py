@@ -9,7 +9,8 @@ from typing import Any
 from basicsr.utils import get_root_logger
 from torch import Tensor
 
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.data.inventory import content_digest
 from basicsr_ext.data.read_item import read_item
 from basicsr_ext.errors import OptionError

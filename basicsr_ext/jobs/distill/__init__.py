@@ -14,7 +14,8 @@ from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
+from basicsr_ext.data.file_checks import check_dataset
 from basicsr_ext.distillation.codec import Codec, PixelCodec, VaeCodec, load_vae
 from basicsr_ext.distillation.engine import Distillation, Matching
 from basicsr_ext.distillation.networks import Networks

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from basicsr_ext.data.file_checks import check_dataset, check_pixels
+from basicsr_ext.data.file_checks import check_files
 from basicsr_ext.data.inventory import inventory
 from basicsr_ext.data.whole_images import WholeImages
 from basicsr_ext.data.wrapper_base import scheduled
@@ -68,8 +68,7 @@ class ComplexityRanking(Ranking):
         if decode or self.nets:
             self._scan(Path()).try_first()
         if decode and self.opt['rank'] == 0:
-            check_dataset(self.dataset, 'datasets.train')
-            check_pixels(self.dataset, 'datasets.train')
+            check_files(self.dataset, 'datasets.train', decode, self.settings.workers)
 
     def identity(self, items: Sequence[Item]) -> dict[str, Any]:
         """See `Ranking`."""

@@ -93,12 +93,13 @@ class EncoderSource(Source):
         self.train, self.test = (scheduled(build_dataset(blocks[key], f'datasets.{key}')) for key in ('train', 'test'))
         self.items, self.target_items = inventory(self.train), inventory(self.test)
         self.net = encoder_network(opt)
+        self.workers = opt['datasets']['train'].get('num_worker_per_gpu', 0)
 
     def check(self, decode: bool) -> None:
         """See `Ranking`."""
         for key, dataset in (('train', self.train), ('test', self.test)):
             if self.opt['rank'] == 0:
-                check_files(dataset, f'datasets.{key}', decode)
+                check_files(dataset, f'datasets.{key}', decode, self.workers)
             self._scan(key, Path()).try_first()
         if self.opt['rank'] == 0:
             warn_of_target(self.train, self.test)
@@ -124,5 +125,4 @@ class EncoderSource(Source):
 
     def _scan(self, key: str, folder: Path) -> EncoderScan:
         dataset = self.train if key == 'train' else self.test
-        workers = self.opt['datasets']['train'].get('num_worker_per_gpu', 0)
-        return EncoderScan(CleanImages(dataset), self.net, folder, key, device_of(self.opt), workers)
+        return EncoderScan(CleanImages(dataset), self.net, folder, key, device_of(self.opt), self.workers)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from basicsr.utils import get_root_logger
 from basicsr.utils.misc import set_random_seed
 
-from basicsr_ext.data.file_checks import check_pixels
+from basicsr_ext.data.decoded_files import check_pixels
 from basicsr_ext.data.inventory import content_digest
 from basicsr_ext.errors import OptionError, shown
 from basicsr_ext.jobs.resumable import identity, resumable
