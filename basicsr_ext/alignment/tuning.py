@@ -225,5 +225,5 @@ class Tuning:
 
 def _mean_of_all(values: Tensor) -> Tensor:
     """The mean over the last axis, on which each rank has its own values."""
-    number = distributed.add_up(torch.tensor(values.shape[-1], dtype=torch.float64, device=values.device))
+    number = distributed.add_up(torch.full((), values.shape[-1], dtype=torch.float64, device=values.device))
     return distributed.add_up_parts(values.sum(-1)) / number.item()

@@ -54,6 +54,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     'DnCNN': {**GREY, 'num_layers': 3, 'with_bn': True},
     'EDSRDenoiser': {**GREY, 'num_block': 1},
     'Restormer': {'num_in_ch': 1, 'num_out_ch': 1, **RESTORMER},
+    'PromptIR': {'num_in_ch': 1, 'num_out_ch': 1, **RESTORMER},
+    'AdaIR': {'num_in_ch': 1, 'num_out_ch': 1, **RESTORMER},
+    'UHDformer': {'num_in_ch': 1, 'num_out_ch': 1, 'dim': 8, 'num_groups': 1, 'num_blocks': 1, 'num_heads': 2},
+    'FFDNet': {**GREY, 'num_layers': 3},
+    'RDN': {**GREY, 'num_grow_ch': 4, 'num_block': 1, 'num_layers': 2},
+    'OISR': {'num_feat': 4, 'num_block': 1},
     'MIRNetv2': {'num_in_ch': 1, 'num_out_ch': 1, 'dim': 16, 'num_blocks': 1},
     'FlexIR': {**{k: v for k, v in FLEXIR.items() if k != 'type'}, 'channel_scoring': True, 'drop_rate': 0.0},
     'DistributionTuner': {'in_channels': 1, 'width': 4, 'depth': 2},
@@ -61,6 +67,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     'ComplexityScorer': {'backbone': 'test_resnet', 'input_size': 32},
     'SpandrelArch': {'architecture': 'Compact', 'num_in_ch': 1, 'num_out_ch': 1, 'num_feat': 4, 'num_conv': 1},
 }
+
+COLOURED = ('FilterBankEncoder', 'OISR')  # take three channels
 
 
 class ColouredLoss(nn.Module):
@@ -110,7 +118,7 @@ def pairs(number: int = 4, side: int = 24) -> list[tuple[Tensor, Tensor]]:
 
 def network(name: str, device: torch.device) -> Any:
     """A step of training and an image."""
-    net, image = built(name, device), drawn(2, 3 if name == 'FilterBankEncoder' else 1, 32, 32).to(device)
+    net, image = built(name, device), drawn(2, 3 if name in COLOURED else 1, 32, 32).to(device)
     learnt = net.train()(image)
     images = [branch.image for branch in learnt] if isinstance(learnt, list) else [learnt]
     loss = sum((each - 0.5).abs().mean() for each in images)

@@ -40,8 +40,8 @@ def tiling_for(derivatives: Derivatives, channels: int, loss: ImageLoss) -> Tili
     """
     sides = derivatives.sides if isinstance(derivatives.sides, Sides) else Sides(derivatives.sides)
     parameter = derivatives.parameters[0]
-    image = parameter.new_zeros(1, channels, 8, 8)
-    is_mean = _is_mean(loss, parameter.device)
+    image = parameter.new_zeros(1, channels, *sides.fit(8, 8))
+    is_mean = _is_mean(loss, derivatives.run(image).shape[1], parameter.device)
     reach = reach_of(derivatives.run, image, sides.multiple) if is_mean and not sides.square else None
     if reach is None:
         return Tiling(LARGEST, None, LARGEST**2)
@@ -69,10 +69,10 @@ def in_words(tiling: Tiling) -> str:
     )
 
 
-def _is_mean(loss: ImageLoss, device: torch.device) -> bool:
+def _is_mean(loss: ImageLoss, channels: int, device: torch.device) -> bool:
     """Whether the loss of an image is the mean of those of its halves."""
     generator = torch.Generator().manual_seed(0)
-    output, gt = (torch.rand(1, 3, 32, 64, generator=generator).to(device) for _ in range(2))
+    output, gt = (torch.rand(1, channels, 32, 64, generator=generator).to(device) for _ in range(2))
     whole = loss(output, gt)
     halves = [loss(output[..., columns], gt[..., columns]) for columns in (slice(0, 32), slice(32, 64))]
     return torch.allclose(whole, torch.stack(halves).mean(0), rtol=1e-4)
