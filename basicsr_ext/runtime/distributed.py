@@ -145,7 +145,7 @@ def add_up_parts(part: torch.Tensor) -> torch.Tensor:
 
     Gradients pass to the part of this rank alone; `add_up_gradients` then makes those of the whole of them.
     """
-    total: torch.Tensor = _AddedUp.apply(part) if _is_running() else part
+    total: torch.Tensor = _AddedUp.apply(part)
     return total
 
 
