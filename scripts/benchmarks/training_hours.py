@@ -23,6 +23,7 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 from basicsr.archs import build_network
 
 from basicsr_ext.networks.described import input_channels
+from basicsr_ext.options.dataset_blocks import walk_blocks
 from basicsr_ext.options.load import load_options
 
 LARGEST = 64  # side of the patch that is counted, in pixels of the input
@@ -99,8 +100,8 @@ def flops_of(net: torch.nn.Module, image: torch.Tensor) -> tuple[float, float]:
 
 def patch_of(block: dict[str, Any]) -> int:
     """The side of a training patch in the ground truth; of mined patches, which name none, that of Soh and Cho."""
-    inside = [value for value in block.values() if isinstance(value, dict)]
-    return int(block.get('gt_size') or next(map(patch_of, inside), MINED))
+    sizes = [inner['gt_size'] for inner, _ in walk_blocks(block, '') if inner.get('gt_size')]
+    return int(sizes[0]) if sizes else MINED
 
 
 if __name__ == '__main__':
