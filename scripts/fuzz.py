@@ -41,7 +41,7 @@ from basicsr_ext.selection.manifest import KEY
 Options = dict[str, Any]
 LIMIT = 40  # seconds for a trial
 STOPPING = 20  # seconds from SIGTERM to the end
-MEMORY = 12 * 2**30  # bytes of address space
+MEMORY = 12 * 2**30  # bytes of address space, beside what the program has before a trial
 WRITTEN = ('results', 'experiments', 'tb_logger')
 FORKS = multiprocessing.get_context('fork')
 
@@ -266,7 +266,7 @@ def make_world(folder: Path) -> None:
                 shutil.copytree(root, states / root, ignore=shutil.ignore_patterns('*.log'), dirs_exist_ok=True)
                 shutil.rmtree(root)
         if code:
-            raise RuntimeError(f'{job} does not run at all:\n{Path("log").read_text()[-3000:]}')
+            raise RuntimeError(f'{job} does not run at all, exit status {code}:\n{Path("log").read_text()[-3000:]}')
         if job in ('rank', 'mine', 'audit'):
             shutil.copy(states / 'results/new' / RESULTS[job], 'earlier')
     for name in ('log', 'opt.yml'):
@@ -509,7 +509,8 @@ def _child(words: list[str], log: Path) -> None:
     os.dup2(descriptor, 1), os.dup2(descriptor, 2)
     sys.stdout, sys.stderr = (open(number, 'w', encoding='utf-8', closefd=False) for number in (1, 2))  # noqa: SIM115
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit = _address_space() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     multiprocessing.current_process()._config['daemon'] = False  # type: ignore[attr-defined]  # it may have workers
     code = 1
     try:
@@ -519,6 +520,10 @@ def _child(words: list[str], log: Path) -> None:
     finally:
         sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)
+
+
+def _address_space() -> int:
+    return int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
 
 
 def _in_fork(words: list[str], log: Path) -> tuple[int | None, bool]:
