@@ -6,11 +6,11 @@ An epoch is one forward and backward pass over all training images. It is measur
 what it is compared with. IRCNN, grey images, sigma 25, L1 loss, default settings of the ranking.
 
 The parts of our ranking are measured on `--images` images and added up for the whole folder; `--full` also measures
-the whole. kronfluence and dattri (see peers.py) are measured on two small numbers of images and the line through them
-is followed to the whole folder: what they do is linear in the number of images, but for kronfluence's
-eigendecompositions, which are the constant of that line. dattri holds the graph of the Hessian of all images in memory
-at once, 3 GB an image of 180 x 180 pixels. The line does not show that, and dattri's images here are the middle 90 x 90
-pixels, also in its epoch. The peers' test images are cut to the same size, ours are whole.
+the whole. The peers (peers.py, peers_dattri.py) are measured on two small numbers of images and the line through them
+is followed to the whole folder: what they do is linear in the number of images, but for eigendecompositions and
+inverses, which are the constant of that line. dattri's conjugate gradients hold the graph of the Hessian of all images
+in memory at once, 3 GB an image of 180 x 180 pixels. The line does not show that. dattri's images here are the middle
+90 x 90 pixels, also in its epoch. The peers' test images are cut to the same size, ours are whole.
 
 `--agreement` instead ranks the whole folder twice, with curvature products on the default number of images and on all,
 and prints Spearman's correlation. It takes hours; stopped, it continues from the folder `--state`. `--crop 64 128`
@@ -23,12 +23,14 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import denoising
 import numpy as np
 import peers
+import peers_dattri
 import torch
 from alternate import alternate, median_ratio, print_table, seconds
 from denoising import l1_loss, mse_loss
@@ -44,8 +46,37 @@ from basicsr_ext.selection.influence.settings import RankSettings
 EPOCH = 'forward + backward (an epoch)'
 SCORING = 'scoring, forward mode'
 PRODUCT = 'Gauss-Newton product'
-PEER_IMAGES = {'kronfluence': (4, 12), 'dattri': (2, 4)}
-PEER_SIZE = {'kronfluence': 180, 'dattri': 90}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How another library is measured.
+
+    Attributes:
+        scores: of a network, training crops, test crops, dampings and a loss.
+        damping: any that it takes.
+        images: the two numbers of training images.
+        size: of their crops.
+    """
+
+    scores: Callable[..., np.ndarray]
+    damping: float
+    images: tuple[int, int]
+    size: int
+
+
+def kronfluence(net: nn.Module, train: Crops, test: Crops, dampings: list[float], loss: peers.Loss) -> np.ndarray:
+    """EK-FAC with files that go."""
+    with tempfile.TemporaryDirectory() as folder:
+        return peers.kronfluence_scores(net, train, test, dampings, loss, Path(folder), RankSettings().batch_size)
+
+
+PEERS = {
+    'kronfluence': Peer(kronfluence, 0, images=(4, 12), size=180),
+    'dattri, CG': Peer(peers_dattri.cg_scores, 1, images=(2, 4), size=90),
+    'dattri, TRAK': Peer(peers_dattri.trak_scores, 1e-6, images=(4, 12), size=90),
+    'dattri, LoGra': Peer(peers_dattri.logra_scores, 1e-1, images=(4, 12), size=90),
+}
 
 
 def parts(train: Any, derivatives: Derivatives, images: int, rounds: int) -> dict[str, list[float]]:
@@ -110,7 +141,7 @@ def print_agreement(train: Any, test: Any, derivatives: Derivatives, state: Path
     print(f'curvature of {number} images against {len(train)}: Spearman {spearmanr(*rankings)[0]:.4f}')
 
 
-def peer_epochs(name: str, train: Crops, test: Crops, net: nn.Module, whole: int, rounds: int) -> tuple[float, float]:
+def peer_epochs(peer: Peer, train: Crops, test: Crops, net: nn.Module, whole: int, rounds: int) -> tuple[float, float]:
     """Epochs that a peer takes for the larger of its two numbers of images, and for the whole folder by the line."""
 
     def epoch(size: int) -> None:
@@ -118,38 +149,27 @@ def peer_epochs(name: str, train: Crops, test: Crops, net: nn.Module, whole: int
             output = net(train[rows].lq.contiguous(memory_format=torch.channels_last))
             torch.autograd.grad(l1_loss(output, train[rows].gt).sum(), list(net.parameters()))
 
-    def peer(size: int) -> None:
-        images, l1 = train[torch.arange(size)], nn.functional.l1_loss
-        with tempfile.TemporaryDirectory() as folder:
-            if name == 'kronfluence':
-                peers.kronfluence_scores(net, images, test, [0], l1, Path(folder), RankSettings().batch_size)
-            else:
-                peers.dattri_cg_scores(net, images, test, [1], l1)
+    def scores(size: int) -> Callable[[], float]:
+        images = train[torch.arange(size)]
+        return seconds(lambda: peer.scores(net, images, test, [peer.damping], loss=nn.functional.l1_loss))
 
-    few, more = PEER_IMAGES[name]
-    measured = alternate(
-        {
-            'few': seconds(lambda: peer(few)),
-            'more': seconds(lambda: peer(more)),
-            EPOCH: seconds(lambda: epoch(more)),
-        },
-        rounds,
-    )
+    few, more = peer.images
+    measured = alternate({'few': scores(few), 'more': scores(more), EPOCH: seconds(lambda: epoch(more))}, rounds)
     first, second, unit = (statistics.median(measured[key]) for key in ('few', 'more', EPOCH))
     total = second + (second - first) / (more - few) * (whole - more)
     return second / unit, total / (unit / more * whole)
 
 
 def print_peers(train: Any, test: Any, net: nn.Module, rounds: int) -> None:
-    """kronfluence's factors and scores, dattri's 20 products and scores."""
-    for name, (_, more) in PEER_IMAGES.items():
-        if not peers.installed(name):
-            print(f'{name:<12}not installed, see peers.py')
+    """kronfluence's factors and scores, dattri's 20 products and scores, its projections and scores."""
+    for name, peer in PEERS.items():
+        if not peers.installed(name.split(',')[0]):
+            print(f'{name:<14}not installed, see peers.py')
             continue
-        size = PEER_SIZE[name]
-        crops = denoising.middles(train, more, size), denoising.middles(test, len(test), size)
-        there, whole = peer_epochs(name, *crops, net, len(train), rounds)
-        print(f'{name:<12}{there:7.1f} epochs of {more} images, {whole:7.1f} of {len(train)}', flush=True)
+        more = peer.images[1]
+        crops = denoising.middles(train, more, peer.size), denoising.middles(test, len(test), peer.size)
+        there, whole = peer_epochs(peer, *crops, net, len(train), rounds)
+        print(f'{name:<14}{there:7.1f} epochs of {more} images, {whole:7.1f} of {len(train)}', flush=True)
 
 
 def main() -> int:

@@ -1,21 +1,16 @@
-"""Influence by other libraries on the same data: predicted rise of the mean test loss without each training image.
+"""Influence by kronfluence on the same data: predicted rise of the mean test loss without each training image.
 
     pip install --no-deps kronfluence dattri && pip install accelerate einconv opt-einsum
 
-Both functions take and give the same, positive means the image helps, and the scale is the library's own. The curvature
-is that of the squared error, because that of L1 is zero almost everywhere; the gradients that are multiplied are those
-of a loss of choice.
+Its function and those of peers_dattri.py take and give the same, positive means the image helps, and the scale is the
+library's own. The curvature is that of the squared error, because that of L1 is zero almost everywhere, or that of the
+gradients' outer products; the gradients that are multiplied are those of a loss of choice.
 """
 
-import contextlib
 import copy
-import gc
 import importlib.util
-import io
-import multiprocessing
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +18,8 @@ import numpy as np
 import torch
 from retraining import Crops
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # mean over everything, as functional.l1_loss
 
@@ -33,11 +27,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # mean over everything, as functional
 def installed(name: str) -> bool:
     """Whether a library can be imported."""
     return importlib.util.find_spec(name) is not None
-
-
-def half_square(output: Tensor, gt: Tensor) -> Tensor:
-    """Half the mean squared error."""
-    return functional.mse_loss(output, gt) / 2
 
 
 def kronfluence_scores(
@@ -102,60 +91,4 @@ def kronfluence_scores(
                 score_args=ScoreArguments(damping_factor=damping or None, aggregate_query_gradients=True),
             )
             columns.append(analyzer.load_pairwise_scores(f'damping_{damping:g}')['all_modules'][0].double().numpy())
-    return np.stack(columns, 1)
-
-
-def dattri_cg_scores(
-    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], loss: Loss, max_iter: int = 20
-) -> np.ndarray:
-    """Conjugate gradients with the exact Hessian by dattri's `IFAttributorCG`.
-
-    Its loss is the squared error / 2 and its target the loss of all test images together, one solution instead of one a
-    test image. The Hessian is that of all training images at once, as dattri recommends. `IFAttributorCG` itself
-    multiplies gradients of the loss of its Hessian with those of the target; here both are gradients of the target.
-
-    Args:
-        net: any that torch.func can differentiate.
-        train, test: pairs of images.
-        dampings: absolute `regularization`s.
-        loss: whose gradients are multiplied.
-        max_iter: products, after a first one.
-
-    Returns:
-        (images, dampings).
-    """
-    # dattri keeps its graphs, some gigabytes a damping, until the process ends.
-    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
-        return pool.submit(_dattri_cg_scores, net, train, test, dampings, loss, max_iter).result()
-
-
-def _dattri_cg_scores(
-    net: nn.Module, train: Crops, test: Crops, dampings: Sequence[float], loss: Loss, max_iter: int
-) -> np.ndarray:
-    from dattri.algorithm import IFAttributorCG
-    from dattri.task import AttributionTask
-
-    def measured(loss: Loss) -> Callable[[dict[str, Tensor], tuple[Tensor, Tensor]], Tensor]:
-        def function(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor]) -> Tensor:
-            lq, gt = (images.flatten(0, -4) for images in data)
-            return loss(functional_call(net, parameters, (lq,)), gt)
-
-        return function
-
-    class WithGradientsOfTarget(IFAttributorCG):
-        def generate_train_rep(self, ckpt_idx: int, data: tuple[Tensor, ...]) -> Tensor:
-            return self.generate_test_rep(ckpt_idx, data)
-
-    train_set = TensorDataset(train.lq, train.gt)
-    whole_test_set = DataLoader(TensorDataset(test.lq[None], test.gt[None]))
-    task = AttributionTask(measured(half_square), net, net.state_dict(), measured(loss))
-    columns = []
-    for damping in dampings:
-        attributor = WithGradientsOfTarget(task, max_iter=max_iter, regularization=damping)
-        attributor.cache(DataLoader(train_set, batch_size=len(train_set)))
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-            scores = attributor.attribute(DataLoader(train_set, batch_size=len(train_set)), whole_test_set)
-        columns.append(scores[:, 0].detach().double().numpy())
-        del attributor, scores
-        gc.collect()
     return np.stack(columns, 1)
