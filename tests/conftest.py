@@ -11,6 +11,7 @@ import basicsr_ext  # noqa: F401  before any test imports BasicSR, which it repa
 import pytest
 from basicsr.utils import logger as basicsr_logger
 
+from basicsr_ext.data import sound_files
 from basicsr_ext.jobs import pace
 from basicsr_ext.training.loop import TrainingRun
 from tests.helpers.named_files import make_pictures
@@ -42,6 +43,12 @@ def every_test_finds_the_same_logger() -> Iterator[None]:
     for handler in (*handlers, *logger.handlers):
         handler.close()
     logger.handlers = []
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The user's cache stays as it was."""
+    monkeypatch.setattr(sound_files, 'cache', lambda: tmp_path_factory.getbasetemp() / 'cache')
 
 
 @pytest.fixture

@@ -100,6 +100,8 @@ def rank(
             scoring = _engine(pairs, target, net, asked, seed, Path(folder), InfluenceEngine)
             stage = _first_stage(pairs, asked, seed, Path(folder, 'first_stage'), scoring.device)
             scoring.scored = scoring.scored if stage is None else stage.candidates
+            if asked.settle is not None:
+                asked.settle.number(len(items), len(scoring.scored))
             columns = score_columns(method, {'': scoring.scores()}, asked.dampings)
             columns = columns if stage is None else stage.of_all(columns)
             notes = _notes(scoring, asked, False) if method == 'influence' else {}

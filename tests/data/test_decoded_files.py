@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from basicsr.data import build_dataset
 
+from basicsr_ext.data import decoded_files, sound_files
 from basicsr_ext.data.decoded_files import UNIT, check_pixels
+from basicsr_ext.data.stock_files import Files
 from basicsr_ext.errors import DataError, first_few
+from basicsr_ext.images.image_files import Kind
+from basicsr_ext.runtime import interrupt
 from basicsr_ext.schedule.sample import SampleDataset
 from tests.helpers.images import pack_lmdb, write_noise
 
@@ -68,3 +72,59 @@ def test_workers_read_lmdbs(folders: tuple[Path, Path]) -> None:
     block = {'name': 'x', 'phase': 'val', 'scale': 1, 'type': 'GaussianDenoisingDataset', 'sigma': 5}
     dataset = build_dataset({**block, 'dataroot_gt': str(pack_lmdb(folders[0])), 'io_backend': {'type': 'lmdb'}})
     check_pixels(dataset, 'datasets.val', 2)
+
+
+# ---- a check that goes on where it was stopped ----
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were decoded."""
+    names: list[str] = []
+    real = decoded_files._decodes
+
+    def noted(files: Files, index: int, kind: Kind) -> bool:
+        names.append(files.listed(index)[kind])
+        return real(files, index, kind)
+
+    monkeypatch.setattr(decoded_files, '_decodes', noted)
+    return names
+
+
+def test_a_stopped_check_goes_on(
+    folders: tuple[Path, Path], decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops = iter([False, True])
+    monkeypatch.setattr(interrupt, 'requested', lambda: next(stops))
+    with pytest.raises(interrupt.Interrupted):
+        check_pixels(paired(*folders), 'datasets.val')
+    first = set(decoded)
+    assert len(first) == len(decoded) == 4 * UNIT  # two units of pairs
+    decoded.clear()
+    monkeypatch.setattr(interrupt, 'requested', lambda: False)
+    check_pixels(paired(*folders), 'datasets.val')
+    assert len(decoded) == 2 * NUMBER - 4 * UNIT and not first & set(decoded)
+    decoded.clear()
+    check_pixels(paired(*folders), 'datasets.val')  # nothing is kept of one that has ended
+    assert len(decoded) == 2 * NUMBER
+
+
+def test_what_was_replaced_is_decoded_again_and_the_rest_is_not(folders: tuple[Path, Path], decoded: list[str]) -> None:
+    gt, lq = folders
+    sound = (gt / '001.png').read_bytes()
+    damage([gt / '001.png'])
+    error(paired(gt, lq), 0)
+    decoded.clear()
+    (gt / '001.png').write_bytes(sound)
+    damage([gt / '020.png'])  # found sound before
+    assert '020.png' in error(paired(gt, lq), 0)
+    assert len(decoded) == 4 * UNIT  # the units of both files
+
+
+def test_without_a_cache_a_check_runs_all_the_same(
+    folders: tuple[Path, Path], decoded: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sound_files, 'cache', lambda: folders[1].parent / 'file')
+    (folders[1].parent / 'file').write_text('')
+    check_pixels(paired(*folders), 'datasets.val')
+    assert len(decoded) == 2 * NUMBER and caplog.text.count('it begins anew') == 1

@@ -50,7 +50,7 @@ def first_stage(folder: Path, by: str) -> list[int]:
 def test_only_candidates_are_scored_as_in_the_full_ranking(folder: Path, method: str) -> None:
     full = np.array(rank(folder, method=method).column(method))
     order = first_stage(folder, 'entropy')
-    manifest = rank(folder, method=method, candidates={'by': 'entropy', 'share': 0.3})
+    manifest = rank(folder, method=method, candidates={'by': 'entropy', 'ratio': 0.3})
     assert manifest.names == ['path', 'height', 'width', method, 'rank', 'candidate']
     found, ranks = np.array(manifest.column(method)), manifest.column('rank')
     candidates = np.flatnonzero(manifest.column('candidate'))
@@ -80,7 +80,8 @@ def test_levels_share_the_candidates(folder: Path) -> None:
 
 
 def test_two_processes_give_what_one_gives(folder: Path) -> None:
-    block = {'candidates': {'by': 'kcenter', 'size': 5}, 'tile_size': 12, 'tiles_per_image': 2}
+    settle = {'ratio': 0.3, 'overlap': 0.9, 'rounds': 3}
+    block = {'candidates': {'by': 'kcenter', 'size': 5}, 'tile_size': 12, 'tiles_per_image': 2, 'settle': settle}
     manifest = rank(folder, **block)
     shutil.rmtree('results')
     run_ranks(['-m', 'basicsr_ext', 'rank', '-opt', str(folder / 'rank.yml'), '--launcher', 'pytorch'], folder)
@@ -90,7 +91,9 @@ def test_two_processes_give_what_one_gives(folder: Path) -> None:
 
 
 def test_stopped_anywhere_and_continued_is_never_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = {'size': 2, 'overlap': 1, 'rounds': 3}
     block = {'candidates': {'by': 'kcenter', 'size': 4}, 'iterations': 2, 'tile_size': 12, 'tiles_per_image': 1}
+    block['settle'] = settle
     calls, limit = 0, -1
 
     def requested() -> bool:
@@ -171,7 +174,7 @@ def test_python_ranks_candidates_too(folder: Path) -> None:
     net = torch.nn.Conv2d(1, 1, 3, padding=1)
     full = bx.rank(pairs, pairs[:2], net, output=folder / 'full.parquet', iterations=4)
     some = bx.rank(
-        pairs, pairs[:2], net, output=folder / 'some.parquet', iterations=4, candidates={'by': 'std', 'share': 0.5}
+        pairs, pairs[:2], net, output=folder / 'some.parquet', iterations=4, candidates={'by': 'std', 'ratio': 0.5}
     )
     candidates = np.flatnonzero(some.column('candidate'))
     assert len(candidates) == 3
@@ -181,15 +184,20 @@ def test_python_ranks_candidates_too(folder: Path) -> None:
 @pytest.mark.parametrize(
     ('block', 'message'),
     [
-        ({'candidates': {'by': 'random'}}, 'rank.candidates.size: expected exactly one of size and share, got none'),
-        ({'candidates': {'by': 'random', 'size': 2, 'share': 0.1}}, 'exactly one of size and share, got both'),
+        ({'candidates': {'by': 'random'}}, 'rank.candidates.size: expected exactly one of size and ratio, got none'),
+        (
+            {'candidates': {'by': 'random', 'size': 2, 'ratio': 0.1}},
+            'exactly one of size and ratio, got size and ratio',
+        ),
         ({'candidates': {'by': 'random', 'size': 10}}, 'rank.candidates.size: expected at most the 9 images there are'),
         ({'candidates': {'by': 'entrpy', 'size': 2}}, "got 'entrpy'. Did you mean entropy"),
-        ({'candidates': {'by': 'std', 'share': 0}}, 'rank.candidates.share: expected more than 0 and up to 1, got 0'),
+        ({'candidates': {'by': 'std', 'ratio': 0}}, 'rank.candidates.ratio: expected more than 0 and up to 1, got 0'),
         ({'candidates': {'by': 'std', 'size': 2}, 'per_target': True}, 'no per_target, got per_target'),
         ({'candidates': {'by': 'std', 'size': 2}, 'method': 'random'}, 'influence or graddot or loss, no per_target'),
         ({'candidates': {'by': 'std', 'size': 2}, 'method': 'matching', 'size': 3}, 'got method: matching'),
         ({'tiles_per_image': 2, 'tile_size': None}, 'rank.tiles_per_image: expected a tile_size, which cuts images'),
+        ({'settle': {'size': 2}}, 'rank.settle: expected tiles_per_image, method: influence or graddot or loss'),
+        ({'settle': {'size': 10}, 'tiles_per_image': 2}, 'rank.settle: expected at most the 9 images that get scores'),
         ({'tiles_per_image': 0}, 'rank.tiles_per_image: expected at least 1, got 0'),
     ],
 )

@@ -80,8 +80,9 @@ class InfluenceRanking(Ranking):
                     'Levels may differ in weights and degradation only.',
                 )
         self.items = first.items
-        if settings.candidates is not None:
-            settings.candidates.number(len(self.items))
+        scored = len(self.items) if settings.candidates is None else settings.candidates.number(len(self.items))
+        if settings.settle is not None:
+            settings.settle.number(len(self.items), scored)
         self.has_target = settings.method not in ('loss', 'random')
         self.has_unit = settings.method not in ('graddot', 'loss', 'random')  # that of the loss, if it has curvature
 

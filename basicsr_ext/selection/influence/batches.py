@@ -1,6 +1,7 @@
 """The images of a dataset in batches that do not depend on who works on them: units of work."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -85,7 +86,7 @@ class ImageBatches:
             images.
         num_workers: processes that decode.
         tiles_per_image: how many tiles, drawn at random, stand for an image of more; None takes all.
-        seed: of the draw, which depends on it and the image alone.
+        seed: of the draw, which depends on it, the image and the number of the draw alone.
     """
 
     def __init__(
@@ -98,8 +99,14 @@ class ImageBatches:
         seed: int = 0,
     ) -> None:
         self.dataset, self.batch_size, self.tiling, self.num_workers = dataset, batch_size, tiling, num_workers
-        self.tiles_per_image, self.seed = tiles_per_image, seed
+        self.tiles_per_image, self.seed, self.number = tiles_per_image, seed, 0
         self.images = len(dataset)
+
+    def drawn_again(self, number: int) -> 'ImageBatches':
+        """The same images with tiles of another draw, from 1 on; an image that `tiles_per_image` covers has none."""
+        again = copy(self)
+        again.number = number
+        return again
 
     def units(self, images: Sequence[int] | None = None) -> list[list[int]]:
         """All units, or those of a selection of images."""
@@ -133,8 +140,8 @@ class ImageBatches:
     def _tiles(self, index: int, sample: Sample) -> list['Tile']:
         tiles = list(tiles_of(*_pair(sample), self.tiling))
         if self.tiles_per_image is None or len(tiles) <= self.tiles_per_image:
-            return tiles
-        generator = np.random.default_rng([self.seed, index])
+            return [] if self.number else tiles
+        generator = np.random.default_rng([self.seed, index, *([self.number] if self.number else [])])
         drawn = draw([tile.weight for tile in tiles], self.tiles_per_image, generator)
         return [tiles[place]._replace(weight=weight) for place, weight in drawn.items()]
 

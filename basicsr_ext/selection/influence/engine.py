@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from basicsr.utils import get_root_logger
 from torch import Tensor
 
 from basicsr_ext.errors import DataError
@@ -19,6 +20,7 @@ from basicsr_ext.selection.influence.krylov import Krylov, lanczos
 from basicsr_ext.selection.influence.loss_curvature import mean_curvature, sums_of_curvature
 from basicsr_ext.selection.influence.score_notes import ScoreNotes
 from basicsr_ext.selection.influence.settings import RankSettings
+from basicsr_ext.selection.influence.settling import overlap_of_draws
 from basicsr_ext.selection.influence.stochastic import largest_eigenvalue, stochastic_solve
 
 SCALE_IMAGES = 8  # whose largest eigenvalues decide `scale: auto`
@@ -74,8 +76,9 @@ class InfluenceEngine:
     def work(self) -> int:
         """How many derivatives of the loss of an image the scores take."""
         method, dampings = self.settings.method, len(self.settings.dampings)
+        scoring = len(self.scored) * (self.settings.settle.rounds if self.settings.settle else 1)
         if method in ('random', 'loss'):
-            return len(self.scored) if method == 'loss' else 0
+            return scoring if method == 'loss' else 0
         solving = 0
         if method == 'influence' and self.settings.solver == 'stochastic':
             solving = self.times * dampings + self._scaling_images()
@@ -83,7 +86,7 @@ class InfluenceEngine:
             solving = self.steps * self.curvature_images
         if method == 'influence':
             solving += self.curvature_images
-        return self.test.images + solving + len(self.scored)
+        return self.test.images + solving + scoring
 
     def scores(self, progress: Progress | None = None) -> np.ndarray:
         """The scores of the images of `scored`, (images, dampings) float64; one column for the baselines. `chosen` then
@@ -266,7 +269,27 @@ class InfluenceEngine:
     # ---- one row per image ----
 
     def _image_scores(self, score: Callable[[Batch], Tensor]) -> np.ndarray:
-        return self._rows(self.train, self.folder, score, self.scored)
+        rounds = [self._rows(self.train, self.folder, score, self.scored)]
+        settle = self.settings.settle
+        if settle is None:
+            return rounds[0]
+        size = settle.number(self.train.images, len(self.scored))
+        overlap = 0.0
+        while overlap < settle.overlap and len(rounds) < settle.rounds:
+            number = len(rounds)
+            drawn, folder = self.train.drawn_again(number), self.folder / f'draw_{number}'
+            again = self._rows(drawn, folder, score, self.scored, width=rounds[0].shape[1])
+            rounds.append(np.where(np.isnan(again), rounds[0], again))
+            firsts = np.stack([each[:, 0] for each in rounds])  # the first damping ranks
+            overlap = overlap_of_draws(firsts, size, np.random.default_rng([self.order[0], number]))
+        self.progress.drop((settle.rounds - len(rounds)) * len(self.scored))
+        self.chosen = {**self.chosen, 'draws': len(rounds), 'overlap': overlap}
+        if overlap < settle.overlap:
+            get_root_logger().warning(
+                f'rank.settle: after {len(rounds)} draws {overlap:.0%} of the first {size} images are expected to '
+                f'stay, less than {settle.overlap:.0%}.'
+            )
+        return np.mean(rounds, 0)
 
     def _rows(
         self,
@@ -274,8 +297,12 @@ class InfluenceEngine:
         folder: Path,
         row_of: Callable[[Batch], Tensor],
         images: Sequence[int] | None = None,
+        width: int = 1,
     ) -> np.ndarray:
-        """(images, D) float64; each rank works on its share and notes every unit when it is done."""
+        """(images, D) float64; each rank works on its share and notes every unit when it is done.
+
+        An image of which the data have no tile gets `width` times NaN.
+        """
         notes = ScoreNotes(folder, self.rank)
         units = data.units(images)
         todo = [unit for unit in units if unit[0] not in notes.known]
@@ -286,12 +313,13 @@ class InfluenceEngine:
         for unit, batches in self._batches(data, own):
             if interrupt.requested():
                 break
-            rows = {image: np.zeros(1) for image in unit}
+            rows: dict[int, np.ndarray] = {}
             for batch in batches:
                 values = (row_of(batch) * batch.weights[:, None]).double().cpu().numpy()
                 for image, value in zip(batch.images.tolist(), values, strict=True):
-                    rows[image] = rows[image] + value
-            notes.write(unit[0], [rows[image].tolist() for image in unit])
+                    rows[image] = rows.get(image, 0) + value
+            unseen = np.full(width, np.nan)
+            notes.write(unit[0], [rows.get(image, unseen).tolist() for image in unit])
             self.progress.update(left / len(own))
         notes.close()
         if distributed.any_rank(interrupt.requested()):

@@ -12,7 +12,7 @@ from basicsr_ext.options.blocks import NameIn
 from basicsr_ext.options.calls import LossBlock
 from basicsr_ext.options.file_names import check_file_name
 from basicsr_ext.selection.complexity.criteria import CRITERIA
-from basicsr_ext.selection.subsets.quotas import Ratio, Size, part_size
+from basicsr_ext.selection.subsets.quotas import Ratio, Size, part_size, size_or_ratio
 
 AUTO_DAMPING = {
     'float32': 1e-6,
@@ -47,18 +47,15 @@ class CandidateSettings:
         by: `random`; `entropy`, `std` or `gradient` of the clean image, the largest first; or `kcenter`, each as far as
             possible from those before it, in the features of FilterBankEncoder.
         size: number of candidates.
-        share: the same as a part of all images, rounded up.
+        ratio: the same as a part of all images, rounded up.
     """
 
     by: Annotated[str, NameIn(CRITERIA, beside=('random', 'kcenter'))]
     size: Size | None = None
-    share: Ratio | None = None
+    ratio: Ratio | None = None
 
     def __post_init__(self) -> None:
-        if (self.size is None) == (self.share is None):
-            both = self.size is not None
-            got, advice = ('both', 'Remove one of them.') if both else ('none', 'Add one of them.')
-            raise OptionError('size', 'exactly one of size and share', got, advice)
+        size_or_ratio(self.size, self.ratio)
 
     def number(self, images: int) -> int:
         """How many of so many images are candidates.
@@ -66,9 +63,40 @@ class CandidateSettings:
         Raises:
             OptionError: more than there are.
         """
-        number = self.size if self.share is None else part_size(self.share, images)
+        number = self.size if self.ratio is None else part_size(self.ratio, images)
         if number is None or number > images:
             raise OptionError('rank.candidates.size', f'at most the {images} images there are', number, 'Lower it.')
+        return number
+
+
+@dataclass(frozen=True)
+class SettleSettings:
+    """When tiles enough are drawn: the first part of the ranking would hardly be another with other tiles.
+
+    Attributes:
+        size: number of images of the first part.
+        ratio: the same as a part of all images, rounded up.
+        overlap: the part of them that has to be expected among the first by all tiles, by a bootstrap over the draws.
+        rounds: at most so many times `tiles_per_image` tiles are drawn; if they do not settle it, a warning says so.
+    """
+
+    size: Size | None = None
+    ratio: Ratio | None = None
+    overlap: Ratio = 0.9
+    rounds: Annotated[int, Ge(2)] = 8
+
+    def __post_init__(self) -> None:
+        size_or_ratio(self.size, self.ratio)
+
+    def number(self, images: int, scored: int) -> int:
+        """How many of so many images the first part has.
+
+        Raises:
+            OptionError: more than are scored.
+        """
+        number = self.size if self.ratio is None else part_size(self.ratio, images)
+        if number is None or number > scored:
+            raise OptionError('rank.settle', f'at most the {scored} images that get scores', number, 'Lower it.')
         return number
 
 
@@ -96,6 +124,8 @@ class RankSettings:
             is no mean over pixels, their scores are those of tiles.
         tiles_per_image: how many tiles, drawn at random, stand for an image to rank that `tile_size` cuts into more, in
             its score and in the curvature; None takes all. Of the target all tiles count.
+        settle: draw as many tiles again, for the scores alone, until the first part of the ranking is settled; None
+            draws once.
         precision: `float32` or `bfloat16`.
         levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
@@ -116,6 +146,7 @@ class RankSettings:
     batch_size: Annotated[int, Ge(1)] = 2
     tile_size: Annotated[int, Ge(1)] | Literal['auto'] | None = 'auto'
     tiles_per_image: Annotated[int, Ge(1)] | None = None
+    settle: SettleSettings | None = None
     precision: Literal['float32', 'bfloat16'] = 'float32'
     levels: list[LevelSettings] = field(default_factory=list)
     groups: str | None = None
@@ -133,6 +164,13 @@ class RankSettings:
             )
         if self.tiles_per_image is not None and self.tile_size is None:
             raise OptionError('tiles_per_image', 'a tile_size, which cuts images', '~', 'Add it, or leave this out.')
+        if self.settle is not None and (self.tiles_per_image is None or self.method not in SCORED or self.per_target):
+            got = (
+                f'method: {self.method}, tiles_per_image: {shown(self.tiles_per_image)}, per_target: {self.per_target}'
+            )
+            raise OptionError(
+                'settle', f'tiles_per_image, method: {" or ".join(SCORED)}, no per_target', got, 'Correct one of them.'
+            )
         if self.candidates is not None and (self.method not in SCORED or self.per_target):
             got = 'per_target' if self.per_target else f'method: {self.method}'
             raise OptionError('candidates', f'method: {" or ".join(SCORED)}, no per_target', got, 'Remove one of them.')

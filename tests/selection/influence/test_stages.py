@@ -23,7 +23,8 @@ from basicsr_ext.selection.influence.derivatives import Derivatives, smooth_loss
 from basicsr_ext.selection.influence.drawn_tiles import draw
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.first_stage import FirstStage, first_stage
-from basicsr_ext.selection.influence.settings import CandidateSettings, RankSettings
+from basicsr_ext.selection.influence.settings import CandidateSettings, RankSettings, SettleSettings
+from basicsr_ext.selection.influence.settling import overlap_of_draws
 from tests.selection.influence.test_influence import Images, Pair
 
 IMAGES = 7
@@ -86,7 +87,7 @@ def test_random_candidates_depend_on_the_seed_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize('by', ['entropy', 'std', 'gradient'])
 def test_candidates_by_complexity_are_the_most_complex(tmp_path: Path, by: str) -> None:
     values = [CRITERIA[by](bgr_to_grey(bgr_8bit(image))) for image in pictures()[0]]
-    stage = stage_of(by, tmp_path, share=0.4)
+    stage = stage_of(by, tmp_path, ratio=0.4)
     assert stage.order.tolist() == sorted(range(IMAGES), key=lambda row: -values[row])
     assert stage.candidates == sorted(stage.order[:3].tolist())
 
@@ -123,8 +124,8 @@ def test_the_others_follow_without_a_score() -> None:
 
 
 def test_candidates_are_a_share_rounded_up_or_a_number() -> None:
-    assert CandidateSettings('random', share=0.1).number(41) == 5
-    assert CandidateSettings('random', share=0.07).number(100) == 7
+    assert CandidateSettings('random', ratio=0.1).number(41) == 5
+    assert CandidateSettings('random', ratio=0.07).number(100) == 7
     assert CandidateSettings('random', size=4).number(4) == 4
     with pytest.raises(OptionError, match='rank.candidates.size: expected at most the 3 images'):
         CandidateSettings('random', size=4).number(3)
@@ -217,3 +218,54 @@ def test_images_of_few_tiles_are_taken_whole() -> None:
     assert sum(len(batch.lq) for batch in tiles[0]) == 2 == sum(len(batch.lq) for batch in tiles[1])
     (batch,) = tiles[1]
     assert torch.equal(torch.cat(list(batch.gt), -1), images.pairs[1][1])
+
+
+# ---- draws until the first part is settled ----
+
+
+@pytest.mark.parametrize(('rounds', 'noise'), [(2, 0.3), (4, 0.3), (8, 1.0), (3, 0.0)])
+def test_the_expected_overlap_is_that_with_the_ranking_without_chance(rounds: int, noise: float) -> None:
+    rng, images, size = np.random.default_rng(5), 400, 40
+    expected, found = [], []
+    for trial in range(20):
+        true = rng.standard_normal(images)
+        drawn = true + noise * rng.standard_normal((rounds, images))
+        first, of_true = (set(np.argsort(-scores)[:size].tolist()) for scores in (drawn.mean(0), true))
+        found.append(len(first & of_true) / size)
+        expected.append(overlap_of_draws(drawn, size, np.random.default_rng(trial)))
+    assert np.mean(expected) == pytest.approx(np.mean(found), abs=0.06)
+    assert noise > 0 or expected == [1.0] * 20
+
+
+def test_tiles_are_drawn_until_the_first_images_are_settled(tmp_path: Path, net: nn.Module) -> None:
+    torch.manual_seed(4)
+    train = ImageBatches(Images([*pairs(4, 8, 8), *pairs(8, 16, 16)]), 2, Tiling(4), tiles_per_image=4, seed=7)
+    test = ImageBatches(Images(pairs(2)), 2)
+    settle = SettleSettings(size=3, overlap=0.8, rounds=30)
+    engine = engine_of(net, train, test, tmp_path / 'settled', method='graddot', tiles_per_image=4, settle=settle)
+    with Progress('Ranking', engine.work()) as progress:
+        scores = engine.scores(progress)[:, 0]
+    assert progress.done == pytest.approx(progress.total)
+    number = engine.chosen['draws']
+    assert 2 <= number < 30 and engine.chosen['overlap'] >= 0.8
+    rounds = []
+    for draws in range(number):  # a plain loop over the same draws
+        again = ImageBatches(train.dataset, 2, Tiling(4), tiles_per_image=4, seed=7).drawn_again(draws)
+        own = engine_of(net, again if draws else train, test, tmp_path / f'{draws}', method='graddot')
+        rounds.append(own.scores()[:, 0])
+    np.testing.assert_array_equal(np.isnan(rounds[1]), [True] * 4 + [False] * 8)  # four tiles are all of the small
+    np.testing.assert_allclose(scores[4:], np.mean(rounds, 0)[4:], rtol=1e-9)
+    np.testing.assert_allclose(scores[:4], rounds[0][:4], rtol=1e-9)
+    for draws in range(2, number):
+        firsts = np.where(np.isnan(rounds[1]), rounds[0], np.stack(rounds[:draws]))
+        assert overlap_of_draws(firsts, 3, np.random.default_rng([engine.order[0], draws - 1])) < 0.8
+
+
+def test_draws_that_do_not_settle_it_are_said(tmp_path: Path, net: nn.Module, caplog: pytest.LogCaptureFixture) -> None:
+    train = ImageBatches(Images(pairs(8, 16, 16)), 2, Tiling(4), tiles_per_image=1)
+    settle = SettleSettings(size=3, overlap=1, rounds=2)
+    engine = engine_of(
+        net, train, ImageBatches(Images(pairs(2)), 2), tmp_path, method='graddot', tiles_per_image=1, settle=settle
+    )
+    assert engine.scores().shape == (8, 1)
+    assert engine.chosen['draws'] == 2 and 'less than 100%' in caplog.text
