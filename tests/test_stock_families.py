@@ -169,7 +169,12 @@ def write(model: str, network: Options, top: Options, datasets: Options, train: 
     Path('run.yml').write_text(yaml.safe_dump(opt, sort_keys=False))
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+LONG = ('BasicVSR', 'LDL', 'Real-ESRGAN')
+
+
+@pytest.mark.parametrize(
+    'family', [pytest.param(family, marks=pytest.mark.slow) if family in LONG else family for family in FAMILIES]
+)
 def test_a_family(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(vgg_arch.vgg, 'vgg19', small_vgg19)

@@ -42,7 +42,7 @@ class SoundFiles:
         """Close the file; nobody needs it any more when all files are sound."""
         if self._file is not None:
             self._file.close()
-        if is_over:
+        if is_over and (self.known or self._file is not None):
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> set[str]:

@@ -10,10 +10,11 @@ Candidates have the scores of the full ranking, which is computed once; their co
 solution and of their share of the scores. The solution does not grow with the number of images; its seconds stand above
 the table, and of very many images the cost is the share.
 
-Tiles are ranked by anew: training images are cut into tiles with margins as wide as the network looks, as `tile_size: auto`
-cuts large ones, and a share of the tiles of an image stands for all, in the curvature too. The row with all tiles has
-the scores of whole images, and tells what the margins cost; beside larger tiles they cost less. Rows with `settled`
-draw again until `--settled` of the first ones are expected to stay (`rank.settle`), and tell how often they drew.
+Tiles are ranked by anew: training images are cut into tiles with margins as wide as the network looks, as
+`tile_size: auto` cuts large ones, and a share of the tiles of an image stands for all, in the curvature too. The row
+with all tiles has the scores of whole images, and tells what the margins cost; beside larger tiles they cost less. Rows
+with `settled` draw again until so many of the first ones are expected to stay (`rank.settle`), and tell how often they
+drew.
 
 Agreement is Spearman's correlation of all ranks, and the part of the first 5 % of the full ranking (`--top`) that is
 among as many first ones.

@@ -51,7 +51,15 @@ def files_below(folder: str = '.') -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob('*')) if path.is_file()}
 
 
-@pytest.mark.parametrize('words', [['denoise'], ['jpeg'], ['sr', '--net', 'EDSR'], ['derain', '--lq', 'degraded']])
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['denoise'],
+        ['jpeg'],
+        pytest.param(['sr', '--net', 'EDSR'], marks=pytest.mark.slow),
+        pytest.param(['derain', '--lq', 'degraded'], marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_written_is_checked_trains_ranks_and_trains_on_what_was_chosen(
     words: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """Derivatives of per-image losses with respect to all parameters of a network, as products with one flat vector."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,12 @@ class Derivatives:
         self.names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.size = sum(parameter.numel() for parameter in self.parameters)
+
+    def in_bfloat16(self) -> 'Derivatives':
+        """The same of the same network, run in bfloat16."""
+        other = copy(self)
+        other.bfloat16 = True
+        return other
 
     # ---- sums over the images of a batch, (size,) ----
 

@@ -14,15 +14,19 @@ from basicsr_ext.errors import DataError
 from basicsr_ext.runtime import distributed, interrupt
 from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.runtime.saved_state import SavedState, alike
+from basicsr_ext.runtime.spread import spread_to_ends
 from basicsr_ext.selection.influence.batches import Batch, ImageBatches
 from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss
 from basicsr_ext.selection.influence.krylov import Krylov, lanczos
 from basicsr_ext.selection.influence.loss_curvature import mean_curvature, sums_of_curvature
+from basicsr_ext.selection.influence.precision_trial import IMAGES as TRIED
+from basicsr_ext.selection.influence.precision_trial import WORTH_TRYING, try_precisions
 from basicsr_ext.selection.influence.score_notes import ScoreNotes
 from basicsr_ext.selection.influence.settings import RankSettings
 from basicsr_ext.selection.influence.settling import overlap_of_draws
 from basicsr_ext.selection.influence.stochastic import largest_eigenvalue, stochastic_solve
 
+Score = Callable[[Derivatives, Batch], Tensor]  # the rows (N, D) of a batch, of a network in one of its precisions
 SCALE_IMAGES = 8  # whose largest eigenvalues decide `scale: auto`
 
 
@@ -107,11 +111,11 @@ class InfluenceEngine:
             places = np.random.default_rng(self.order).permutation(self.train.images)
             return places[self.scored, None].astype(np.float64)
         if method == 'loss':
-            return self._image_scores(lambda batch: self.derivatives.losses(batch, self.loss)[:, None])
+            return self._image_scores(lambda of, batch: of.losses(batch, self.loss)[:, None])
         gradient = self._test_gradient(self.folder)
         directions = gradient[None] if method == 'graddot' else self._sized(self._solve(gradient))
         directions = directions / self.train.images
-        return self._image_scores(lambda batch: self.derivatives.directional(batch, self.loss, directions))
+        return self._image_scores(lambda of, batch: of.directional(batch, self.loss, directions))
 
     def direction(self) -> Tensor:
         """s / c for every damping, (dampings, P). `chosen` then tells what `auto` became.
@@ -268,28 +272,58 @@ class InfluenceEngine:
 
     # ---- one row per image ----
 
-    def _image_scores(self, score: Callable[[Batch], Tensor]) -> np.ndarray:
-        rounds = [self._rows(self.train, self.folder, score, self.scored)]
+    def _image_scores(self, score: Score) -> np.ndarray:
+        of = self._scoring_derivatives(score)
         settle = self.settings.settle
         if settle is None:
-            return rounds[0]
+            return self._drawn_scores(0, score, of)
         size = settle.number(self.train.images, len(self.scored))
-        overlap = 0.0
-        while overlap < settle.overlap and len(rounds) < settle.rounds:
-            number = len(rounds)
-            drawn, folder = self.train.drawn_again(number), self.folder / f'draw_{number}'
-            again = self._rows(drawn, folder, score, self.scored, width=rounds[0].shape[1])
-            rounds.append(np.where(np.isnan(again), rounds[0], again))
-            firsts = np.stack([each[:, 0] for each in rounds])  # the first damping ranks
-            overlap = overlap_of_draws(firsts, size, np.random.default_rng([self.order[0], number]))
-        self.progress.drop((settle.rounds - len(rounds)) * len(self.scored))
-        self.chosen = {**self.chosen, 'draws': len(rounds), 'overlap': overlap}
+        draws, overlap = [self._drawn_scores(0, score, of)], 0.0
+        while overlap < settle.overlap and len(draws) < settle.rounds:
+            again = self._drawn_scores(len(draws), score, of, width=draws[0].shape[1])
+            draws.append(np.where(np.isnan(again), draws[0], again))
+            firsts = np.stack([each[:, 0] for each in draws])  # the first damping ranks
+            overlap = overlap_of_draws(firsts, size, np.random.default_rng([self.order[0], len(draws) - 1]))
+        self.progress.drop((settle.rounds - len(draws)) * len(self.scored))
+        self.chosen = {**self.chosen, 'draws': len(draws), 'overlap': overlap}
         if overlap < settle.overlap:
             get_root_logger().warning(
-                f'rank.settle: after {len(rounds)} draws {overlap:.0%} of the first {size} images are expected to '
+                f'rank.settle: after {len(draws)} draws {overlap:.0%} of the first {size} images are expected to '
                 f'stay, less than {settle.overlap:.0%}.'
             )
-        return np.mean(rounds, 0)
+        return np.mean(draws, 0)
+
+    def _drawn_scores(self, draw: int, score: Score, of: Derivatives, width: int = 1) -> np.ndarray:
+        data, folder = (
+            (self.train.drawn_again(draw), self.folder / f'draw_{draw}') if draw else (self.train, self.folder)
+        )
+        return self._rows(data, folder, partial(score, of), self.scored, width)
+
+    def _scoring_derivatives(self, score: Score) -> Derivatives:
+        """Those in bfloat16 where the precision is to be chosen and a trial of the first rank says so."""
+        if self.settings.precision != 'auto' or len(self.scored) < WORTH_TRYING:
+            return self.derivatives
+        saved = SavedState(self.folder / 'precision.pth')
+        state = saved.load()
+        if state is None:
+            state = distributed.from_first(self._try_precisions(score) if self.rank == 0 else {})
+            saved.save(state)
+        self.chosen = {**self.chosen, **state}
+        return self.derivatives.in_bfloat16() if state['precision'] == 'bfloat16' else self.derivatives
+
+    def _try_precisions(self, score: Score) -> dict[str, Any]:
+        kinds = {False: self.derivatives, True: self.derivatives.in_bfloat16()}
+
+        def scores(bfloat16: bool, images: list[int]) -> np.ndarray:
+            read = self._batches(self.train, self.train.units(images))
+            return np.concatenate(
+                [sums_of_rows(unit, batches, partial(score, kinds[bfloat16])) for unit, batches in read]
+            )[:, 0]
+
+        trial = try_precisions(
+            scores, [self.scored[place] for place in spread_to_ends(TRIED, len(self.scored))], self.device
+        )
+        return {'precision': 'bfloat16' if trial.is_passed else 'float32', 'agreement': trial.agreement}
 
     def _rows(
         self,
@@ -313,16 +347,22 @@ class InfluenceEngine:
         for unit, batches in self._batches(data, own):
             if interrupt.requested():
                 break
-            rows: dict[int, np.ndarray] = {}
-            for batch in batches:
-                values = (row_of(batch) * batch.weights[:, None]).double().cpu().numpy()
-                for image, value in zip(batch.images.tolist(), values, strict=True):
-                    rows[image] = rows.get(image, 0) + value
-            unseen = np.full(width, np.nan)
-            notes.write(unit[0], [rows.get(image, unseen).tolist() for image in unit])
+            notes.write(unit[0], sums_of_rows(unit, batches, row_of, width).tolist())
             self.progress.update(left / len(own))
         notes.close()
         if distributed.any_rank(interrupt.requested()):
             raise interrupt.Interrupted
         known = {start: rows for part in distributed.gather(notes.known) for start, rows in part.items()}
         return np.concatenate([np.array(known[unit[0]]) for unit in units])
+
+
+def sums_of_rows(
+    unit: Sequence[int], batches: Sequence[Batch], row_of: Callable[[Batch], Tensor], width: int = 1
+) -> np.ndarray:
+    """The weighted sum of the rows of each image of a unit, (images, D) float64; NaN, `width` times, without any."""
+    rows: dict[int, np.ndarray] = {}
+    for batch in batches:
+        values = (row_of(batch) * batch.weights[:, None]).double().cpu().numpy()
+        for image, value in zip(batch.images.tolist(), values, strict=True):
+            rows[image] = rows.get(image, 0) + value
+    return np.stack([rows.get(image, np.full(width, np.nan)) for image in unit])

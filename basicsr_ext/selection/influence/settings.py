@@ -16,6 +16,7 @@ from basicsr_ext.selection.subsets.quotas import Ratio, Size, part_size, size_or
 
 AUTO_DAMPING = {
     'float32': 1e-6,
+    'auto': 1e-6,
     'bfloat16': 1e-4,
 }  # above the rounding of a product, relative to the largest eigenvalue
 SCORED = ('influence', 'graddot', 'loss')  # methods that look at images one by one
@@ -126,7 +127,8 @@ class RankSettings:
             its score and in the curvature; None takes all. Of the target all tiles count.
         settle: draw as many tiles again, for the scores alone, until the first part of the ranking is settled; None
             draws once.
-        precision: `float32` or `bfloat16`.
+        precision: `float32`, `bfloat16`, or `auto`: float32, but for the scores of 240 images or more where a trial on
+            24 of them gives a rank correlation of at least 0.99 in bfloat16 and takes at most 0.8 of the time.
         levels: several rankings that are combined by mean rank.
         groups: a CSV file with lines `path,group` that gives each image a group; None leaves the dataset's own.
         per_target: write `per_target.parquet` too, the influence of each image on the loss of each image of the target.
@@ -147,7 +149,7 @@ class RankSettings:
     tile_size: Annotated[int, Ge(1)] | Literal['auto'] | None = 'auto'
     tiles_per_image: Annotated[int, Ge(1)] | None = None
     settle: SettleSettings | None = None
-    precision: Literal['float32', 'bfloat16'] = 'float32'
+    precision: Literal['float32', 'bfloat16', 'auto'] = 'float32'
     levels: list[LevelSettings] = field(default_factory=list)
     groups: str | None = None
     per_target: bool = False

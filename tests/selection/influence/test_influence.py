@@ -453,9 +453,9 @@ def test_continuing_does_not_repeat_what_is_done(tmp_path: Path, monkeypatch) ->
     first.progress = Progress('Ranking', 5)
     seen: list[int] = []
 
-    def score(batch: Batch) -> Tensor:
+    def score(of: Derivatives, batch: Batch) -> Tensor:
         seen.extend(batch.images.tolist())
-        return first.derivatives.losses(batch, l1_loss)[:, None]
+        return of.losses(batch, l1_loss)[:, None]
 
     monkeypatch.setattr(interrupt, 'requested', lambda: len(seen) == 2)
     with pytest.raises(interrupt.Interrupted):

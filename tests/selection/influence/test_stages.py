@@ -18,8 +18,9 @@ from basicsr_ext.runtime.progress import Progress
 from basicsr_ext.selection.complexity.criteria import CRITERIA
 from basicsr_ext.selection.coreset.encoder_features import EncoderScan
 from basicsr_ext.selection.coreset.kcenter_order import farthest_first
-from basicsr_ext.selection.influence.batches import ImageBatches, Tiling
-from basicsr_ext.selection.influence.derivatives import Derivatives, smooth_loss
+from basicsr_ext.selection.influence import precision_trial
+from basicsr_ext.selection.influence.batches import Batch, ImageBatches, Tiling
+from basicsr_ext.selection.influence.derivatives import Derivatives, ImageLoss, smooth_loss
 from basicsr_ext.selection.influence.drawn_tiles import draw
 from basicsr_ext.selection.influence.engine import InfluenceEngine
 from basicsr_ext.selection.influence.first_stage import FirstStage, first_stage
@@ -269,3 +270,53 @@ def test_draws_that_do_not_settle_it_are_said(tmp_path: Path, net: nn.Module, ca
     )
     assert engine.scores().shape == (8, 1)
     assert engine.chosen['draws'] == 2 and 'less than 100%' in caplog.text
+
+
+# ---- scores in bfloat16 where a trial says so ----
+
+
+class Rounded(Derivatives):
+    """What bfloat16 gives is turned to the other order where `wrong`."""
+
+    wrong = False
+
+    def directional(self, batch: Batch, loss: ImageLoss, directions: Tensor) -> Tensor:
+        found = super().directional(batch, loss, directions)
+        return -found if self.bfloat16 and self.wrong else found
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'seconds', 'precision'),
+    [(False, [2, 1], 'bfloat16'), (False, [1, 1], 'float32'), (True, [2, 1], 'float32')],
+)
+def test_scores_are_in_bfloat16_where_a_trial_agrees_and_is_faster(
+    tmp_path: Path, net: nn.Module, monkeypatch: pytest.MonkeyPatch, wrong: bool, seconds: list[float], precision: str
+) -> None:
+    net, kept = net.float(), tmp_path / 'chosen'
+    train = ImageBatches(Images([tuple(pair.float() for pair in each) for each in pairs(240)]), 8)
+    test = ImageBatches(Images([tuple(pair.float() for pair in each) for each in pairs(2)]), 2)
+    moments = iter(np.cumsum([0, seconds[0], 0, seconds[1]]).tolist())
+    monkeypatch.setattr(precision_trial.time, 'perf_counter', lambda: next(moments))
+
+    def scores(precision: str, folder: Path) -> InfluenceEngine:
+        derivatives = Rounded(net, bfloat16=precision == 'bfloat16')
+        derivatives.wrong = wrong
+        settings = RankSettings(method='graddot', precision=precision)
+        return InfluenceEngine(derivatives, train, test, smooth_loss, settings, 0, folder)
+
+    engine = scores('auto', kept)
+    found = engine.scores()
+    assert engine.chosen['precision'] == precision
+    assert engine.chosen['agreement'] == pytest.approx(-1 if wrong else 1, abs=0.02)
+    again = scores('auto', kept)  # a stopped ranking keeps what was chosen: the clock is not asked again
+    np.testing.assert_array_equal(again.scores(), found)
+    exact = scores('float32', tmp_path / 'float32').scores()
+    assert np.array_equal(found, exact) == (precision == 'float32')
+    np.testing.assert_allclose(found, exact, atol=0.05 * np.abs(exact).max())
+
+
+def test_few_images_are_not_tried(tmp_path: Path, net: nn.Module) -> None:
+    train, test = (ImageBatches(Images(each), 2) for each in (pairs(IMAGES), pairs(2)))
+    engine = engine_of(net, train, test, tmp_path, method='graddot', precision='auto')
+    engine.scores()
+    assert 'precision' not in engine.chosen
