@@ -3,12 +3,16 @@
     python scripts/benchmarks/loader.py --folder datasets/BSD400
 
 The peer is BasicSR's PairedImageDataset under BasicSR's loader, which reads a clean and a degraded file for a sample
-(here the same file twice). Two stricter rows compare equal work: the same stock dataset under this package's loader,
-and this package's dataset under BasicSR's loader.
+(here the same file twice). Stricter rows compare equal work: the same stock dataset under this package's loader, and
+this package's dataset under BasicSR's loader. The cache of decoded images stands beside both datasets on BasicSR's LMDB
+(PNG, as its `create_lmdb.py` writes).
 """
 
 import argparse
+import contextlib
+import io
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,13 +24,21 @@ import basicsr_ext  # noqa: F401  repairs BasicSR, so it comes before its module
 from alternate import alternate, print_table
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
+from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from basicsr_ext.training.loader import build_train_loader
 
 Block = dict[str, Any]
 
 
-def blocks(args: argparse.Namespace) -> dict[str, Block]:
+def pack(folder: Path, database: Path) -> None:
+    """Write the images of a folder to an LMDB as BasicSR does."""
+    names = sorted(path.name for path in folder.iterdir())
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        make_lmdb_from_imgs(str(folder), str(database), names, [Path(name).stem for name in names])
+
+
+def blocks(args: argparse.Namespace, database: Path) -> dict[str, Block]:
     """The dataset blocks to compare."""
     common = {
         'name': 'benchmark',
@@ -41,9 +53,13 @@ def blocks(args: argparse.Namespace) -> dict[str, Block]:
         'batch_size_per_gpu': args.batch,
     }
     denoising = {**common, 'type': 'GaussianDenoisingDataset', 'sigma': 25, 'color': 'rgb'}
+    pairs = {**common, 'dataroot_lq': str(args.folder)}
+    packed = {'dataroot_gt': str(database), 'io_backend': {'type': 'lmdb'}}
     return {
-        'stock': {**common, 'type': 'PairedImageDataset', 'dataroot_lq': str(args.folder)},
+        'stock': {**pairs, 'type': 'PairedImageDataset'},
+        'stock, packed': {**pairs, **packed, 'dataroot_lq': str(database), 'type': 'PairedImageDataset'},
         'ours': denoising,
+        'packed': {**denoising, **packed},
         'cached': {**denoising, 'cache': True},
     }
 
@@ -97,13 +113,23 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=15)
     args = parser.parse_args()
     logging.getLogger('basicsr').setLevel(logging.ERROR)
-    block = blocks(args)
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder, 'images.lmdb')
+        pack(args.folder, database)
+        measure(args, blocks(args, database))
+
+
+def measure(args: argparse.Namespace, block: dict[str, Block]) -> None:
+    """Print the table."""
     peer = 'BasicSR: PairedImageDataset, loader'
     variants = {
         peer: basicsr(block['stock'], args.samples),
         'this loader, PairedImageDataset': ours(block['stock'], args.samples),
+        'BasicSR: PairedImageDataset from LMDB, loader': basicsr(block['stock, packed'], args.samples),
+        'this loader, PairedImageDataset from LMDB': ours(block['stock, packed'], args.samples),
         'GaussianDenoisingDataset, BasicSR loader': basicsr(block['ours'], args.samples),
         'this loader, GaussianDenoisingDataset': ours(block['ours'], args.samples),
+        'this loader, GaussianDenoisingDataset from LMDB': ours(block['packed'], args.samples),
         'this loader, GaussianDenoisingDataset, cache: true': ours(block['cached'], args.samples),
     }
     print(f'{args.folder}: patch {args.patch}, batch {args.batch}, {args.workers} workers, {args.rounds} rounds')
