@@ -309,7 +309,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     retraining.arguments(parser)
     args = parser.parse_args()
-    truth = retraining.experiment(args.task, args.data, args.cache, args.quick, args.steps)
+    truth = retraining.experiment(args.task, args.data, args.cache, args.quick, args.halves, args.steps)
     nets, losses = truth.full_networks(), truth.losses()
     draws = np.random.default_rng(0).integers(losses.shape[1], size=(DRAWS, losses.shape[1]))
     judge, epoch = Judge(losses, truth.halves, draws), epoch_seconds(nets[0], truth)

@@ -33,6 +33,7 @@ DILATIONS = (1, 2, 2, 1)
 WIDTH = 16
 SIGMA = 25 / 255
 STEPS = 300
+HALVES = 64
 SUFFIXES = ('.png', '.jpg', '.bmp')
 CROPS, SIZE = 48, 40  # of training, as the network sees them
 TEST_CROPS, TEST_SIZE = 12, 180  # of the test images
@@ -202,9 +203,9 @@ class Experiment:
         return np.array(losses).reshape(len(self.halves), self.seeds).T
 
 
-def experiment(name: str, data: Path, cache: Path, quick: bool, steps: int = STEPS) -> Experiment:
-    """64 halves x 5 seeds of the crops of a task; `quick`: the first 24 halves and 2 seeds of them."""
-    task, halves, seeds = TASKS[name], (24 if quick else 64), (2 if quick else 5)
+def experiment(name: str, data: Path, cache: Path, quick: bool, halves: int = HALVES, steps: int = STEPS) -> Experiment:
+    """So many halves x 5 seeds of the crops of a task; `quick`: the first 24 halves and 2 seeds of them."""
+    task, halves, seeds = TASKS[name], (24 if quick else halves), (2 if quick else 5)
     rng = np.random.default_rng(1)
     rows = np.stack([np.sort(rng.permutation(CROPS)[: CROPS // 2]) for _ in range(halves)])
     cache = cache / f'{name}_{steps}_steps'
@@ -219,6 +220,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', choices=list(TASKS), default='gray', help='what is restored (gray)')
     parser.add_argument('--data', type=Path, default=Path('datasets'), help='folder of BSD400 and the test sets')
     parser.add_argument('--cache', type=Path, default=Path('results/influence_truth'), help='folder of the retrainings')
+    parser.add_argument('--halves', type=int, default=HALVES, help=f'random halves of the training crops ({HALVES})')
     parser.add_argument('--steps', type=int, default=STEPS, help=f'of each training ({STEPS})')
     parser.add_argument('--quick', action='store_true', help='fewer retrainings')
 
@@ -228,7 +230,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     arguments(parser)
     args = parser.parse_args()
-    truth = experiment(args.task, args.data, args.cache, args.quick, args.steps)
+    truth = experiment(args.task, args.data, args.cache, args.quick, args.halves, args.steps)
     truth.full_networks()
     truth.losses()
     return 0

@@ -1,7 +1,7 @@
 """The option files of what looks at images before they are trained on: audit, rankings, a scan of patches."""
 
 from basicsr_ext.jobs.init import blocks
-from basicsr_ext.jobs.init.plan import TILE, Plan
+from basicsr_ext.jobs.init.plan import Plan
 from basicsr_ext.jobs.init.tasks import Block
 from basicsr_ext.jobs.option_file import COMMON_KEYS, CommonOptions
 from basicsr_ext.networks.precision import is_fast_in_bfloat16
@@ -95,7 +95,7 @@ def _curvature(plan: Plan) -> Block:
         'iterations': 20,
         'curvature_images': min(CURVATURE_IMAGES, len(plan.parts['train'].photos)),
         'batch_size': 2,
-        'tile_size': TILE * plan.request.scale if plan.has_large else None,
+        'tile_size': 'auto',
         'precision': 'bfloat16' if is_fast_in_bfloat16() else 'float32',
     }
 
