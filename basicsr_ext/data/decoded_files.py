@@ -17,6 +17,7 @@ from basicsr_ext.runtime.workers import loader
 from basicsr_ext.schedule.sample import SampleDataset
 
 UNIT = 16  # items that a worker decodes at a time
+MOST = 16  # workers, where nobody says how many
 
 
 class DecodedFiles(Dataset[tuple[list[str], str]]):
@@ -46,7 +47,7 @@ class DecodedFiles(Dataset[tuple[list[str], str]]):
         return [path for index, kind, path in listed if not _decodes(files, index, kind)], digest
 
 
-def check_pixels(dataset: SampleDataset, where: str, workers: int = 0) -> None:
+def check_pixels(dataset: SampleDataset, where: str, workers: int | None = None) -> None:
     """Decode every image that is used.
 
     What an earlier check has found sound, one that was stopped or found others damaged, is not decoded again.
@@ -54,7 +55,8 @@ def check_pixels(dataset: SampleDataset, where: str, workers: int = 0) -> None:
     Args:
         dataset: any.
         where: its path in the option file.
-        workers: processes that decode; 0 decodes in this one. The errors are the same, in the same order.
+        workers: processes that decode; 0 decodes in this one, None takes one for each core, up to 16. The errors are
+            the same, in the same order.
 
     Raises:
         DataError: damaged images; names them.
@@ -80,7 +82,8 @@ def check_pixels(dataset: SampleDataset, where: str, workers: int = 0) -> None:
     refuse_if_any(damaged, 'images that decode', 'Replace or remove them.', where)
 
 
-def _read(decoded: DecodedFiles, workers: int) -> Iterable[tuple[list[str], str]]:
+def _read(decoded: DecodedFiles, workers: int | None) -> Iterable[tuple[list[str], str]]:
+    workers = min(os.cpu_count() or 1, MOST) if workers is None else workers
     workers = min(workers, len(decoded) - 1)  # few images do not pay for a process
     return loader(decoded, workers, batch_size=None) if workers > 0 else map(decoded.__getitem__, range(len(decoded)))
 

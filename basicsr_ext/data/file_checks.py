@@ -133,8 +133,8 @@ def check_stock_list(path: str, where: str) -> None:
         )
 
 
-def check_files(dataset: SampleDataset, where: str, decode: bool, workers: int = 0) -> None:
-    """Check the files of a dataset by their headers, and decode every image if asked to, in so many more processes.
+def check_files(dataset: SampleDataset, where: str, decode: bool, workers: int | None = None) -> None:
+    """Check the files of a dataset by their headers, and decode every image if asked to, in so many processes.
 
     Raises:
         DataError: as `check_dataset` and `check_pixels`.

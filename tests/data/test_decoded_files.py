@@ -97,15 +97,15 @@ def test_a_stopped_check_goes_on(
     stops = iter([False, True])
     monkeypatch.setattr(interrupt, 'requested', lambda: next(stops))
     with pytest.raises(interrupt.Interrupted):
-        check_pixels(paired(*folders), 'datasets.val')
+        check_pixels(paired(*folders), 'datasets.val', 0)
     first = set(decoded)
     assert len(first) == len(decoded) == 4 * UNIT  # two units of pairs
     decoded.clear()
     monkeypatch.setattr(interrupt, 'requested', lambda: False)
-    check_pixels(paired(*folders), 'datasets.val')
+    check_pixels(paired(*folders), 'datasets.val', 0)
     assert len(decoded) == 2 * NUMBER - 4 * UNIT and not first & set(decoded)
     decoded.clear()
-    check_pixels(paired(*folders), 'datasets.val')  # nothing is kept of one that has ended
+    check_pixels(paired(*folders), 'datasets.val', 0)  # nothing is kept of one that has ended
     assert len(decoded) == 2 * NUMBER
 
 
@@ -126,5 +126,5 @@ def test_without_a_cache_a_check_runs_all_the_same(
 ) -> None:
     monkeypatch.setattr(sound_files, 'cache', lambda: folders[1].parent / 'file')
     (folders[1].parent / 'file').write_text('')
-    check_pixels(paired(*folders), 'datasets.val')
+    check_pixels(paired(*folders), 'datasets.val', 0)
     assert len(decoded) == 2 * NUMBER and caplog.text.count('it begins anew') == 1

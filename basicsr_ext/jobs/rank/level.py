@@ -61,7 +61,7 @@ class Level:
         of_output = 'Correct network_g, scale or the dataset.'
         for key, dataset in (('train', self.train), ('test', self.test)):
             if self.opt['rank'] == 0:
-                check_files(dataset, f'datasets.{key}', decode)
+                check_files(dataset, f'datasets.{key}', decode, self.workers or None)
             tried = ImageBatches(dataset, self.settings.batch_size, without_margins(self.tiling))
             batch = next(tried.load([[0]]))[0].to(self.device)
             refuse_misfit(self.derivatives, batch, f'datasets.{key}', of_input, of_output)
