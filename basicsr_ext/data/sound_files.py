@@ -48,8 +48,8 @@ class SoundFiles:
     def _read(self) -> set[str]:
         try:
             return set(self.path.read_text(encoding='utf-8').split())
-        except (FileNotFoundError, NotADirectoryError):
-            return set()  # `add` says so if it cannot be written either
+        except OSError:  # none is there; where one cannot be read `add` cannot write and says so
+            return set()
 
 
 def cache() -> Path:

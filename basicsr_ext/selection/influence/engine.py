@@ -305,6 +305,7 @@ class InfluenceEngine:
             return self.derivatives
         saved = SavedState(self.folder / 'precision.pth')
         state = saved.load()
+        distributed.barrier()  # every rank has looked before the first one writes
         if state is None:
             state = distributed.from_first(self._try_precisions(score) if self.rank == 0 else {})
             saved.save(state)
