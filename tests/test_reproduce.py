@@ -580,6 +580,7 @@ def test_the_readings_of_detail_are_those_of_the_metric(
     assert means['IQA forward, stretched to [0, 1] over the images'] == pytest.approx(between, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_aligned_pairs_are_those_of_a_choice_with_inputs_kept_and_moved(
     datasets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,7 +161,7 @@ def test_the_option_file_imports_them_in_every_job(folder: Path) -> None:
     assert 'own.pth' in run(command, folder)
 
 
-@pytest.mark.parametrize('first', ['basicsr_ext', 'own'])
+@pytest.mark.parametrize('first', ['basicsr_ext', pytest.param('own', marks=pytest.mark.slow)])
 def test_a_script_of_the_user_in_both_orders(folder: Path, first: str) -> None:
     imports = ['import basicsr_ext', *(f'import {part}' for part in PARTS)]
     ordered = imports if first == 'basicsr_ext' else [*imports[1:], imports[0]]

@@ -63,7 +63,7 @@ ABSOLUTE = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]  # the largest eigenvalue is about 10
 SUMMED = [0, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100]  # absolute, of losses that are sums over pixels; 0 is automatic
 
 PROJECTED = [1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-4]  # absolute, of gradients over the root of their number
-FISHER = [1e-3, 1e-2, 1e-1, 1, 10, 100]  # relative to the mean eigenvalue of a layer
+FISHER = [1e-2, 1e-1, 1]  # relative to the mean eigenvalue of a layer
 
 Dampings = Sequence[float | None]  # None where there is none
 Scores = Callable[[nn.Module, Crops, Crops, Dampings], np.ndarray]  # network, train, test -> (images, dampings)
@@ -308,6 +308,9 @@ def main() -> int:
     """Compare all estimates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     retraining.arguments(parser)
+    parser.add_argument(
+        '--only', nargs='+', default=[''], metavar='NAME', help='beginnings of names; ours is there too'
+    )
     args = parser.parse_args()
     truth = retraining.experiment(args.task, args.data, args.cache, args.quick, args.halves, args.steps)
     nets, losses = truth.full_networks(), truth.losses()
@@ -322,6 +325,8 @@ def main() -> int:
     results: dict[str, Result] = {}
     reference = None
     for name, (scores, dampings) in estimates().items():
+        if name != OURS and not name.startswith(tuple(args.only)):
+            continue
         if is_peer(name) and not peers.installed(name.split(',')[0]):
             print(f'{name:<46}not installed, see peers.py')
             continue
@@ -334,9 +339,10 @@ def main() -> int:
         results[name] = judge.result(dampings[best], ensemble, single, reference, cost, table)
         reference = ensemble if reference is None else reference
         print_row(name, results[name])
-    for name, result in second_orders(nets, truth, judge, reference).items():
-        results[name] = result
-        print_row(name, result)
+    if 'features'.startswith(tuple(args.only)):
+        for name, result in second_orders(nets, truth, judge, reference).items():
+            results[name] = result
+            print_row(name, result)
     rows = {name: vars(result) for name, result in results.items()}
     text = json.dumps({'halves': losses.shape[1], 'agreement': agreement, 'estimates': rows}, indent=1)
     name = 'lds_quick' if args.quick else 'lds'

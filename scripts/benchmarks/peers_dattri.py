@@ -9,9 +9,11 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from denoising import CropDataset
 from peers import Loss
 from retraining import Crops
 from torch import Tensor, nn
@@ -140,7 +142,8 @@ def logra_scores(
 ) -> np.ndarray:
     """LoGra (Choe et al., 2024) by dattri's `LoGraAttributor`: gradients of layers, projected on both sides.
 
-    It knows linear layers only, so the network is taken with its convolutions as matrices of unfolded inputs.
+    It knows linear layers only, so the network is taken with its convolutions as matrices of unfolded inputs. Of the
+    test images it would take the cross-entropy where the network does not give a loss itself, so the network does.
 
     Args:
         net: built of nn.Conv2d that keep the size, and layers without parameters.
@@ -157,14 +160,10 @@ def logra_scores(
     from dattri.task import AttributionTask
 
     logging.getLogger('dattri').setLevel(logging.ERROR)
-    unfolded = _Batched(_unfolded(copy.deepcopy(net)))
-    layers = [name for name, layer in unfolded.named_modules() if isinstance(layer, nn.Linear)]
-
-    def summed(model: nn.Module, batch: Any, _: str) -> Tensor:
-        lq, gt = batch
-        return loss(model(lq), gt) * len(gt)
-
-    task = AttributionTask(summed, unfolded, unfolded.state_dict())
+    measured = _WithLoss(_unfolded(copy.deepcopy(net)), loss)
+    layers = [name for name, layer in measured.named_modules() if isinstance(layer, nn.Linear)]
+    task = AttributionTask(lambda model, batch, _: model(**batch).loss, measured, measured.state_dict())
+    pairs = [DataLoader(CropDataset(crops), batch_size) for crops in (train, test)]
     columns = []
     for damping in dampings:
         with (
@@ -172,8 +171,8 @@ def logra_scores(
             contextlib.redirect_stderr(io.StringIO()),  # its progress bars
         ):
             attributor = LoGraAttributor(task, layers, damping=damping, proj_dim=dimensions, cache_dir=folder)
-            attributor.cache(_loader(train, batch_size))
-            scores = attributor.attribute(_loader(train, batch_size), _loader(test, batch_size))
+            attributor.cache(pairs[0])
+            scores = attributor.attribute(*pairs)
         columns.append(scores.mean(1).detach().double().numpy())
     return np.stack(columns, 1)
 
@@ -182,15 +181,15 @@ def _loader(crops: Crops, batch_size: int) -> DataLoader[Any]:
     return DataLoader(TensorDataset(crops.lq, crops.gt), batch_size=batch_size)
 
 
-class _Batched(nn.Module):
-    """A network that also takes an image alone, which is how dattri finds the sizes of layers."""
+class _WithLoss(nn.Module):
+    """A network that gives its loss, summed over the images."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, loss: Loss) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.loss = net, loss
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x if x.ndim == 4 else x[None])
+    def forward(self, lq: Tensor, gt: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(loss=self.loss(self.net(lq), gt) * len(gt))
 
 
 class _UnfoldedConvolution(nn.Module):

@@ -39,7 +39,9 @@ def write(folder: Path, **opt: Any) -> list[str]:
     return ['-opt', str(folder / 'x.yml')]
 
 
-@pytest.mark.parametrize('task', PAPER)
+@pytest.mark.parametrize(
+    'task', [task if task == 'color' else pytest.param(task, marks=pytest.mark.slow) for task in PAPER]
+)
 def test_the_tables_of_the_paper(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complexity, 'full_macs', lambda *_: 0)  # traces a large network for a quarter of a minute
     opt = load_options(option_file(f'complexity_FlexIR_{task}'))

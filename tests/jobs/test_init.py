@@ -55,7 +55,7 @@ def files_below(folder: str = '.') -> dict[str, bytes]:
     'words',
     [
         ['denoise'],
-        ['jpeg'],
+        pytest.param(['jpeg'], marks=pytest.mark.slow),
         pytest.param(['sr', '--net', 'EDSR'], marks=pytest.mark.slow),
         pytest.param(['derain', '--lq', 'degraded'], marks=pytest.mark.slow),
     ],

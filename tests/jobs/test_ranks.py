@@ -264,7 +264,14 @@ def slowly(method: str) -> list[str]:
     ('job', 'method', 'state', 'killed', 'later'),
     [
         ('distill', 'basicsr_ext.distillation.engine.Distillation.match', 'state.pth', 1, 3),
-        ('calibrate', 'basicsr_ext.inference.observation.Observing.observed', 'observations.pth', 0, 1),
+        pytest.param(
+            'calibrate',
+            'basicsr_ext.inference.observation.Observing.observed',
+            'observations.pth',
+            0,
+            1,
+            marks=pytest.mark.slow,
+        ),
         pytest.param('align', 'basicsr_ext.alignment.tuning.Tuning.losses', 'tuner.pth', 1, 2, marks=pytest.mark.slow),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_row_whose_seeds_agree_by_chance_gets_the_spread_of_the_table() -> Non
     assert among.standard_error > 2 * alone.standard_error
 
 
-@pytest.mark.parametrize('rows', [1, 3])
+@pytest.mark.parametrize('rows', [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_of_100_comparisons_of_equal_sets_95_say_no_difference(rows: int) -> None:
     rng = np.random.default_rng(7)
     equal = [made_up(rng, {f'set{number}': 0.0 for number in range(rows)}) for _ in range(100)]
