@@ -258,7 +258,7 @@ def second_orders(
         if not with_curvature:
             seeds = [replace(features, curvature=None) for features in seeds]
         ensemble, *single = (
-            np.array([predict(features, half) for half in truth.halves]) for features in [side_by_side(seeds), *seeds]
+            -np.array([predict(features, half) for half in truth.halves]) for features in [side_by_side(seeds), *seeds]
         )
         found[name] = judge.result(settings.dampings[0], ensemble, single, reference)
     return found
