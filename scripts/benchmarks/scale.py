@@ -1,8 +1,8 @@
 """Time and memory of the work on large sets: start of a training, checks, rankings, manifests, large images.
 
     python scripts/benchmarks/scale.py --folder datasets/scale
-    python scripts/benchmarks/scale.py --folder datasets/scale --sizes 1000 10000 100000 --only train subset
-    python scripts/benchmarks/scale.py --folder datasets/scale --large 2 4 --only influence_2040x1356
+    python scripts/benchmarks/scale.py --folder datasets/scale --sizes 10000 1000000 --only train
+    python scripts/benchmarks/scale.py --folder datasets/scale --large 2 8 --only influence_2040x1356
 
 The sets are made up: names of small images, hard links to a few hundred contents, and a few large images. Each
 measurement is a process of its own; importing is not counted. Exit code 1 if over the sizes time rises faster than with
@@ -76,8 +76,8 @@ def main() -> int:
     """Measure all jobs at all sizes, print them; 1 if one misses its goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--folder', type=Path, required=True, help='of the sets, which are kept for the next time')
-    parser.add_argument('--sizes', type=int, nargs='+', default=[1000, 10_000], help='small images (1000 10000)')
-    parser.add_argument('--large', type=int, nargs='+', default=[1, 2], help='large images (1 2)')
+    parser.add_argument('--sizes', type=int, nargs='+', default=[1000, 10_000, 100_000], help='small images')
+    parser.add_argument('--large', type=int, nargs='+', default=[2, 4], help='large images (2 4)')
     parser.add_argument('--rounds', type=int, default=1, help='measurements, of which the fastest counts (1)')
     parser.add_argument('--only', nargs='+', choices=JOBS, default=list(JOBS), metavar='JOB', help=', '.join(JOBS))
     parser.add_argument('--at', type=int, help=argparse.SUPPRESS)
