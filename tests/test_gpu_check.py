@@ -62,6 +62,7 @@ def test_a_row_that_fails_stops_no_other(
     assert script.check([rows[0], rows[3]], torch.device('cpu'), True, tmp_path) == 0
 
 
+@pytest.mark.slow
 def test_its_rows_run_on_the_cpu(script: ModuleType, tmp_path: Path) -> None:
     run([str(SCRIPT), '--cpu', '--quick', '--output', 'out'], tmp_path)
     verdicts = rows_of(tmp_path / 'out' / 'table.json')

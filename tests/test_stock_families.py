@@ -169,7 +169,7 @@ def write(model: str, network: Options, top: Options, datasets: Options, train: 
     Path('run.yml').write_text(yaml.safe_dump(opt, sort_keys=False))
 
 
-LONG = ('BasicVSR', 'LDL', 'Real-ESRGAN')
+LONG = ('BasicVSR', 'LDL', 'Real-ESRGAN', 'Real-ESRNet')
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,9 @@ def many(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize('criteria', [['grad', 'freq', 'random'], ['loss', 'grad']])
+@pytest.mark.parametrize(
+    'criteria', [pytest.param(['grad', 'freq', 'random'], marks=pytest.mark.slow), ['loss', 'grad']]
+)
 def test_workers_change_nothing(many: Path, criteria: list[str]) -> None:
     opt = with_network(IRCNN, criteria=criteria)
     files = []

@@ -276,7 +276,9 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize('name', ['DnCNN', 'SwinIR', pytest.param('Restormer', marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'name', ['DnCNN', *(pytest.param(name, marks=pytest.mark.slow) for name in ('SwinIR', 'Restormer'))]
+)
 def test_other_networks_rank_in_both_precisions(folder: Path, name: str) -> None:
     """Sides of 28 pixels, which neither Restormer's 8 nor SwinIR's window divides."""
     write_images(folder / 'train', number=IMAGES, size=28)
