@@ -40,6 +40,13 @@ class LevelSettings:
         check_file_name(self.name, 'name')
 
 
+def _number(size: int | None, ratio: float | None, images: int, most: int, where: str, at_most: str) -> int:
+    number = size if ratio is None else part_size(ratio, images)
+    if number is None or number > most:
+        raise OptionError(where, at_most, number, 'Lower it.')
+    return number
+
+
 @dataclass(frozen=True)
 class CandidateSettings:
     """A first, cheap stage of a ranking, whose first images alone are scored.
@@ -64,10 +71,8 @@ class CandidateSettings:
         Raises:
             OptionError: more than there are.
         """
-        number = self.size if self.ratio is None else part_size(self.ratio, images)
-        if number is None or number > images:
-            raise OptionError('rank.candidates.size', f'at most the {images} images there are', number, 'Lower it.')
-        return number
+        at_most = f'at most the {images} images there are'
+        return _number(self.size, self.ratio, images, images, 'rank.candidates.size', at_most)
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,8 @@ class SettleSettings:
         Raises:
             OptionError: more than are scored.
         """
-        number = self.size if self.ratio is None else part_size(self.ratio, images)
-        if number is None or number > scored:
-            raise OptionError('rank.settle', f'at most the {scored} images that get scores', number, 'Lower it.')
-        return number
+        at_most = f'at most the {scored} images that get scores'
+        return _number(self.size, self.ratio, images, scored, 'rank.settle', at_most)
 
 
 @dataclass(frozen=True)
